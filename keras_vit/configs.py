@@ -1,0 +1,586 @@
+"""What a Vision Transformer is made of, as data: the config and the table of variants.
+
+Nothing here imports Keras. A variant is one row of `VARIANTS`; the numbers that pin it stand in
+`tests/configs_test.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+POOLINGS = ("token", "gap", "map", "max", "token+distillation", "token+gap", "none")
+MLPS = ("gelu", "swiglu")
+GELUS = ("erf", "tanh", "quick")
+FINAL_NORMS = ("tokens", "pooled")
+POSITION_EMBEDDINGS = ("learned", "sincos2d")
+POSITION_INTERPOLATIONS = ("linear_align_corners", "bicubic_antialias", "bicubic", "linear")
+WEIGHT_STANDARDIZATIONS = ("std_plus_epsilon", "variance_plus_epsilon")
+
+
+def nearest_names(name: str, names: Iterable[str]) -> str:
+    """Returns the end of an error message: the names closest to `name`, or all of them.
+
+    Args:
+        name: what the user asked for.
+        names: what there is.
+
+    Returns:
+        A sentence such as ``Nearest: 'ViT_B16', 'ViT_B8'.``
+    """
+    names = sorted(names)
+    lowered = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=5, cutoff=0.5)
+    chosen = [lowered[key] for key in close] or names
+    return f"{'Nearest' if close else 'Known'}: {', '.join(map(repr, chosen))}."
+
+
+def _check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(
+            f"Expected `{field}` to be one of {choices}. Received: {field}={value!r}."
+        )
+
+
+def _is_int(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def _check_int(field: str, value: Any, minimum: int) -> None:
+    if not _is_int(value) or value < minimum:
+        raise ValueError(
+            f"Expected `{field}` to be an integer of at least {minimum}. "
+            f"Received: {field}={value!r}."
+        )
+
+
+def _check_rate(field: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"Expected `{field}` to lie in [0, 1). Received: {field}={value!r}.")
+
+
+def _check_positive(field: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"Expected `{field}` to be a number above 0. Received: {field}={value!r}.")
+
+
+def _size_pair(field: str, value: Any) -> tuple[int, int]:
+    """Turns 224 or (224, 224) into (224, 224)."""
+    pair = (value, value) if _is_int(value) else value
+    if (
+        isinstance(pair, (str, bytes))
+        or not isinstance(pair, Iterable)
+        or len(pair := tuple(pair)) != 2
+        or not all(_is_int(size) and size > 0 for size in pair)
+    ):
+        raise ValueError(
+            f"Expected `{field}` to be a positive integer or a pair (height, width). "
+            f"Received: {field}={value!r}."
+        )
+    return (int(pair[0]), int(pair[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class HybridConfig:
+    """The ResNet in front of a hybrid: its feature map takes the place of the image.
+
+    Attributes:
+        stem_width: channels of the 7x7 root convolution and width of the first stage.
+        units_per_stage: bottleneck units of each stage; empty for the root alone.
+        group_norm_groups: groups of every group normalisation.
+        group_norm_epsilon: added to the variance of every group normalisation.
+        weight_standardization: `"std_plus_epsilon"` divides by `std + epsilon` (Google),
+            `"variance_plus_epsilon"` by `sqrt(variance + epsilon)` (timm).
+        weight_standardization_epsilon: that epsilon.
+
+    Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 3.1, hybrid architecture;
+    "Big Transfer" (arXiv 1912.11370) for the ResNet.
+    """
+
+    stem_width: int = 64
+    units_per_stage: tuple[int, ...] = ()
+    group_norm_groups: int = 32
+    group_norm_epsilon: float = 1e-6
+    weight_standardization: str = "std_plus_epsilon"
+    weight_standardization_epsilon: float = 1e-5
+
+    def __post_init__(self):
+        object.__setattr__(self, "units_per_stage", tuple(self.units_per_stage))
+        _check_int("hybrid.stem_width", self.stem_width, 1)
+        for units in self.units_per_stage:
+            _check_int("hybrid.units_per_stage", units, 1)
+        _check_int("hybrid.group_norm_groups", self.group_norm_groups, 1)
+        if self.stem_width % self.group_norm_groups:
+            raise ValueError(
+                "Expected `hybrid.stem_width` to be divisible by `group_norm_groups`. Received: "
+                f"stem_width={self.stem_width}, group_norm_groups={self.group_norm_groups}."
+            )
+        _check_positive("hybrid.group_norm_epsilon", self.group_norm_epsilon)
+        _check_positive(
+            "hybrid.weight_standardization_epsilon", self.weight_standardization_epsilon
+        )
+        _check_choice(
+            "hybrid.weight_standardization", self.weight_standardization, WEIGHT_STANDARDIZATIONS
+        )
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image to one step on the feature map."""
+        return 4 * 2 ** max(0, len(self.units_per_stage) - 1)
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the feature map."""
+        stages = len(self.units_per_stage)
+        return self.stem_width * 4 * 2 ** (stages - 1) if stages else self.stem_width
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HybridConfig:
+        """Reads a mapping; what follows from the other fields (`total_stride`, `padding`) may be present."""
+        values = dict(values)
+        values.pop("total_stride", None)
+        padding = values.pop("padding", "same")
+        _check_choice("hybrid.padding", padding, ("same",))
+        return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionTransformerConfig:
+    """The whole architecture of a Vision Transformer; every family differs in fields alone.
+
+    The defaults are ViT-B/16 at 224 px with the 1000 classes of ImageNet. Values are checked on
+    creation, with one error that says what was expected and what came.
+
+    Attributes:
+        image_size: (height, width) in pixels, or one integer for a square.
+        dynamic_image_size: whether the model takes any height and width divisible by the patch
+            stride and resizes the position embedding, stored at `image_size`, as it runs.
+        in_channels: channels of the image.
+        patch_size: side of a patch: pixels, or steps on the feature map of a hybrid.
+        patch_bias: whether the patch projection has a bias.
+        hidden_size: D, the width of every token.
+        num_layers: number of encoder blocks.
+        num_heads: attention heads of every block; divides `hidden_size`.
+        mlp_dim: width that the second matrix of the MLP reads (after gating for `"swiglu"`).
+        mlp: `"gelu"` (two matrices) or `"swiglu"` (the first matrix makes gate and value).
+        gelu: `"erf"` (exact), `"tanh"` (its approximation) or `"quick"` (x * sigmoid(1.702 x)).
+        qkv_bias: whether query, key and value have a bias.
+        layer_norm_epsilon: added to the variance of every layer normalisation.
+        num_classes: outputs of the head; 0 for none.
+        pooling: what becomes of the encoded tokens: `"token"` (the class token), `"gap"` (mean of
+            the patch tokens), `"map"` (attention pooling), `"max"`, `"token+distillation"`,
+            `"token+gap"` (both, concatenated) or `"none"` (all tokens).
+        pooling_includes_prefix_tokens: whether mean and maximum take the prefix tokens too.
+        final_norm: whether the last norm acts on the `"tokens"` or on the `"pooled"` vector.
+        pre_logits_size: width of a layer between pooling and head, or None.
+        pre_logits_activation: its activation.
+        projection_size: width of a bias-free projection of the pooled vector, or None.
+        class_token: whether a learned class token goes in front.
+        distillation_token: whether a distillation token follows it (DeiT).
+        num_register_tokens: register tokens after them (DINOv2); they have no position.
+        layer_scale: whether each branch is scaled by a learned vector.
+        layer_scale_init: the initial value of that vector.
+        qk_norm: whether queries and keys are layer-normalised per head.
+        pre_norm: whether the sequence is layer-normalised before the first block (CLIP).
+        position_embedding: `"learned"` or `"sincos2d"` (fixed).
+        position_embedding_prefix_rows: leading rows of the learned embedding that belong to the
+            first prefix tokens; None for one to each class and distillation token.
+        position_embedding_interpolation: how it is resized to another grid:
+            `"linear_align_corners"` (vit_jax, big_vision), `"bicubic_antialias"` (timm),
+            `"bicubic"` (Hugging Face), `"linear"` (half-pixel centres).
+        hybrid: the ResNet in front, a `HybridConfig`, or None.
+        dropout_rate: dropout of embeddings, attention output and MLP, in [0, 1).
+        attention_dropout_rate: dropout of the attention weights, in [0, 1).
+        drop_path_rate: stochastic depth of the last block, in [0, 1); it grows linearly from 0 at
+            the first.
+
+    Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 3.1 and Table 1.
+    """
+
+    image_size: tuple[int, int] = (224, 224)
+    dynamic_image_size: bool = False
+    in_channels: int = 3
+    patch_size: int = 16
+    patch_bias: bool = True
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    mlp_dim: int = 3072
+    mlp: str = "gelu"
+    gelu: str | None = "tanh"
+    qkv_bias: bool = True
+    layer_norm_epsilon: float = 1e-6
+    num_classes: int = 1000
+    pooling: str = "token"
+    pooling_includes_prefix_tokens: bool = False
+    final_norm: str = "tokens"
+    pre_logits_size: int | None = None
+    pre_logits_activation: str | None = "tanh"
+    projection_size: int | None = None
+    class_token: bool = True
+    distillation_token: bool = False
+    num_register_tokens: int = 0
+    layer_scale: bool = False
+    layer_scale_init: float = 1e-5
+    qk_norm: bool = False
+    pre_norm: bool = False
+    position_embedding: str = "learned"
+    position_embedding_prefix_rows: int | None = None
+    position_embedding_interpolation: str | None = "linear_align_corners"
+    hybrid: HybridConfig | None = None
+    dropout_rate: float = 0.0
+    attention_dropout_rate: float = 0.0
+    drop_path_rate: float = 0.0
+
+    def __post_init__(self):
+        self._normalise()
+        self._check_numbers()
+        self._check_choices()
+        self._check_agreement()
+
+    def _normalise(self) -> None:
+        def put(field, value):
+            object.__setattr__(self, field, value)
+
+        put("image_size", _size_pair("image_size", self.image_size))
+        if isinstance(self.hybrid, Mapping):
+            put("hybrid", HybridConfig.from_dict(self.hybrid))
+        if self.pooling == "avg":
+            put("pooling", "gap")
+        elif self.pooling is None:
+            put("pooling", "none")
+        if self.gelu is None and self.mlp != "swiglu":
+            put("gelu", "tanh")
+        if self.position_embedding_interpolation is None:
+            put("position_embedding_interpolation", "linear_align_corners")
+        if self.position_embedding_prefix_rows is None:
+            rows = int(self.class_token) + int(self.distillation_token)
+            put("position_embedding_prefix_rows", rows if self.position_embedding == "learned" else 0)
+
+    def _check_numbers(self) -> None:
+        for field in (
+            "in_channels", "patch_size", "hidden_size", "num_layers", "num_heads", "mlp_dim",
+        ):  # fmt: skip
+            _check_int(field, getattr(self, field), 1)
+        for field in ("num_classes", "num_register_tokens", "position_embedding_prefix_rows"):
+            _check_int(field, getattr(self, field), 0)
+        for field in ("pre_logits_size", "projection_size"):
+            if getattr(self, field) is not None:
+                _check_int(field, getattr(self, field), 1)
+        for field in ("dropout_rate", "attention_dropout_rate", "drop_path_rate"):
+            _check_rate(field, getattr(self, field))
+        for field in ("layer_norm_epsilon", "layer_scale_init"):
+            _check_positive(field, getattr(self, field))
+
+    def _check_choices(self) -> None:
+        _check_choice("pooling", self.pooling, POOLINGS)
+        _check_choice("mlp", self.mlp, MLPS)
+        if self.gelu is not None:
+            _check_choice("gelu", self.gelu, GELUS)
+        _check_choice("final_norm", self.final_norm, FINAL_NORMS)
+        _check_choice("position_embedding", self.position_embedding, POSITION_EMBEDDINGS)
+        _check_choice(
+            "position_embedding_interpolation",
+            self.position_embedding_interpolation,
+            POSITION_INTERPOLATIONS,
+        )
+        if self.hybrid is not None and not isinstance(self.hybrid, HybridConfig):
+            raise ValueError(
+                "Expected `hybrid` to be None, a HybridConfig or a mapping. "
+                f"Received: hybrid={self.hybrid!r}."
+            )
+
+    def _check_agreement(self) -> None:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                "Expected `hidden_size` to be divisible by `num_heads`. Received: "
+                f"hidden_size={self.hidden_size}, num_heads={self.num_heads}."
+            )
+        if any(size % self.patch_stride for size in self.image_size):
+            raise ValueError(
+                f"Expected `image_size` to be divisible by the patch stride of {self.patch_stride} "
+                f"pixels in height and width. Received: image_size={self.image_size}."
+            )
+        if self.position_embedding == "sincos2d" and self.hidden_size % 4:
+            raise ValueError(
+                'Expected `hidden_size` to be divisible by 4 with position_embedding="sincos2d". '
+                f"Received: hidden_size={self.hidden_size}."
+            )
+        for pooling, field in (
+            ("token", "class_token"),
+            ("token+gap", "class_token"),
+            ("token+distillation", "class_token"),
+            ("token+distillation", "distillation_token"),
+        ):
+            if self.pooling == pooling and not getattr(self, field):
+                raise ValueError(
+                    f"Expected {field}=True with pooling={pooling!r}. Received: {field}=False. "
+                    'Use pooling="gap", "map" or "max" for a model without that token.'
+                )
+        if self.pooling == "none" and self.num_classes:
+            raise ValueError(
+                'Expected num_classes=0 with pooling="none", since a head reads one vector an '
+                f"image. Received: num_classes={self.num_classes}."
+            )
+        if self.position_embedding_prefix_rows > self.num_prefix_tokens:
+            raise ValueError(
+                "Expected `position_embedding_prefix_rows` to be at most the number of prefix "
+                f"tokens, {self.num_prefix_tokens}. Received: {self.position_embedding_prefix_rows}."
+            )
+
+    @property
+    def patch_stride(self) -> int:
+        """Pixels of the image from one patch to the next."""
+        return self.patch_size * (self.hybrid.stride if self.hybrid else 1)
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Patches as (rows, columns) at `image_size`."""
+        height, width = self.image_size
+        return (height // self.patch_stride, width // self.patch_stride)
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens in front of the patches: class, distillation, registers."""
+        return int(self.class_token) + int(self.distillation_token) + self.num_register_tokens
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the sequence at `image_size`, prefix tokens included."""
+        return self.num_prefix_tokens + math.prod(self.grid_size)
+
+    @property
+    def input_shape(self) -> tuple[int | None, int | None, int]:
+        """(height, width, channels) of an image, None where any size is taken."""
+        size = (None, None) if self.dynamic_image_size else self.image_size
+        return (*size, self.in_channels)
+
+    def replace(self, **changes: Any) -> VisionTransformerConfig:
+        """Returns this config with some fields changed and all of it checked again.
+
+        Args:
+            **changes: field names and values; an unknown name raises with the nearest ones.
+        """
+        fields = {field.name for field in dataclasses.fields(self)}
+        for name in changes:
+            if name not in fields:
+                raise ValueError(
+                    f"Expected fields of VisionTransformerConfig. Received: {name!r}. "
+                    + nearest_names(name, fields)
+                )
+        tokens = {"class_token", "distillation_token", "position_embedding"}
+        if tokens & changes.keys():  # the default number of rows follows the tokens
+            changes.setdefault("position_embedding_prefix_rows", None)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain values that JSON can hold."""
+        values = dataclasses.asdict(self)
+        values["image_size"] = list(self.image_size)
+        if self.hybrid is not None:
+            values["hybrid"]["units_per_stage"] = list(self.hybrid.units_per_stage)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VisionTransformerConfig:
+        """Reads what `to_dict` wrote; what follows from the fields may be present and must agree.
+
+        Args:
+            values: field names and values, and any of `grid_size`, `num_prefix_tokens`,
+                `position_embedding_includes_prefix_tokens`.
+
+        Raises:
+            ValueError: an unknown name, an impossible value, or a derived value that disagrees.
+        """
+        values = dict(values)
+        derived = {
+            name: values.pop(name)
+            for name in ("grid_size", "num_prefix_tokens", "position_embedding_includes_prefix_tokens")
+            if name in values
+        }
+        config = cls().replace(**{"position_embedding_prefix_rows": None, **values})
+        for name, value in derived.items():
+            expected = getattr(config, name)
+            if (tuple(value) if isinstance(value, list) else value) != expected:
+                raise ValueError(
+                    f"Expected {name}={expected!r}, as follows from the other fields. "
+                    f"Received: {name}={value!r}."
+                )
+        return config
+
+    @property
+    def position_embedding_includes_prefix_tokens(self) -> bool:
+        """Whether the stored position embedding has rows for prefix tokens."""
+        return self.position_embedding_prefix_rows > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the input of a model; comes with the checkpoint and is saved with it.
+
+    Attributes:
+        size: (height, width) in pixels that the model takes.
+        resampling: `"bilinear"` or `"bicubic"`, with antialias as in PIL.
+        resize: `"squash"` to `size` whatever the aspect ratio, or `"crop"`: the shorter side is
+            resized to `size / crop_fraction` and the centre is cut out.
+        crop_fraction: part of the resized image that the centre crop keeps, in (0, 1].
+        mean: subtracted from each channel after scaling to [0, 1].
+        std: each channel is divided by it afterwards.
+
+    The defaults map to [-1, 1] as the released Google checkpoints expect: (x - 127.5) / 127.5.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resampling: str = "bilinear"
+    resize: str = "squash"
+    crop_fraction: float = 1.0
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", _size_pair("size", self.size))
+        for field in ("mean", "std"):
+            object.__setattr__(self, field, tuple(float(value) for value in getattr(self, field)))
+        _check_choice("resampling", self.resampling, ("bilinear", "bicubic"))
+        _check_choice("resize", self.resize, ("squash", "crop"))
+        if not 0 < self.crop_fraction <= 1:
+            raise ValueError(
+                f"Expected `crop_fraction` to lie in (0, 1]. Received: {self.crop_fraction!r}."
+            )
+        if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
+            raise ValueError(
+                "Expected `mean` and a positive `std` for each channel. "
+                f"Received: mean={self.mean}, std={self.std}."
+            )
+
+    def replace(self, **changes: Any) -> Preprocessing:
+        """Returns this preprocessing with some fields changed and all of it checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain values that JSON can hold."""
+        values = dataclasses.asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Reads what `to_dict` wrote."""
+        return cls(**values)
+
+
+def _row(patch_size, hidden_size, mlp_dim, num_heads, num_layers, **fields):
+    return VisionTransformerConfig(
+        patch_size=patch_size,
+        hidden_size=hidden_size,
+        mlp_dim=mlp_dim,
+        num_heads=num_heads,
+        num_layers=num_layers,
+        **fields,
+    )
+
+
+_DEIT = {"gelu": "erf", "position_embedding_interpolation": "bicubic_antialias"}
+_DEIT3 = {**_DEIT, "layer_scale": True, "position_embedding_prefix_rows": 0}
+_DINOV2 = {
+    "image_size": 518,
+    "num_classes": 0,
+    "gelu": "erf",
+    "layer_scale": True,
+    "position_embedding_interpolation": "bicubic",
+}
+_SIGLIP = {
+    "num_classes": 0,
+    "class_token": False,
+    "pooling": "map",
+    "position_embedding_interpolation": "bicubic",
+}
+_CLIP = {
+    "num_classes": 0,
+    "gelu": "quick",
+    "layer_norm_epsilon": 1e-5,
+    "patch_bias": False,
+    "pre_norm": True,
+    "position_embedding_interpolation": "bicubic",
+}
+
+VARIANTS: dict[str, VisionTransformerConfig] = {
+    # "An Image is Worth 16x16 Words" (arXiv 2010.11929), Table 1; Ti and S: "How to train your ViT?"
+    # (arXiv 2106.10270), Table 1; g and G: "Scaling Vision Transformers" (arXiv 2106.04560), Table 2.
+    "ViT_Ti16": _row(16, 192, 768, 3, 12),
+    "ViT_S32": _row(32, 384, 1536, 6, 12),
+    "ViT_S16": _row(16, 384, 1536, 6, 12),
+    "ViT_B32": _row(32, 768, 3072, 12, 12),
+    "ViT_B16": _row(16, 768, 3072, 12, 12),
+    "ViT_B8": _row(8, 768, 3072, 12, 12),
+    "ViT_L32": _row(32, 1024, 4096, 16, 24),
+    "ViT_L16": _row(16, 1024, 4096, 16, 24, dropout_rate=0.1),
+    "ViT_H14": _row(14, 1280, 5120, 16, 32, dropout_rate=0.1),
+    "ViT_g14": _row(14, 1408, 6144, 16, 40),
+    "ViT_G14": _row(14, 1664, 8192, 16, 48),
+    # Hybrids: arXiv 2106.10270, Table 1, and arXiv 2010.11929, section 3.1. The number behind the
+    # slash counts pixels to a patch, except in R+Ti/16, whose patches are 32 pixels apart.
+    "R_Ti16": _row(8, 192, 768, 3, 12, hybrid=HybridConfig()),
+    "R26_S32": _row(1, 384, 1536, 6, 12, hybrid=HybridConfig(units_per_stage=(2, 2, 2, 2))),
+    "R50_B16": _row(
+        1, 768, 3072, 12, 12, hybrid=HybridConfig(units_per_stage=(3, 4, 9)), dropout_rate=0.1
+    ),
+    "R50_L32": _row(1, 1024, 4096, 16, 24, hybrid=HybridConfig(units_per_stage=(3, 4, 6, 3))),
+    # "Training data-efficient image transformers" (arXiv 2012.12877), Table 1.
+    "DeiT_Ti16": _row(16, 192, 768, 3, 12, **_DEIT),
+    "DeiT_S16": _row(16, 384, 1536, 6, 12, **_DEIT),
+    "DeiT_B16": _row(16, 768, 3072, 12, 12, **_DEIT),
+    # "DeiT III: Revenge of the ViT" (arXiv 2204.07118), Table 1.
+    "DeiT3_S16": _row(16, 384, 1536, 6, 12, **_DEIT3),
+    "DeiT3_B16": _row(16, 768, 3072, 12, 12, **_DEIT3),
+    "DeiT3_L16": _row(16, 1024, 4096, 16, 24, **_DEIT3),
+    "DeiT3_H14": _row(14, 1280, 5120, 16, 32, **_DEIT3),
+    # "DINOv2" (arXiv 2304.07193), Table 16; released at 518 px.
+    "DINOv2_S14": _row(14, 384, 1536, 6, 12, **_DINOV2),
+    "DINOv2_B14": _row(14, 768, 3072, 12, 12, **_DINOV2),
+    "DINOv2_L14": _row(14, 1024, 4096, 16, 24, **_DINOV2),
+    "DINOv2_g14": _row(14, 1536, 4096, 24, 40, **{**_DINOV2, "mlp": "swiglu", "gelu": None}),
+    # "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343); So400m: arXiv 2305.13035.
+    "SigLIP_B16": _row(16, 768, 3072, 12, 12, **_SIGLIP),
+    "SigLIP_L16": _row(16, 1024, 4096, 16, 24, image_size=256, **_SIGLIP),
+    "SigLIP_So400m14": _row(14, 1152, 4304, 16, 27, **_SIGLIP),
+    # "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020),
+    # Table 20; the projection makes the image embedding.
+    "CLIP_B32": _row(32, 768, 3072, 12, 12, projection_size=512, **_CLIP),
+    "CLIP_B16": _row(16, 768, 3072, 12, 12, projection_size=512, **_CLIP),
+    "CLIP_L14": _row(14, 1024, 4096, 16, 24, projection_size=768, **_CLIP),
+}
+
+
+def get_variant(name: str) -> VisionTransformerConfig:
+    """Returns the config of a variant.
+
+    Args:
+        name: a key of `VARIANTS`, such as `"ViT_B16"`.
+
+    Raises:
+        ValueError: an unknown name; the error lists the nearest ones.
+    """
+    if name not in VARIANTS:
+        raise ValueError(
+            f"Expected the name of a variant. Received: {name!r}. " + nearest_names(name, VARIANTS)
+        )
+    return VARIANTS[name]
+
+
+def list_models(pattern: str | None = None) -> list[str]:
+    """Returns the names of the model factories, in the order of the table.
+
+    Args:
+        pattern: keep the names that match this shell-style pattern, upper and lower case alike
+            (`"ViT_*16"`); None keeps all.
+    """
+    import fnmatch
+
+    return [
+        name
+        for name in VARIANTS
+        if pattern is None or fnmatch.fnmatch(name.lower(), pattern.lower())
+    ]

@@ -1,0 +1,32 @@
+"""The layers of a Vision Transformer, one a file; none knows of models, variants or checkpoints."""
+
+from keras_vit.layers.attention import MultiHeadSelfAttention
+from keras_vit.layers.attention_pooling import AttentionPooling
+from keras_vit.layers.distilled_head import DistilledHead
+from keras_vit.layers.drop_path import DropPath
+from keras_vit.layers.layer_scale import LayerScale
+from keras_vit.layers.mlp import Mlp
+from keras_vit.layers.patch_encoder import PatchEncoder
+from keras_vit.layers.patches import Patches
+from keras_vit.layers.position_resize import interpolation_matrix, resize_positions
+from keras_vit.layers.resnet_stem import ResNetStem
+from keras_vit.layers.standardized_conv import StandardizedConv2D
+from keras_vit.layers.token_pooling import TokenPooling
+from keras_vit.layers.transformer_block import TransformerBlock
+
+__all__ = [
+    "AttentionPooling",
+    "DistilledHead",
+    "DropPath",
+    "LayerScale",
+    "Mlp",
+    "MultiHeadSelfAttention",
+    "PatchEncoder",
+    "Patches",
+    "ResNetStem",
+    "StandardizedConv2D",
+    "TokenPooling",
+    "TransformerBlock",
+    "interpolation_matrix",
+    "resize_positions",
+]

@@ -1,0 +1,147 @@
+"""Every token looks at every token."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+def split_heads(x, num_tokens, num_heads: int, head_dim: int):
+    """Turns `(batch * tokens, heads * head_dim)` into `(batch, tokens, heads, head_dim)`."""
+    return ops.reshape(x, (-1, num_tokens, num_heads, head_dim))
+
+
+def attend(query, key, value, dropout=None, training=None):
+    """Scaled dot-product attention, written out so that its weights can be seen.
+
+    Args:
+        query: `(batch, queries, heads, head_dim)`.
+        key: `(batch, keys, heads, head_dim)`.
+        value: `(batch, keys, heads, head_dim)`.
+        dropout: a layer applied to the weights, or None.
+        training: whether `dropout` acts.
+
+    Returns:
+        The mixed values `(batch, queries, heads, head_dim)` and the weights
+        `(batch, heads, queries, keys)`, whose rows sum to 1.
+
+    Reference: arXiv 2010.11929, appendix A.
+    """
+    query = query * ops.cast(query.shape[-1] ** -0.5, query.dtype)
+    query = ops.transpose(query, (0, 2, 1, 3))
+    key = ops.transpose(key, (0, 2, 3, 1))
+    value = ops.transpose(value, (0, 2, 1, 3))
+    weights = ops.softmax(ops.matmul(query, key), axis=-1)
+    mixed = weights if dropout is None else dropout(weights, training=training)
+    return ops.transpose(ops.matmul(mixed, value), (0, 2, 1, 3)), weights
+
+
+def fused_attend(query, key, value):
+    """What `attend` mixes, by the fastest way the backend has when no weights are wanted.
+
+    TensorFlow has no fused attention, and there the written-out form is faster than Keras's einsum.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return attend(query, key, value)[0]
+    return ops.dot_product_attention(query, key, value)
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class MultiHeadSelfAttention(keras.layers.Layer):
+    """Multi-head self-attention with one matrix for query, key and value.
+
+    Args:
+        num_heads: heads; divides the width of a token.
+        use_bias: whether query, key and value have a bias.
+        qk_norm: whether queries and keys are layer-normalised per head before they meet.
+        epsilon: added to the variance of these norms.
+        dropout_rate: dropout of the attention weights, in [0, 1).
+
+    Input: `(batch, tokens, hidden_size)`. Output: the same shape; with `return_attention=True` also
+    the weights `(batch, heads, tokens, tokens)` before dropout.
+
+    Reference: arXiv 2010.11929, appendix A, equations 5 to 8.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        *,
+        use_bias: bool = True,
+        qk_norm: bool = False,
+        epsilon: float = 1e-6,
+        dropout_rate: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.use_bias = use_bias
+        self.qk_norm = qk_norm
+        self.epsilon = epsilon
+        self.dropout_rate = dropout_rate
+        self.dropout = (
+            keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy) if dropout_rate else None
+        )
+
+    def build(self, input_shape):
+        hidden_size = input_shape[-1]
+        if hidden_size % self.num_heads:
+            raise ValueError(
+                "Expected the width of a token to be divisible by `num_heads`. Received: "
+                f"width={hidden_size}, num_heads={self.num_heads}."
+            )
+        self.head_dim = hidden_size // self.num_heads
+        self.qkv = keras.layers.Dense(
+            3 * hidden_size,
+            use_bias=self.use_bias,
+            # Xavier-uniform of each of the three matrices: their bound is sqrt(6 / (D + D)).
+            kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform"),
+            dtype=self.dtype_policy,
+            name="qkv",
+        )
+        self.output_dense = keras.layers.Dense(
+            hidden_size, dtype=self.dtype_policy, name="output"
+        )
+        self.qkv.build((None, hidden_size))
+        self.output_dense.build((None, hidden_size))
+        if self.qk_norm:
+            self.query_norm, self.key_norm = (
+                keras.layers.LayerNormalization(
+                    epsilon=self.epsilon, dtype=self.dtype_policy, name=name
+                )
+                for name in ("query_norm", "key_norm")
+            )
+            self.query_norm.build((None, None, self.num_heads, self.head_dim))
+            self.key_norm.build((None, None, self.num_heads, self.head_dim))
+        self.built = True
+
+    def call(self, inputs, training=None, return_attention=False):
+        _, num_tokens, hidden_size = ops.shape(inputs)
+        qkv = self.qkv(ops.reshape(inputs, (-1, hidden_size)))
+        query, key, value = (
+            split_heads(part, num_tokens, self.num_heads, self.head_dim)
+            for part in ops.split(qkv, 3, axis=-1)
+        )
+        if self.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
+        weights = None
+        if return_attention or (training and self.dropout is not None):
+            x, weights = attend(query, key, value, self.dropout, training)
+        else:
+            x = fused_attend(query, key, value)
+        x = self.output_dense(ops.reshape(x, (-1, hidden_size)))
+        x = ops.reshape(x, (-1, num_tokens, hidden_size))
+        return (x, weights) if return_attention else x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "use_bias": self.use_bias,
+            "qk_norm": self.qk_norm,
+            "epsilon": self.epsilon,
+            "dropout_rate": self.dropout_rate,
+        }

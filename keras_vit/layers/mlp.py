@@ -1,0 +1,111 @@
+"""The MLP of a block: two matrices around a GELU, or the gated form."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import ops
+
+
+def gelu_erf(x):
+    """The exact Gaussian error linear unit, written with `erf`.
+
+    `keras.ops.gelu(approximate=False)` uses `erfc` on TensorFlow, which ONNX Runtime and LiteRT
+    refuse after conversion.
+
+    Reference: "Gaussian Error Linear Units" (arXiv 1606.08415).
+    """
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+
+
+def gelu_tanh(x):
+    """The tanh approximation of the Gaussian error linear unit (arXiv 1606.08415, section 2)."""
+    return ops.gelu(x, approximate=True)
+
+
+def gelu_quick(x):
+    """The sigmoid approximation x * sigmoid(1.702 x) (arXiv 1606.08415, section 2)."""
+    return x * ops.sigmoid(1.702 * x)
+
+
+GELUS = {"erf": gelu_erf, "tanh": gelu_tanh, "quick": gelu_quick}
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class Mlp(keras.layers.Layer):
+    """Widens each token, applies the non-linearity and narrows it again.
+
+    Args:
+        mlp_dim: width that the second matrix reads.
+        kind: `"gelu"`, or `"swiglu"`: the first matrix makes gate and value, and what goes on is
+            silu(gate) * value.
+        gelu: `"erf"`, `"tanh"` or `"quick"`; not used by `"swiglu"`.
+        dropout_rate: dropout after the non-linearity and after the second matrix, in [0, 1).
+
+    Input and output: `(batch, tokens, hidden_size)` or `(batch, hidden_size)`.
+
+    Reference: arXiv 2010.11929, equation 3; "GLU Variants Improve Transformer" (arXiv 2002.05202).
+    """
+
+    def __init__(
+        self,
+        mlp_dim: int,
+        *,
+        kind: str = "gelu",
+        gelu: str | None = "tanh",
+        dropout_rate: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if kind not in ("gelu", "swiglu"):
+            raise ValueError(f'Expected `kind` to be "gelu" or "swiglu". Received: {kind!r}.')
+        if kind == "gelu" and gelu not in GELUS:
+            raise ValueError(f"Expected `gelu` to be one of {tuple(GELUS)}. Received: {gelu!r}.")
+        self.mlp_dim = mlp_dim
+        self.kind = kind
+        self.gelu = gelu
+        self.dropout_rate = dropout_rate
+        self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        def dense(units, name):
+            return keras.layers.Dense(
+                units,
+                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+
+        hidden_size = input_shape[-1]
+        self.hidden = dense(self.mlp_dim * (2 if self.kind == "swiglu" else 1), "hidden")
+        self.output_dense = dense(hidden_size, "output")
+        self.hidden.build((None, hidden_size))
+        self.output_dense.build((None, self.mlp_dim))
+        self.built = True
+
+    def call(self, inputs, training=None):
+        shape = ops.shape(inputs)
+        # One matrix product over all tokens of the batch: backends run and fuse it better so.
+        x = self.hidden(ops.reshape(inputs, (-1, shape[-1])))
+        if self.kind == "swiglu":
+            gate, value = ops.split(x, 2, axis=-1)
+            x = ops.silu(gate) * value
+        else:
+            x = GELUS[self.gelu](x)
+        x = self.dropout(x, training=training)
+        x = self.output_dense(x)
+        x = self.dropout(x, training=training)
+        return ops.reshape(x, (-1, *shape[1:]))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "mlp_dim": self.mlp_dim,
+            "kind": self.kind,
+            "gelu": self.gelu,
+            "dropout_rate": self.dropout_rate,
+        }

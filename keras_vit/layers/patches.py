@@ -1,0 +1,72 @@
+"""An image becomes a grid of flat patches."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class Patches(keras.layers.Layer):
+    """Cuts images into square patches and flattens each, row by row.
+
+    The patches stay on their grid, so that what follows knows where each one lies, also for images
+    of any size.
+
+    Args:
+        patch_size: side of a patch in pixels (or steps of a feature map), at least 1.
+
+    Input: `(batch, height, width, channels)`, height and width divisible by `patch_size`.
+    Output: `(batch, height / patch_size, width / patch_size, patch_size * patch_size * channels)`;
+    the last axis runs over row, column and channel, as in the kernel of a convolution.
+
+    Reference: arXiv 2010.11929, section 3.1 (x_p).
+    """
+
+    def __init__(self, patch_size: int, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(patch_size, int) or patch_size < 1:
+            raise ValueError(
+                f"Expected `patch_size` to be a positive integer. Received: {patch_size!r}."
+            )
+        self.patch_size = patch_size
+
+    def _check_shape(self, shape):
+        if len(shape) != 4:
+            raise ValueError(
+                "Expected images of shape (batch, height, width, channels). "
+                f"Received: shape={tuple(shape)}."
+            )
+        if any(isinstance(side, int) and side % self.patch_size for side in shape[1:3]):
+            raise ValueError(
+                f"Expected height and width divisible by patch_size={self.patch_size}. "
+                f"Received: shape={tuple(shape)}. Resize or crop the images."
+            )
+
+    def build(self, input_shape):
+        self._check_shape(input_shape)
+        self.built = True
+
+    def call(self, images):
+        self._check_shape(images.shape)
+        patch = self.patch_size
+        if patch == 1:
+            return images
+        _, height, width, channels = ops.shape(images)
+        grid_height, grid_width = height // patch, width // patch
+        x = ops.reshape(images, (-1, grid_height, patch, grid_width, patch, channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, grid_height, grid_width, patch * patch * channels))
+
+    def compute_output_shape(self, input_shape):
+        self._check_shape(input_shape)
+        batch, height, width, channels = input_shape
+        patch = self.patch_size
+        grid = [None if side is None else side // patch for side in (height, width)]
+        return (batch, *grid, None if channels is None else patch * patch * channels)
+
+    def compute_output_spec(self, images, training=None):
+        return keras.KerasTensor(self.compute_output_shape(images.shape), self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "patch_size": self.patch_size}

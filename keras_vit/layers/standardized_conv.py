@@ -1,0 +1,85 @@
+"""A convolution whose kernel is standardised before it is used."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
+class StandardizedConv2D(keras.layers.Layer):
+    """A bias-free convolution with a kernel of mean 0 and standard deviation 1 per output channel.
+
+    Args:
+        filters: output channels.
+        kernel_size: side of the kernel.
+        strides: steps of the input to one of the output.
+        standardization: `"std_plus_epsilon"` divides by std + epsilon, `"variance_plus_epsilon"` by
+            sqrt(variance + epsilon).
+        epsilon: that epsilon.
+
+    Input: `(batch, height, width, channels)`. Output:
+    `(batch, ceil(height / strides), ceil(width / strides), filters)`; the padding is that of
+    TensorFlow's SAME.
+
+    Reference: "Micro-Batch Training with Batch-Channel Normalization and Weight Standardization"
+    (arXiv 1903.10520).
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        *,
+        strides: int = 1,
+        standardization: str = "std_plus_epsilon",
+        epsilon: float = 1e-5,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.standardization = standardization
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(self.kernel_size, self.kernel_size, input_shape[-1], self.filters),
+            initializer=keras.initializers.LecunNormal(),
+            name="kernel",
+        )
+        self.built = True
+
+    def standardized_kernel(self):
+        """Returns the kernel as it is used, in float32."""
+        kernel = ops.cast(self.kernel, "float32")
+        kernel = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
+        variance = ops.mean(ops.square(kernel), axis=(0, 1, 2), keepdims=True)
+        if self.standardization == "std_plus_epsilon":
+            return kernel / (ops.sqrt(variance) + self.epsilon)
+        return kernel / ops.sqrt(variance + self.epsilon)
+
+    def call(self, inputs):
+        return ops.conv(
+            inputs,
+            ops.cast(self.standardized_kernel(), self.compute_dtype),
+            strides=self.strides,
+            padding="same",
+            data_format="channels_last",
+        )
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        sides = [None if side is None else -(-side // self.strides) for side in (height, width)]
+        return (batch, *sides, self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "standardization": self.standardization,
+            "epsilon": self.epsilon,
+        }
