@@ -73,7 +73,9 @@ def interpolation_matrix(new: Any, old: int, kind: str):
     raise ValueError(f"Expected a kind of interpolation. Received: kind={kind!r}.")
 
 
-def resize_positions(table: Any, old_grid: tuple[int, int], new_grid: Any, prefix_rows: int, kind: str):
+def resize_positions(
+    table: Any, old_grid: tuple[int, int], new_grid: Any, prefix_rows: int, kind: str
+):
     """Resizes a position embedding to another grid; rows of prefix tokens are kept.
 
     Args:
@@ -87,7 +89,8 @@ def resize_positions(table: Any, old_grid: tuple[int, int], new_grid: Any, prefi
         A float32 tensor `(1, prefix_rows + new rows * new columns, hidden_size)`.
     """
     table = ops.cast(table, "float32")
-    if tuple(new_grid) == tuple(old_grid):
+    known = all(isinstance(side, int) for side in new_grid)
+    if known and tuple(new_grid) == tuple(old_grid):
         return table
     hidden_size = table.shape[-1]
     grid = ops.reshape(table[:, prefix_rows:], (*old_grid, hidden_size))
