@@ -1,0 +1,40 @@
+"""What a Vision Transformer sees: attention, rollout, relevance, distances, positions, features.
+
+Measures take a `keras_vit.VisionTransformer` and prepared images and return NumPy arrays;
+`rollout` and `mean_attention_distance` take plain arrays. `plot` draws what they return.
+"""
+
+from keras_vit.interpret import plot
+from keras_vit.interpret.attention import (
+    attention_distance,
+    attention_maps,
+    attention_rollout,
+    iter_attention,
+)
+from keras_vit.interpret.distance import mean_attention_distance
+from keras_vit.interpret.embedding import embedding_filters, position_similarity
+from keras_vit.interpret.features import (
+    feature_extractor,
+    feature_pca,
+    patch_features,
+    patch_similarity,
+)
+from keras_vit.interpret.relevance import class_relevance
+from keras_vit.interpret.rollout import rollout
+
+__all__ = [
+    "attention_distance",
+    "attention_maps",
+    "attention_rollout",
+    "class_relevance",
+    "embedding_filters",
+    "feature_extractor",
+    "feature_pca",
+    "iter_attention",
+    "mean_attention_distance",
+    "patch_features",
+    "patch_similarity",
+    "plot",
+    "position_similarity",
+    "rollout",
+]

@@ -1,0 +1,170 @@
+"""A model and images -> attention maps, rollout and attention distance.
+
+The maps are taken from outside, block by block: `model.embed`, then each block is asked for its
+weights. What `model(images)` runs stays as it is, and one map is held at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_vit.interpret.distance import attention_distance_per_image
+from keras_vit.interpret.observe import (
+    batches,
+    block_numbers,
+    check_images,
+    check_model,
+    grid_of,
+    readout,
+    to_array,
+)
+from keras_vit.interpret.rollout import check_rollout_options, read_rollout, rollout_matrix
+
+
+class AttentionWalk:
+    """Walks a batch through the blocks and hands out one attention map at a time.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, (batch, height, width, channels).
+
+    Attributes:
+        tokens: the sequence behind the last block walked, (batch, tokens, hidden).
+    """
+
+    def __init__(self, model: Any, images: Any):
+        images = check_images(model, images)
+        self._blocks = model.blocks
+        self.tokens = model.embed(images)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yields (batch, heads, tokens, tokens) float32 for each block; no map is kept."""
+        for block in self._blocks:
+            self.tokens, attention = block(self.tokens, training=False, return_attention=True)
+            array = to_array(attention)
+            del attention
+            yield array
+            del array
+
+
+def iter_attention(model: Any, images: Any) -> Iterator[np.ndarray]:
+    """Yields the attention map of each block, first to last, holding one at a time.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, (batch, height, width, channels).
+
+    Yields:
+        (batch, heads, tokens, tokens) float32, query before key; every row sums to one.
+
+    Raises:
+        ValueError: another kind of model, or images that it does not take.
+    """
+    return iter(AttentionWalk(model, images))
+
+
+def attention_maps(
+    model: Any, images: Any, blocks: Iterable[int] | None = None
+) -> list[np.ndarray]:
+    """Returns the attention maps of chosen blocks.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, (batch, height, width, channels).
+        blocks: which blocks, counted from 0 (negative: from the last); None is all of them, which
+            for ViT-B/16 at 384 px takes 190 MB an image. Use `iter_attention` to look at one block
+            after the other.
+
+    Returns:
+        One array (batch, heads, tokens, tokens) float32 for each entry of `blocks`, in its order.
+
+    Raises:
+        ValueError: another kind of model, images that it does not take, or unknown blocks.
+    """
+    numbers = block_numbers(check_model(model), blocks)
+    kept = {}
+    for index, attention in enumerate(iter_attention(model, images)):
+        if index in numbers:
+            kept[index] = attention
+        if index == max(numbers):
+            break
+    return [kept[number] for number in numbers]
+
+
+def attention_rollout(
+    model: Any,
+    images: Any,
+    head_fusion: str = "mean",
+    discard_ratio: float = 0.0,
+    *,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Shows which patches reach the model's output through the attention of all blocks.
+
+    The output is read where the model reads it: at the class token; with attention pooling at the
+    tokens the probe looks at; with mean or maximum over the tokens, at all that are pooled alike.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, (batch, height, width, channels).
+        head_fusion: `"mean"`, `"max"` or `"min"` over the heads.
+        discard_ratio: part of the lowest weights that is dropped in each block, in [0, 1).
+        batch_size: images at a time; bounds the memory.
+
+    Returns:
+        (batch, grid rows, grid columns) float32, not rescaled: at least 0, sums to at most 1.
+
+    Raises:
+        ValueError: another kind of model, images that it does not take, or an impossible option.
+
+    Reference: arXiv 2005.00928, section 3; arXiv 2010.11929, appendix D.8, Figure 6.
+    """
+    config = check_model(model)
+    images = check_images(model, images)
+    check_rollout_options(head_fusion, discard_ratio)
+    grid, prefix = grid_of(config, images), config.num_prefix_tokens
+    maps = []
+    for piece in batches(images, batch_size):
+        walk = AttentionWalk(model, piece)
+        matrix = rollout_matrix(walk, prefix, grid, head_fusion, discard_ratio)
+        maps.append(read_rollout(matrix, prefix, grid, readout(model, walk.tokens)))
+    return np.concatenate(maps)
+
+
+def attention_distance(
+    model: Any, images: Any, renormalize: bool = False, *, batch_size: int = 8
+) -> np.ndarray:
+    """Measures how far each head of each block looks, on average over the images.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, (batch, height, width, channels).
+        renormalize: whether what a patch gives to prefix tokens is left out of its average.
+        batch_size: images at a time; bounds the memory.
+
+    Returns:
+        (layers, heads) float32 in pixels of the image; for a hybrid too, whose patches are
+        `config.patch_stride` pixels apart.
+
+    Raises:
+        ValueError: another kind of model, or images that it does not take.
+
+    Reference: arXiv 2010.11929, appendix D.7, Figure 11.
+    """
+    config = check_model(model)
+    images = check_images(model, images)
+    grid, prefix = grid_of(config, images), config.num_prefix_tokens
+    total = np.zeros((config.num_layers, config.num_heads), np.float64)
+    for piece in batches(images, batch_size):
+        sums = []
+        for attention in iter_attention(model, piece):  # enumerate would keep the map before
+            per_image = attention_distance_per_image(
+                attention, prefix, grid, config.patch_stride, renormalize
+            )
+            del attention
+            sums.append(per_image.sum(axis=0))
+        total += sums
+    return (total / len(images)).astype(np.float32)

@@ -1,0 +1,104 @@
+"""Attention maps -> how far each head looks, in pixels.
+
+Plain arrays in, plain arrays out; `attention.py` feeds it from a model.
+
+Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 4.5, appendix D.7, Figure 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from keras_vit.interpret.rollout import check_attention
+
+
+def patch_distances(grid: tuple[int, int], patch_size: float) -> np.ndarray:
+    """Returns the distance between the centres of any two patches.
+
+    Args:
+        grid: patches as (rows, columns).
+        patch_size: pixels from one patch to the next.
+
+    Returns:
+        (patches, patches) float32 in pixels, patches in row-major order.
+    """
+    rows, columns = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
+    steps = np.hypot(rows[:, None] - rows, columns[:, None] - columns)
+    return (patch_size * steps).astype(np.float32)
+
+
+def attention_distance_per_image(
+    attention: Any,
+    num_prefix_tokens: int,
+    grid: tuple[int, int],
+    patch_size: float,
+    renormalize: bool = False,
+) -> np.ndarray:
+    """Returns the mean attention distance of one block for each image and head.
+
+    Args:
+        attention: attention weights of the block, (batch, heads, tokens, tokens).
+        num_prefix_tokens: as for `mean_attention_distance`.
+        grid: as for `mean_attention_distance`.
+        patch_size: as for `mean_attention_distance`.
+        renormalize: as for `mean_attention_distance`.
+
+    Returns:
+        (batch, heads) float32 in pixels.
+
+    Raises:
+        ValueError: as `mean_attention_distance`.
+    """
+    attention = check_attention(attention, num_prefix_tokens, grid)
+    between_patches = attention[:, :, num_prefix_tokens:, num_prefix_tokens:]
+    distances = patch_distances(grid, patch_size)
+    per_query = np.einsum("bhij,ij->bhi", between_patches, distances)
+    if renormalize:
+        total = between_patches.sum(axis=-1)
+        per_query = np.divide(per_query, total, out=np.zeros_like(per_query), where=total > 0)
+    return per_query.mean(axis=-1)
+
+
+def mean_attention_distance(
+    attentions: Iterable[Any],
+    num_prefix_tokens: int,
+    grid: tuple[int, int],
+    patch_size: float,
+    renormalize: bool = False,
+) -> np.ndarray:
+    """Measures how far each head of each block looks, on average.
+
+    The distance of a query patch i is the sum over patches j of A_ij |p_i - p_j|; its mean over
+    queries and images is the distance of the head. Prefix tokens count neither as queries nor as
+    keys.
+
+    Args:
+        attentions: attention weights of block 0, 1, ..., each (batch, heads, tokens, tokens),
+            query before key; a list or an iterator (one block is held at a time).
+        num_prefix_tokens: tokens in front of the patches (class, distillation, registers).
+        grid: patches as (rows, columns).
+        patch_size: pixels from one patch to the next.
+        renormalize: whether each row over the patches is divided by its sum first, so that what a
+            query gives to the prefix tokens does not count as distance 0.
+
+    Returns:
+        (layers, heads) float32 in pixels.
+
+    Raises:
+        ValueError: no block, or shapes that disagree.
+
+    Reference: arXiv 2010.11929, appendix D.7, Figure 11.
+    """
+    layers = []
+    for attention in attentions:
+        per_image = attention_distance_per_image(
+            attention, num_prefix_tokens, grid, patch_size, renormalize
+        )
+        del attention  # an iterator may now make the next map without keeping this one
+        layers.append(per_image.mean(axis=0))
+    if not layers:
+        raise ValueError("Expected the attention of at least one block. Received: none.")
+    return np.stack(layers)

@@ -1,0 +1,148 @@
+"""What every measure needs to know about a model: does it fit, which grid, which tokens answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.vision_transformer import VisionTransformer
+
+
+def check_model(model: Any) -> VisionTransformerConfig:
+    """Returns the config of a Vision Transformer, or says that `model` is none.
+
+    Raises:
+        ValueError: another kind of model.
+    """
+    if isinstance(model, VisionTransformer):
+        return model.config
+    layers = getattr(model, "layers", ())
+    inside = [layer.name for layer in layers if isinstance(layer, VisionTransformer)]
+    hint = f" It contains one: pass `model.get_layer({inside[0]!r})`." if inside else ""
+    raise ValueError(
+        f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}.{hint}"
+    )
+
+
+def check_images(model: Any, images: Any) -> np.ndarray:
+    """Returns prepared images as a float32 array that the model takes.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: (batch, height, width, channels).
+
+    Raises:
+        ValueError: another kind of model, no image, or a shape that the model does not take.
+    """
+    config = check_model(model)
+    images = np.asarray(ops.convert_to_numpy(images), dtype=np.float32)
+    fits = images.ndim == 4 and len(images) and all(
+        expected in (None, received)
+        for expected, received in zip(config.input_shape, images.shape[1:], strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"Expected images of shape (batch, {', '.join(map(str, config.input_shape))}), "
+            f"at least one of them. Received: shape {images.shape}."
+        )
+    if any(side % config.patch_stride for side in images.shape[1:3]):
+        raise ValueError(
+            f"Expected height and width divisible by {config.patch_stride} pixels. "
+            f"Received: shape {images.shape}."
+        )
+    return images
+
+
+def grid_of(config: VisionTransformerConfig, images: np.ndarray) -> tuple[int, int]:
+    """Returns the patches of `images` as (rows, columns)."""
+    return (images.shape[1] // config.patch_stride, images.shape[2] // config.patch_stride)
+
+
+def batches(images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yields `images` in pieces of at most `batch_size`.
+
+    Raises:
+        ValueError: a size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"Expected `batch_size` to be at least 1. Received: {batch_size!r}.")
+    for start in range(0, len(images), batch_size):
+        yield images[start : start + batch_size]
+
+
+def block_numbers(config: VisionTransformerConfig, blocks: Iterable[int] | None) -> list[int]:
+    """Returns block numbers counted from 0; negative ones count from the last.
+
+    Args:
+        config: of the model.
+        blocks: numbers, or None for all blocks.
+
+    Raises:
+        ValueError: no number, or one that the model does not have.
+    """
+    depth = config.num_layers
+    if blocks is None:
+        return list(range(depth))
+    numbers = list(blocks)
+    if not numbers or any(not -depth <= number < depth for number in numbers):
+        raise ValueError(
+            f"Expected block numbers from 0 to {depth - 1} (or from -{depth} to -1). "
+            f"Received: {numbers}."
+        )
+    return [number % depth for number in numbers]
+
+
+def to_array(tensor: Any) -> np.ndarray:
+    """Returns a tensor of any backend and precision as a float32 array."""
+    return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
+
+
+def encoded(model: VisionTransformer, tokens: Any) -> Any:
+    """Turns the output of the last block into the tokens that the pooling reads.
+
+    They are normed, unless the model norms the pooled vector instead.
+    """
+    if model.config.final_norm == "pooled" and model.config.pooling != "none":
+        return tokens
+    return model.get_layer("encoder_norm")(tokens)
+
+
+def answer(model: VisionTransformer, pooled: Any) -> Any:
+    """Turns the pooled vector (batch, features) into the logits (batch, classes)."""
+    names = ["encoder_norm"] if model.config.final_norm == "pooled" else []
+    existing = {layer.name for layer in model.layers}
+    for name in [*names, "pre_logits", "projection", "head"]:
+        if name in existing:
+            pooled = model.get_layer(name)(pooled)
+    return pooled
+
+
+def readout(model: VisionTransformer, tokens: Any) -> np.ndarray:
+    """Says how much each final token counts in the model's output.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        tokens: the output of the last block, (batch, tokens, hidden).
+
+    Returns:
+        (batch, tokens) float32, at least 0 and summing to one: all on the class token where the
+        pooling reads it, or where there is one and no pooling; with attention pooling the probe's
+        attention, mean over heads; otherwise the same for every token that is pooled.
+    """
+    config = model.config
+    batch, length = tokens.shape[:2]
+    weights = np.zeros((batch, length), np.float32)
+    if config.pooling == "map":
+        _, attention = model.get_layer("pooling")(encoded(model, tokens), return_attention=True)
+        return to_array(attention)[:, :, 0].mean(axis=1)
+    if config.pooling.startswith("token") or (config.pooling == "none" and config.class_token):
+        weights[:, 0] = 1
+    elif config.pooling_includes_prefix_tokens:
+        weights[:] = 1 / length
+    else:
+        weights[:, config.num_prefix_tokens :] = 1 / (length - config.num_prefix_tokens)
+    return weights

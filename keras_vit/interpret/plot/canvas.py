@@ -1,0 +1,169 @@
+"""What all figures share: colours, sizes, images for the eye, writing to a file."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_vit.configs import Preprocessing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEAT_COLORS = "viridis"
+VALUE_COLORS = "cividis"
+BLUE = "#0072B2"  # blue and vermilion are told apart with any colour vision (Okabe and Ito)
+VERMILION = "#D55E00"
+FONT_SIZE = 9
+COLUMN_WIDTH = 6.4  # inches
+
+
+def displayable(images: Any, preprocessing: Preprocessing | None = None) -> np.ndarray:
+    """Turns prepared images back into ones for the eye.
+
+    Args:
+        images: (batch, height, width, channels) as the model takes them; or one image without the
+            batch.
+        preprocessing: what was done to them, `model.preprocessing`. None, or one for another
+            number of channels, stretches the values of all images to [0, 1].
+
+    Returns:
+        float32 in [0, 1], the same shape but with 1 or 3 channels: of two channels the first is
+        kept, of more than three the first three.
+    """
+    images = np.asarray(images, dtype=np.float32)
+    channels = images.shape[-1]
+    if preprocessing is not None and len(preprocessing.mean) in (1, channels):
+        std, mean = np.float32(preprocessing.std), np.float32(preprocessing.mean)
+        images = images * std + mean
+    else:
+        low, high = float(images.min()), float(images.max())
+        images = (images - low) / max(high - low, 1e-12)
+    images = np.clip(images, 0, 1)
+    return images[..., :3] if channels >= 3 else images[..., :1]
+
+
+def save(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> pathlib.Path:
+    """Writes a figure beside its target and moves it into place.
+
+    Args:
+        figure: from any function of `keras_vit.interpret.plot`.
+        path: the target; its suffix says the format (`.png`, `.svg`, `.pdf`). Missing folders are
+            made.
+        dpi: dots per inch of a `.png`.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: a suffix that matplotlib cannot write; no file is left behind.
+    """
+    path = pathlib.Path(path)
+    kinds = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:] not in kinds:
+        raise ValueError(
+            f"Expected the suffix of `path` to be one of {sorted(kinds)}. Received: {str(path)!r}."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        temporary = pathlib.Path(folder) / path.name
+        figure.savefig(temporary, dpi=dpi)
+        os.replace(temporary, path)
+    return path
+
+
+def new_figure(width: float, height: float, title: str | None = None) -> Figure:
+    """Returns an empty white figure, sizes in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    if title:
+        figure.suptitle(title, fontsize=FONT_SIZE + 2)
+    return figure
+
+
+def check_image(name: str, image: Any, rank: int) -> np.ndarray:
+    """Returns images for the eye as float32 and checks rank, channels and range."""
+    image = np.asarray(image, dtype=np.float32)
+    if image.ndim != rank or image.shape[-1] not in (1, 3):
+        shape = "(height, width, 1 or 3)" if rank == 3 else "(batch, height, width, 1 or 3)"
+        raise ValueError(f"Expected `{name}` of shape {shape}. Received: shape {image.shape}.")
+    if image.size and (image.min() < -1e-3 or image.max() > 1 + 1e-3):
+        raise ValueError(
+            f"Expected `{name}` in [0, 1]; `plot.displayable(images, model.preprocessing)` makes "
+            f"it so. Received: values in [{image.min():.3g}, {image.max():.3g}]."
+        )
+    return np.clip(image, 0, 1)
+
+
+def bare(axes: Axes) -> None:
+    """Takes ticks and frame from a picture."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def show_image(axes: Axes, image: np.ndarray, pale: bool = False) -> None:
+    """Draws one image (height, width, 1 or 3) in [0, 1]; small ones with visible pixels.
+
+    Args:
+        axes: where to draw.
+        image: the image.
+        pale: whether it is drawn grey and light, as the ground for colours.
+    """
+    height, width, channels = image.shape
+    if pale:
+        gray = image @ np.float32([[0.299], [0.587], [0.114]]) if channels == 3 else image
+        image = 0.35 + 0.65 * gray
+    axes.imshow(
+        np.broadcast_to(image, (height, width, 3)),
+        extent=(0, width, height, 0),
+        interpolation="nearest" if max(height, width) < 64 else "antialiased",
+    )
+    bare(axes)
+
+
+def color_bar(figure: Figure, drawn: Any, axes: Any, label: str, ends: Any = None) -> None:
+    """Adds the scale of the colours to the right of `axes`.
+
+    Args:
+        figure: of the axes.
+        drawn: what `imshow` returned; its transparency is left out of the scale.
+        axes: beside which.
+        label: what the colours mean, with its unit.
+        ends: words for the first and the last colour instead of numbers, or None.
+    """
+    from matplotlib.cm import ScalarMappable
+
+    opaque = ScalarMappable(norm=drawn.norm, cmap=drawn.cmap)
+    bar = figure.colorbar(opaque, ax=axes, shrink=0.85, pad=0.02, aspect=30)
+    bar.set_label(label, fontsize=FONT_SIZE)
+    if ends:
+        bar.set_ticks(drawn.get_clim(), labels=ends)
+    bar.ax.tick_params(labelsize=FONT_SIZE - 1)
+    bar.outline.set_visible(False)
+
+
+def mosaic(tiles: np.ndarray, gap: int) -> np.ndarray:
+    """Lays tiles out as one image.
+
+    Args:
+        tiles: (rows, columns, height, width) or with channels behind.
+        gap: steps between tiles, filled with NaN.
+
+    Returns:
+        (rows * (height + gap) - gap, columns * (width + gap) - gap) float32, channels behind.
+    """
+    rows, columns, height, width = tiles.shape[:4]
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[4:])
+    canvas = np.full(shape, np.nan, np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * (height + gap), column * (width + gap)
+            canvas[top : top + height, left : left + width] = tiles[row, column]
+    return canvas

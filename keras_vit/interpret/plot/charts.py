@@ -1,0 +1,198 @@
+"""Figures that show a model: its heads, its distances, its positions, its filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_vit.interpret.plot.canvas import (
+    BLUE,
+    COLUMN_WIDTH,
+    FONT_SIZE,
+    HEAT_COLORS,
+    VALUE_COLORS,
+    bare,
+    color_bar,
+    mosaic,
+    new_figure,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_TILES_A_SIDE = 14
+
+
+def attention_heads(
+    maps: Sequence[Any],
+    num_prefix_tokens: int,
+    grid: tuple[int, int],
+    *,
+    blocks: Sequence[int] | None = None,
+    query: int | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draws what every head of every block looks at: blocks downwards, heads across.
+
+    Args:
+        maps: attention of one image, one array (heads, tokens, tokens) a block.
+        num_prefix_tokens: tokens in front of the patches.
+        grid: patches as (rows, columns).
+        blocks: the blocks' numbers for the labels; None counts from 0.
+        query: the token that looks; None is token 0, the class token, or the mean over all patches
+            if there is no prefix token.
+        title: above the picture; None names the query.
+
+    Returns:
+        The figure; each cell is coloured over its own range.
+    """
+    if query is None and num_prefix_tokens:
+        query = 0
+    who = {None: "the mean patch", 0: "the class token"}.get(query, f"token {query}")
+    tiles = []
+    for attention in maps:
+        attention = np.asarray(attention, dtype=np.float32)
+        looks = attention.mean(axis=1) if query is None else attention[:, query]
+        looks = looks[:, num_prefix_tokens:].reshape(-1, *grid)
+        low = looks.min(axis=(1, 2), keepdims=True)
+        span = looks.max(axis=(1, 2), keepdims=True) - low
+        tiles.append((looks - low) / np.maximum(span, 1e-12))
+    tiles = np.stack(tiles)  # (blocks, heads, rows, columns)
+    layers, heads = tiles.shape[:2]
+    gap = max(1, round(0.06 * max(grid)))
+    canvas = mosaic(tiles, gap)
+    width = min(COLUMN_WIDTH - 1.3, 0.75 * heads)
+    figure = new_figure(width + 1.3, width * canvas.shape[0] / canvas.shape[1] + 0.8)
+    axes = figure.subplots()
+    axes.set_title(title or f"Attention of {who}", fontsize=FONT_SIZE + 2)
+    drawn = axes.imshow(canvas, cmap=HEAT_COLORS, interpolation="nearest", vmin=0, vmax=1)
+    bare(axes)
+    step = 1 if heads <= 16 else 2
+    centres = np.arange(heads) * (grid[1] + gap) + (grid[1] - 1) / 2
+    axes.set_xticks(centres[::step], np.arange(heads)[::step])
+    centres = np.arange(layers) * (grid[0] + gap) + (grid[0] - 1) / 2
+    axes.set_yticks(centres, range(layers) if blocks is None else blocks)
+    axes.tick_params(length=0, labelsize=FONT_SIZE - 1)
+    axes.set_xlabel("Head", fontsize=FONT_SIZE)
+    axes.set_ylabel("Block", fontsize=FONT_SIZE)
+    color_bar(figure, drawn, axes, "Attention within each cell", ends=("least", "most"))
+    return figure
+
+
+def attention_distance(
+    distances: Any, *, image_size: tuple[int, int] | None = None, title: str | None = None
+) -> Figure:
+    """Draws the mean attention distance of every head by depth.
+
+    Args:
+        distances: (layers, heads) in pixels.
+        image_size: (height, width) in pixels, named on the axis.
+        title: above the picture.
+
+    Returns:
+        The figure.
+
+    Reference: arXiv 2010.11929, Figure 11.
+    """
+    distances = np.asarray(distances)
+    layers, heads = distances.shape
+    figure = new_figure(COLUMN_WIDTH * 0.8, 3.4)
+    axes = figure.subplots()
+    axes.set_title(title or "Mean attention distance by depth", fontsize=FONT_SIZE + 2)
+    numbers = np.arange(layers)
+    axes.plot(numbers, distances.mean(axis=1), color="0.55", linewidth=1.5, label="Mean of heads")
+    axes.scatter(
+        np.repeat(numbers, heads), distances.ravel(), s=24, color=BLUE, alpha=0.7,
+        linewidths=0, zorder=3, label="One head",
+    )  # fmt: skip
+    axes.set_xlabel("Network depth (block)", fontsize=FONT_SIZE)
+    size = f"\nof {image_size[0]} × {image_size[1]}" if image_size else ""
+    axes.set_ylabel(f"Mean attention distance (pixels{size})", fontsize=FONT_SIZE)
+    axes.set_ylim(0, max(float(distances.max()) * 1.08, 1e-6))
+    axes.set_xlim(-0.5, layers - 0.5)
+    axes.set_xticks(numbers[:: math.ceil(layers / 16)])
+    axes.tick_params(labelsize=FONT_SIZE - 1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(
+        fontsize=FONT_SIZE - 1, frameon=False, loc="lower right", ncols=2,
+        bbox_to_anchor=(1, 0), borderaxespad=0.2,
+    )  # fmt: skip
+    return figure
+
+
+def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
+    """Draws how alike the position embeddings are: one tile a patch, against all patches.
+
+    Args:
+        similarity: (grid rows, grid columns, grid rows, grid columns), cosine in [-1, 1]. Of a
+            grid with more than 14 rows or columns, evenly chosen tiles are drawn.
+        title: above the picture.
+
+    Returns:
+        The figure.
+
+    Reference: arXiv 2010.11929, Figure 7 (centre).
+    """
+    similarity = np.asarray(similarity)
+    rows, columns = (
+        np.unique(np.linspace(0, side - 1, min(side, MAX_TILES_A_SIDE)).round().astype(int))
+        for side in similarity.shape[:2]
+    )
+    gap = max(1, round(0.1 * max(similarity.shape[2:])))
+    canvas = mosaic(similarity[np.ix_(rows, columns)], gap)
+    height = (COLUMN_WIDTH - 1.3) * canvas.shape[0] / canvas.shape[1] + 0.7
+    figure = new_figure(COLUMN_WIDTH, height)
+    axes = figure.subplots()
+    axes.set_title(title or "Position embedding similarity", fontsize=FONT_SIZE + 2)
+    drawn = axes.imshow(
+        canvas, cmap=VALUE_COLORS, interpolation="nearest",
+        vmin=min(float(similarity.min()), 0), vmax=1,
+    )  # fmt: skip
+    bare(axes)
+    height, width = similarity.shape[2:]
+    axes.set_xticks(np.arange(len(columns)) * (width + gap) + (width - 1) / 2, columns)
+    axes.set_yticks(np.arange(len(rows)) * (height + gap) + (height - 1) / 2, rows)
+    axes.tick_params(length=0, labelsize=FONT_SIZE - 1)
+    axes.set_xlabel("Patch column", fontsize=FONT_SIZE)
+    axes.set_ylabel("Patch row", fontsize=FONT_SIZE)
+    color_bar(figure, drawn, axes, "Cosine similarity")
+    return figure
+
+
+def embedding_filters(filters: Any, *, title: str | None = None) -> Figure:
+    """Draws the principal components of the patch embedding as small images.
+
+    Args:
+        filters: (n, patch rows, patch columns, channels) in [0, 1]; 1 or 3 channels are drawn as
+            they are, of others the first.
+        title: above the picture.
+
+    Returns:
+        The figure.
+
+    Reference: arXiv 2010.11929, Figure 7 (left).
+    """
+    filters = np.asarray(filters, dtype=np.float32)
+    if filters.shape[-1] != 3:
+        filters = np.repeat(filters[..., :1], 3, axis=-1)
+    count, height, width, _ = filters.shape
+    columns = min(7, count)
+    rows = math.ceil(count / columns)
+    figure = new_figure(
+        0.75 * columns + 0.6,
+        0.75 * rows * height / width + 0.6,
+        title or f"First {count} principal components of the patch embedding",
+    )
+    if title is None and columns < 5:
+        figure.suptitle(f"Patch embedding,\n{count} components", fontsize=FONT_SIZE + 1)
+    cells = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axes in cells:
+        bare(axes)
+    for axes, image in zip(cells, filters, strict=False):
+        axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
+    return figure

@@ -1,0 +1,217 @@
+"""A model, images and classes -> which patches speak for the class.
+
+Rollout asks what reaches the output; this asks what of it raises the score of one class. The blocks
+are walked forward once, keeping only their input tokens, and then backward one at a time, so one
+attention map and its gradient are held at once.
+
+Reference: Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention Visualization"
+(CVPR 2021), and "Generic Attention-model Explainability" (arXiv 2103.15679), equations 5 and 6,
+whose rule this is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_vit.interpret.gradients import pull_back
+from keras_vit.interpret.observe import (
+    answer,
+    batches,
+    check_images,
+    check_model,
+    encoded,
+    grid_of,
+    to_array,
+)
+from keras_vit.layers.attention import split_heads
+
+
+def _mix(weights: Any, values: Any, num_heads: int) -> Any:
+    """Mixes values (batch, keys, hidden) with weights (batch, heads, queries, keys)."""
+    _, keys, hidden = ops.shape(values)
+    values = split_heads(values, keys, num_heads, hidden // num_heads)
+    mixed = ops.matmul(weights, ops.transpose(values, (0, 2, 1, 3)))
+    return ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, ops.shape(weights)[2], hidden))
+
+
+def block_with_offset(block: Any, tokens: Any, offset: Any) -> Any:
+    """Runs a block with something added to its attention weights.
+
+    Args:
+        block: a `TransformerBlock`.
+        tokens: (batch, tokens, hidden).
+        offset: (batch, heads, tokens, tokens); at zero the result is that of the block, and the
+            gradient there is the gradient of the attention weights.
+
+    Returns:
+        (batch, tokens, hidden).
+    """
+    attention = block.attention
+    normed = block.attention_norm(tokens)
+    _, weights = attention(normed, training=False, return_attention=True)
+    values = ops.split(attention.qkv(normed), 3, axis=-1)[2]
+    x = attention.output_dense(_mix(weights + offset, values, attention.num_heads))
+    if block.attention_scale is not None:
+        x = block.attention_scale(x)
+    tokens = tokens + x
+    x = block.mlp(block.mlp_norm(tokens), training=False)
+    return tokens + (x if block.mlp_scale is None else block.mlp_scale(x))
+
+
+def pooling_with_offset(pooling: Any, tokens: Any, offset: Any) -> Any:
+    """Runs attention pooling with something added to the probe's attention weights.
+
+    Args:
+        pooling: an `AttentionPooling`.
+        tokens: (batch, tokens, hidden).
+        offset: (batch, heads, 1, tokens), as for `block_with_offset`.
+
+    Returns:
+        (batch, hidden).
+    """
+    attention = pooling.attention
+    _, weights = pooling(tokens, training=False, return_attention=True)
+    values = ops.split(attention.key_value(tokens), 2, axis=-1)[1]
+    x = attention.output_dense(_mix(weights + offset, values, attention.num_heads))
+    return (x + pooling.mlp(pooling.mlp_norm(x), training=False))[:, 0]
+
+
+def _zeros(batch: int, heads: int, queries: int, keys: int, like: Any) -> Any:
+    return ops.zeros((batch, heads, queries, keys), dtype=like.dtype)
+
+
+def _positive_mean(attention: Any, gradient: Any) -> np.ndarray:
+    """Mean over the heads of what is positive in gradient times attention."""
+    return np.maximum(to_array(gradient) * to_array(attention), 0).mean(axis=1)
+
+
+def _unit_sum(row: np.ndarray) -> np.ndarray:
+    """Rows divided by their sum; rows of zeros stay."""
+    total = row.sum(axis=-1, keepdims=True)
+    return np.divide(row, total, out=np.zeros_like(row), where=total > 0)
+
+
+def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndarray, Any]:
+    """Relevance of the final tokens, and the gradient of the score behind the last block.
+
+    Returns:
+        (batch, tokens) float32 with rows of sum one, and (batch, tokens, hidden).
+    """
+    config = model.config
+    pooling = model.get_layer("pooling")
+
+    def one_hot(logits):
+        chosen = ops.argmax(logits, axis=-1) if classes is None else classes
+        return ops.cast(ops.one_hot(chosen, config.num_classes), logits.dtype)
+
+    batch, length = tokens.shape[:2]
+    if config.pooling == "map":
+        offset = _zeros(batch, config.num_heads, 1, length, tokens)
+
+        def score(tokens, offset):
+            return answer(model, pooling_with_offset(pooling, encoded(model, tokens), offset))
+
+        _, (gradient, of_weights) = pull_back(score, [tokens, offset], one_hot)
+        _, weights = pooling(encoded(model, tokens), training=False, return_attention=True)
+        return _unit_sum(_positive_mean(weights, of_weights)[:, 0]), gradient
+
+    read = encoded(model, tokens)
+
+    def score(tokens):
+        return answer(model, pooling(encoded(model, tokens)))
+
+    _, (gradient,) = pull_back(score, [tokens], one_hot)
+    if config.pooling in ("token", "token+distillation"):
+        row = np.zeros((batch, length), np.float32)
+        row[:, : 1 + config.pooling.count("+")] = 1
+        return _unit_sum(row), gradient
+    _, (at_pooling,) = pull_back(lambda read: answer(model, pooling(read)), [read], one_hot)
+    contribution = np.maximum((to_array(read) * to_array(at_pooling)).sum(axis=-1), 0)
+    return _unit_sum(contribution), gradient
+
+
+def _relevance(model: Any, images: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """(batch, tokens): relevance of the tokens that enter the first block."""
+    tokens = model.embed(images)
+    entering = []
+    for block in model.blocks:
+        entering.append(tokens)
+        tokens = block(tokens, training=False)
+    row, gradient = _start(model, tokens, classes)
+    for block in reversed(model.blocks):
+        tokens = entering.pop()
+        batch, length = tokens.shape[:2]
+        offset = _zeros(batch, block.num_heads, length, length, tokens)
+        given = gradient
+        _, (gradient, of_weights) = pull_back(
+            lambda tokens, offset, block=block: block_with_offset(block, tokens, offset),
+            [tokens, offset],
+            lambda output, given=given: given,
+        )
+        _, weights = block(tokens, training=False, return_attention=True)
+        row = row + (row[:, None] @ _positive_mean(weights, of_weights))[:, 0]
+    return row
+
+
+def class_relevance(
+    model: Any,
+    images: Any,
+    classes: int | Sequence[int] | None = None,
+    *,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Shows which patches speak for a class.
+
+    With A the attention of a block and G its gradient for the class's logit, the row r of the
+    output token becomes r + r mean_heads(max(G * A, 0)), from the last block to the first. r starts
+    at the class token (and, half each, the distillation token); with attention pooling at the
+    probe's own max(G * A, 0); with any other pooling at each pooled token's share of the logit
+    (features times gradient, where positive).
+
+    Args:
+        model: a `keras_vit.VisionTransformer` with a head.
+        images: prepared images, (batch, height, width, channels).
+        classes: the class, one for all images or one each, as a column of the logits; None is the
+            predicted class of each image.
+        batch_size: images at a time; bounds the memory.
+
+    Returns:
+        (batch, grid rows, grid columns) float32, at least 0, not rescaled. All zero where nothing
+        speaks for the class, as with a head that was never trained.
+
+    Raises:
+        ValueError: a model without classes, images that it does not take, or an unknown class.
+        NotImplementedError: a Keras backend without gradients.
+
+    Reference: arXiv 2103.15679, equations 5 and 6; the paper's rule for the class token is
+    extended to other poolings as said above.
+    """
+    config = check_model(model)
+    if not config.num_classes:
+        raise ValueError(
+            "Expected a model with classes, since relevance asks what speaks for one of them. "
+            "Received: a model without a head (num_classes=0). `attention_rollout` needs none."
+        )
+    images = check_images(model, images)
+    if classes is not None:
+        classes = np.asarray(classes)
+        if classes.shape not in ((), (len(images),)) or classes.dtype.kind not in "iu" or (
+            not ((0 <= classes) & (classes < config.num_classes)).all()
+        ):
+            raise ValueError(
+                f"Expected `classes` to be one number from 0 to {config.num_classes - 1}, or one "
+                f"for each of {len(images)} images. Received: {classes.tolist()!r}."
+            )
+        classes = np.broadcast_to(classes, len(images)).astype("int32")
+    grid = grid_of(config, images)
+    rows, start = [], 0
+    for piece in batches(images, batch_size):
+        chosen = None if classes is None else classes[start : start + len(piece)]
+        row = _relevance(model, piece, chosen)[:, config.num_prefix_tokens :]
+        rows.append(row.reshape(len(piece), *grid))
+        start += len(piece)
+    return np.concatenate(rows)
