@@ -1,0 +1,127 @@
+"""An open file of named arrays: names, shapes and dtypes at once, values one array at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+FLOAT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """What a file's header says of one array.
+
+    Attributes:
+        shape: sizes of the axes.
+        dtype: `"float32"`, `"bfloat16"`, `"int64"`, ... as NumPy and ml_dtypes name them.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+class ArrayFile:
+    """Named arrays in a file; the headers are read and checked when it is opened, values later.
+
+    Args:
+        path: the file, for error messages.
+        specs: shape and dtype of every array by its name.
+        config: what a `config.json` beside the file says, or an empty mapping.
+
+    Subclasses implement `_read_raw`.
+    """
+
+    def __init__(
+        self, path: str, specs: Mapping[str, ArraySpec], config: Mapping[str, Any] | None = None
+    ):
+        self.path = os.fspath(path)
+        self.specs = dict(specs)
+        self.config = dict(config or {})
+
+    def read(self, name: str) -> np.ndarray:
+        """Reads one array as float32; float16, bfloat16 and float64 are converted.
+
+        Args:
+            name: a key of `specs`.
+
+        Returns:
+            A float32 array of the shape in `specs`, the caller's own.
+
+        Raises:
+            ValueError: the values are damaged, or are no floating point numbers.
+        """
+        spec = self.specs[name]
+        if spec.dtype not in FLOAT_BYTES:
+            raise ValueError(
+                f"Expected floating point numbers in {name!r} of {self.path}. "
+                f"Received: dtype={spec.dtype}."
+            )
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf and is reported so
+            return to_float32(self._read_raw(name), spec.dtype)
+
+    def _read_raw(self, name: str) -> np.ndarray:
+        """Reads one array as it is stored; bfloat16 as uint16."""
+        raise NotImplementedError
+
+
+def to_float32(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Converts stored values to float32.
+
+    Args:
+        array: values as stored; bfloat16 as uint16, of which they are the upper half.
+        dtype: their dtype, a key of `FLOAT_BYTES`.
+    """
+    if dtype == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32, copy=False)
+
+
+def broken(path: Any, what: str, expected: str = "a whole checkpoint file") -> ValueError:
+    """Returns the error for a file that cannot be read.
+
+    Args:
+        path: the file.
+        what: what is wrong with it.
+        expected: what was wanted.
+    """
+    return ValueError(
+        f"Expected {expected} at {os.fspath(path)!r}. Received: {what}. "
+        "If it was downloaded, delete it and fetch it again."
+    )
+
+
+def check_readable(path: Any, kind: str) -> int:
+    """Checks that a path is a file worth opening, and returns its size in bytes.
+
+    Args:
+        path: the file.
+        kind: what it should be, such as `"a .npz file"`.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: a folder, an empty file or a web page.
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        raise ValueError(f"Expected {kind} at {path!r}. Received: a folder. Name the file in it.")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"Expected {kind} at {path!r}. Received: no such file.")
+    size = os.path.getsize(path)
+    if size == 0:
+        raise broken(path, "a file of 0 bytes", kind)
+    with open(path, "rb") as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")):
+        raise broken(path, "a web page, as servers send in place of a missing file", kind)
+    return size

@@ -1,0 +1,254 @@
+"""Gets the file behind an address into the cache: whole, checked, and only once.
+
+The cache is the folder `KERAS_VIT_CACHE`, else `keras_vit` in `KERAS_HOME`, else
+`~/.keras/keras_vit`. A file that is put there by hand is taken as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_vit.weights.safetensors import read_json
+from keras_vit.weights.sources import INDEX, WHOLE, open_checkpoint
+
+SCHEMES = ("https://", "http://", "hf://", "gs://")
+TIMEOUT_SECONDS = 60
+RETRY_SECONDS = (1.0, 3.0, 10.0)
+
+
+def cache_folder() -> Path:
+    """Returns the folder that downloads are kept in; it need not exist."""
+    own = os.environ.get("KERAS_VIT_CACHE")
+    if own:
+        return Path(own).expanduser()
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".keras") / "keras_vit"
+
+
+def is_address(source: Any) -> bool:
+    """Tells an address (`https://`, `hf://`, `gs://`) from a path."""
+    return isinstance(source, str) and source.startswith(SCHEMES)
+
+
+def local_path(source: Any) -> str:
+    """Returns the path of a checkpoint, fetching it first where `source` is an address.
+
+    Args:
+        source: a path, or an address as in `fetch`.
+    """
+    return fetch(source) if is_address(source) else os.fspath(source)
+
+
+def cached_path(address: str) -> Path:
+    """Returns where the file behind an address is kept, or may be put by hand.
+
+    Args:
+        address: `"https://..."`, `"gs://bucket/..."` or `"hf://owner/repo[/file]"`.
+
+    Raises:
+        ValueError: no address of these forms.
+    """
+    if address.startswith("hf://"):
+        owner, repo, file = _hub_parts(address)
+        return cache_folder() / "huggingface.co" / owner / repo / file
+    parts = urllib.parse.urlsplit(_web_address(address))
+    folders = [urllib.parse.unquote(part) for part in parts.path.split("/") if part]
+    if (
+        not parts.netloc
+        or not folders
+        or any(part in (".", "..") or "/" in part for part in folders)
+    ):
+        raise ValueError(f"Expected the address of a file. Received: {address!r}.")
+    return cache_folder().joinpath(parts.netloc.replace(":", "_"), *folders)
+
+
+def fetch(address: str, *, checksum: str | None = None, names: Sequence[str] = ()) -> str:
+    """Downloads a checkpoint unless it is in the cache.
+
+    Args:
+        address: `"https://..."`, `"gs://bucket/..."`, or `"hf://owner/repo"` for
+            `model.safetensors` (or its shards) and `config.json` of a repository of the Hugging
+            Face hub, or `"hf://owner/repo/file"`.
+        checksum: `"sha256:..."` of the file, or None.
+        names: names of weights that there are, for the error.
+
+    Returns:
+        The path of the file (the index, for shards). A `config.json` lies beside it where the
+        repository has one.
+
+    Raises:
+        FileNotFoundError: the address has no such file.
+        ConnectionError: the server cannot be reached or fails again and again.
+        ValueError: what came is not the file: wrong checksum, cut off, a web page.
+        OSError: the cache cannot be written.
+    """
+    target = cached_path(address)
+    hub = address.startswith("hf://")
+    for found in (target, target.with_name(INDEX)) if hub else (target,):
+        if found.is_file():
+            return os.fspath(found)
+    with _locked(target):
+        if target.is_file():  # another process fetched it meanwhile
+            return os.fspath(target)
+        if hub:
+            return _fetch_hub(address, target, names)
+        return _fetch_web(_web_address(address), target, checksum, names)
+
+
+def _web_address(address: str) -> str:
+    if address.startswith("gs://"):
+        return "https://storage.googleapis.com/" + address.removeprefix("gs://")
+    return address
+
+
+def _hub_parts(address: str) -> tuple[str, str, str]:
+    parts = address.removeprefix("hf://").split("/", 2)
+    if len(parts) < 2 or not all(parts[:2]) or ".." in address:
+        raise ValueError(
+            f'Expected an address such as "hf://owner/repo" or "hf://owner/repo/file". '
+            f"Received: {address!r}."
+        )
+    return parts[0], parts[1], parts[2] if len(parts) == 3 and parts[2] else WHOLE
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Lets one process at a time fetch a file; makes its folder."""
+    import filelock
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise OSError(
+            f"Expected a cache folder that can be written: {target.parent}. Received: {error}. "
+            "Set KERAS_VIT_CACHE to another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _advice(address: str, target: Path, names: Sequence[str]) -> str:
+    known = f" Names there are: {', '.join(map(repr, names))}." if names else ""
+    return f"Address: {address}. The file may be put by hand at {target}.{known}"
+
+
+def _fetch_web(address: str, target: Path, checksum: str | None, names: Sequence[str]) -> str:
+    """Downloads to a folder beside the target, checks the file, and moves it into place."""
+    import requests
+
+    partial = target.with_name(f".{target.name}.partial")
+    advice = _advice(address, target, names)
+    try:
+        for delay in (*RETRY_SECONDS, None):
+            shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+            try:
+                path = _retrieve(address, partial, target.name, checksum)
+                break
+            except requests.HTTPError as error:
+                status = error.response.status_code
+                if status < 500 and status not in (408, 429):
+                    raise FileNotFoundError(
+                        f"Expected a file. Received: HTTP status {status}. {advice}"
+                    ) from error
+                failure = error
+            except requests.RequestException as error:
+                failure = error
+            if delay is None:
+                raise ConnectionError(
+                    f"Expected the file from the server. Received: {failure}. {advice}"
+                ) from failure
+            time.sleep(delay)
+        if target.suffix in (".npz", ".safetensors"):
+            _check(path, advice)
+        os.replace(path, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return os.fspath(target)
+
+
+def _retrieve(address: str, folder: Path, name: str, checksum: str | None) -> str:
+    """One attempt; raises an error of requests, or a ValueError for a wrong checksum."""
+    import pooch
+
+    logging.getLogger("pooch").setLevel(logging.WARNING)
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)
+    try:
+        return pooch.retrieve(
+            address, known_hash=checksum, fname=name, path=folder, downloader=downloader
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"Expected the file of {address} to have the checksum {checksum}. Received: {error}. "
+            "It was not kept."
+        ) from error
+
+
+def _check(path: str, advice: str) -> None:
+    """Opens a fresh file, so that a bad one never reaches the cache."""
+    try:
+        open_checkpoint(path)
+    except ValueError as error:
+        raise ValueError(f"{error} It was not kept. {advice}") from error
+
+
+def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:
+    """Fetches one file of a repository, or all shards, with the `config.json` beside it."""
+    from huggingface_hub import errors
+
+    owner, repo, file = _hub_parts(address)
+    folder = target.parents[file.count("/")]
+    advice = _advice(address, target, names)
+
+    def get(name: str) -> str:
+        from huggingface_hub import hf_hub_download
+
+        endpoint = os.environ.get("HF_ENDPOINT")
+        return hf_hub_download(f"{owner}/{repo}", name, local_dir=folder, endpoint=endpoint)
+
+    try:
+        # The weights come last: where they lie, all that belongs to them does.
+        with contextlib.suppress(errors.RemoteEntryNotFoundError):
+            get("config.json")
+        if file != WHOLE:
+            return get(file)
+        try:
+            return get(WHOLE)
+        except errors.RemoteEntryNotFoundError:
+            return _get_shards(get, folder)
+    except errors.RemoteEntryNotFoundError as error:
+        raise FileNotFoundError(
+            f"Expected {file} or {INDEX} in the repository. Received: neither is there. {advice}"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise FileNotFoundError(
+            f"Expected a repository of the Hugging Face hub that can be read (a gated one needs "
+            f"`hf auth login`). Received: {type(error).__name__}. {advice}"
+        ) from error
+    except (OSError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
+        raise ConnectionError(
+            f"Expected the file from the Hugging Face hub. Received: {error}. {advice}"
+        ) from error
+
+
+def _get_shards(get: Any, folder: Path) -> str:
+    """Fetches all shards of an index, then the index itself."""
+    waiting = folder / ".index"
+    index = Path(get(INDEX))
+    waiting.mkdir(exist_ok=True)
+    os.replace(index, waiting / INDEX)
+    for shard in sorted(set(read_json(waiting / INDEX).get("weight_map", {}).values())):
+        get(os.path.basename(str(shard)))
+    os.replace(waiting / INDEX, index)
+    return os.fspath(index)

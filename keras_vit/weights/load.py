@@ -1,0 +1,312 @@
+"""Loads a checkpoint into a model: everything is checked, then everything is assigned."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.layers.position_resize import resize_positions
+from keras_vit.weights.architecture import split_positions
+from keras_vit.weights.arrays import FLOAT_BYTES
+from keras_vit.weights.binding import BoundCheckpoint, bind
+from keras_vit.weights.download import local_path
+from keras_vit.weights.keras_files import SUFFIXES, canonical_variables, open_keras
+from keras_vit.weights.sources import open_checkpoint
+
+HEADS = ("auto", "keep", "reset")
+_TOP = ("pooling", "pre_logits", "projection", "head")
+_POSITIONS = "patch_encoder/position_embedding"
+_CLASS_TOKEN = "patch_encoder/class_token"
+_PATCHES = "patch_encoder/projection/kernel"
+_ROOT = "stem/root/kernel"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What became of every array of a checkpoint and of every weight of a model.
+
+    Attributes:
+        source: the file.
+        layout: `"google"`, `"timm"`, `"huggingface"` or `"keras"`.
+        loaded: canonical names of the weights that were set from the file.
+        resized: those of them that were resized to the grid of the model.
+        left_out: names in the file that were not used: text towers, buffers, a replaced head.
+        fresh: canonical names of the weights that were set to zero: the replaced head.
+        notes: a line for each resizing and replacement, with the sizes.
+    """
+
+    source: str
+    layout: str
+    loaded: tuple[str, ...]
+    resized: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.loaded)} weights loaded from {self.source} ({self.layout} layout)"]
+        lines += [f"  {note}" for note in self.notes]
+        if self.left_out:
+            shown = ", ".join(self.left_out[:8]) + (", ..." if len(self.left_out) > 8 else "")
+            lines.append(f"  {len(self.left_out)} arrays left out: {shown}")
+        if self.fresh:
+            lines.append(f"  set to zero: {', '.join(self.fresh)}")
+        return "\n".join(lines)
+
+
+def load_weights(model: keras.Model, source: Any, *, head: str = "auto") -> LoadReport:
+    """Loads a checkpoint into a model, or changes nothing and says all that does not fit.
+
+    Args:
+        model: a `VisionTransformer`; its position embedding keeps its grid, and the stored one is
+            resized to it as `model.config.position_embedding_interpolation` says.
+        source: an `.npz`, `.safetensors`, `.keras` or `.weights.h5` file, a folder with one, or an
+            address (`"hf://owner/repo"`, `"https://..."`). The layout is found from the names.
+        head: `"auto"` loads the head, but replaces one of another number of classes, or one that
+            the checkpoint lacks, by a fresh head of zeros; `"keep"` loads the head and nothing
+            else will do; `"reset"` always makes a fresh one.
+
+    Returns:
+        What was loaded, resized and left out.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a broken file, or arrays that do not fit; one error lists all missing,
+            unexpected and mis-shaped names, and the model is as it was.
+    """
+    _check_model(model)
+    return assign(model, open_source(source, model), head=head)
+
+
+def open_source(source: Any, model: keras.Model | None = None) -> BoundCheckpoint:
+    """Opens a checkpoint of any kind, fetching it first where `source` is an address.
+
+    Args:
+        source: a path or an address, as in `load_weights`.
+        model: a model of the same architecture; a `.weights.h5` file does not say its own.
+    """
+    path = local_path(source)
+    if path.endswith(SUFFIXES):
+        return open_keras(path, model)
+    return bind(open_checkpoint(path))
+
+
+def assign(
+    model: keras.Model,
+    bound: BoundCheckpoint,
+    *,
+    head: str = "auto",
+    position_grid: tuple[int, int] | None = None,
+    careful: bool = True,
+) -> LoadReport:
+    """Loads an open checkpoint into a model.
+
+    Args:
+        model: a `VisionTransformer`.
+        bound: the checkpoint.
+        head: as in `load_weights`.
+        position_grid: (rows, columns) of the stored position embedding where it is not square.
+        careful: whether all values are read and checked before the first is assigned. False needs
+            half the memory; for a new model, which is thrown away when the values are not finite.
+
+    Returns:
+        What was loaded, resized and left out.
+
+    Raises:
+        ValueError: as in `load_weights`.
+    """
+    _check_model(model)
+    if head not in HEADS:
+        raise ValueError(f"Expected `head` to be one of {HEADS}. Received: head={head!r}.")
+    variables = canonical_variables(model)
+    plan = _Plan(model.config, bound, {n: tuple(v.shape) for n, v in variables.items()})
+    plan.decide_head(head)
+    plan.decide_positions(position_grid)
+    plan.check()
+
+    held, values = {}, plan.values()
+    if careful:
+        held = dict(values)
+        values = ((name, held.pop(name)) for name in list(held))
+    for name, array in values:
+        variables[name].assign(array)
+    for name in plan.fresh:
+        variables[name].assign(np.zeros(plan.wanted[name], "float32"))
+    return plan.report()
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
+        raise ValueError(
+            f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}."
+        )
+
+
+class _Plan:
+    """What will become of every name, decided from names and shapes alone."""
+
+    def __init__(self, config: Any, bound: BoundCheckpoint, wanted: Mapping[str, tuple[int, ...]]):
+        self.config = config
+        self.bound = bound
+        self.wanted = dict(wanted)
+        self.offered = dict(bound.shapes)
+        self.fresh: list[str] = []
+        self.dropped: list[str] = []
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+        self.positions: tuple[int, tuple[int, int]] | None = None
+
+    def decide_head(self, head: str) -> None:
+        """Chooses between the head of the file and a fresh one; drops what the model has not."""
+        own = {n: shape for n, shape in self.wanted.items() if n.startswith("head/")}
+        theirs = {n: shape for n, shape in self.offered.items() if n.startswith("head/")}
+        counts = [{shape[-1] for shape in group.values()} for group in (own, theirs)]
+        if own and (head == "reset" or (head == "auto" and counts[0] != counts[1])):
+            self.fresh = list(own)
+            self.dropped += theirs
+            old = f"{counts[1].pop()} classes" if theirs else "none"
+            self.notes.append(f"head: replaced, {old} -> {counts[0].pop()} classes")
+        if own and not self.fresh:
+            return  # the head of the file reads what the file makes: nothing can be dropped
+        present = {name.split("/")[0] for name in self.wanted}
+        for part in _TOP:
+            if part not in present:
+                self.dropped += [n for n in self.offered if n.startswith(f"{part}/")]
+
+    def decide_positions(self, position_grid: tuple[int, int] | None) -> None:
+        """Finds prefix rows and grid of the stored position embedding."""
+        stored, own = self.offered.get(_POSITIONS), self.wanted.get(_POSITIONS)
+        if stored is None or own is None or len(stored) != 3 or stored[2] != own[2]:
+            return
+        tokens = {
+            "class_token": _CLASS_TOKEN in self.offered,
+            "distillation_token": "patch_encoder/distillation_token" in self.offered,
+            "num_register_tokens": self.offered.get("patch_encoder/register_tokens", (1, 0))[1],
+        }
+        grid = position_grid or self.config.grid_size
+        try:
+            rows, grid = split_positions(self.bound, stored[1], tokens, grid)
+        except ValueError as error:
+            self.problems.append(str(error))
+            return
+        own_rows = self.config.position_embedding_prefix_rows
+        if rows != own_rows and {rows, own_rows} != {0, 1}:
+            return  # reported as a wrong shape
+        self.positions = (rows, grid)
+        if grid != self.config.grid_size:
+            sizes = " -> ".join("x".join(map(str, g)) for g in (grid, self.config.grid_size))
+            kind = self.config.position_embedding_interpolation
+            self.notes.append(f"{_POSITIONS}: resized, grid {sizes} ({kind})")
+        if rows > own_rows:
+            self.notes.append(f"{_POSITIONS}: its row of the class token was added to that token")
+
+    def check(self) -> None:
+        """Raises one error with all that does not fit."""
+        bound = self.bound
+        offered = {n: s for n, s in self.offered.items() if n not in set(self.dropped)}
+        needed = {n: s for n, s in self.wanted.items() if n not in set(self.fresh)}
+        lines = [*self.problems, *(f"not usable: {line}" for line in bound.misfits)]
+        lines += [f"missing: {n} {needed[n]}" for n in needed if n not in offered]
+        lines += [
+            f"unexpected: {self._source(n)} (makes {n} {offered[n]})"
+            for n in offered
+            if n not in needed
+        ]
+        lines += [f"unexpected: {name}" for name in bound.unexpected]
+        for name in needed.keys() & offered.keys():
+            if offered[name] != needed[name] and not (name == _POSITIONS and self.positions):
+                lines.append(
+                    f"wrong shape: {self._source(name)} makes {name} {offered[name]}, "
+                    f"the model has {needed[name]}{self._channels(name)}"
+                )
+        for binding in bound.bindings:
+            if not needed.keys().isdisjoint(binding.targets):
+                lines += [
+                    f"wrong dtype: {name} has {bound.file.specs[name].dtype}"
+                    for name in binding.sources
+                    if bound.file.specs[name].dtype not in FLOAT_BYTES
+                ]
+        if lines:
+            raise ValueError(
+                f"Expected the weights of this model in {bound.file.path!r} ({bound.layout.name} "
+                f"layout). Received, with {len(lines)} misfits, and nothing was changed:\n  "
+                + "\n  ".join(dict.fromkeys(lines))
+            )
+
+    def _source(self, name: str) -> str:
+        binding = self.bound.find(name)
+        return " + ".join(binding.sources)
+
+    def _channels(self, name: str) -> str:
+        """The end of the line where a kernel was made for images of other channels."""
+        stored, own = self.offered[name], self.wanted[name]
+        hint = ". The channels differ: build the model for those of the checkpoint"
+        if name == _ROOT and stored[2] != own[2] and stored[3] == own[3]:
+            return f" ({stored[2]}), or change the kernel in the file"
+        per_channel = self.config.patch_size**2
+        if (
+            name == _PATCHES
+            and self.config.hybrid is None
+            and stored[1] == own[1]
+            and stored[0] % per_channel == 0
+        ):
+            return f"{hint} ({stored[0] // per_channel}), or change the kernel in the file"
+        return ""
+
+    def values(self):
+        """Yields canonical names and the values to assign; raises where one is not finite."""
+        bad = []
+        wanted = set(self.wanted) - set(self.fresh)
+        class_token = position = None
+        for name, array in self.bound.arrays(wanted):
+            if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+                bad.append(name)
+            elif name == _CLASS_TOKEN and self.positions:
+                class_token = array
+            elif name == _POSITIONS and self.positions:
+                position = array
+            elif not bad:
+                yield name, array
+        if bad:
+            raise ValueError(
+                f"Expected finite numbers in {self.bound.file.path!r}. Received: NaN or infinity "
+                f"in what makes {', '.join(bad)}. Nothing was changed."
+            )
+        if position is not None:
+            position, class_token = self._fit_positions(position, class_token)
+            yield _POSITIONS, position
+        if class_token is not None:
+            yield _CLASS_TOKEN, class_token
+
+    def _fit_positions(self, table: np.ndarray, class_token: np.ndarray | None):
+        """Resizes the table to the grid of the model, and gives it the model's prefix rows."""
+        rows, grid = self.positions
+        own_rows, own_grid = self.config.position_embedding_prefix_rows, self.config.grid_size
+        if grid != own_grid:
+            kind = self.config.position_embedding_interpolation
+            table = np.asarray(resize_positions(table, grid, own_grid, rows, kind))
+        if rows > own_rows and class_token is not None:
+            class_token = class_token + table[:, :1]
+            table = table[:, 1:]
+        elif rows < own_rows:
+            table = np.concatenate([np.zeros_like(table[:, :1]), table], axis=1)
+        return table, class_token
+
+    def report(self) -> LoadReport:
+        loaded = [name for name in self.wanted if name not in set(self.fresh)]
+        resized = self.positions is not None and self.positions[1] != self.config.grid_size
+        dropped = [s for n in self.dropped for s in self.bound.find(n).sources]
+        return LoadReport(
+            source=self.bound.file.path,
+            layout=self.bound.layout.name,
+            loaded=tuple(loaded),
+            resized=(_POSITIONS,) if resized else (),
+            left_out=tuple(dict.fromkeys([*dropped, *self.bound.ignored])),
+            fresh=tuple(self.fresh),
+            notes=tuple(self.notes),
+        )
