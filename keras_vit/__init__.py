@@ -12,4 +12,4 @@ from keras_vit.applications import *  # noqa: F403
 from keras_vit.configs import HybridConfig, Preprocessing, VisionTransformerConfig, list_models
 from keras_vit.vision_transformer import VisionTransformer
 
-__version__ = "0.1.0"
+from keras_vit.version import __version__

@@ -1,0 +1,90 @@
+"""The figures of a benchmark as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from typing import Any
+
+COLUMNS = (
+    "subject",
+    "build s",
+    "first s",
+    "infer img/s",
+    "(min-max)",
+    "of limit",
+    "train img/s",
+    "(min-max)",
+    "of limit",
+    "peak MiB infer",
+    "train",
+)
+
+
+def _rate(seconds: list[float], batch_size: int) -> tuple[str, str, float]:
+    if not seconds:
+        return "-", "-", 0.0
+    rates = sorted(batch_size / second for second in seconds)
+    median = statistics.median(rates)
+    return f"{median:.2f}", f"{rates[0]:.2f}-{rates[-1]:.2f}", median
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """Formats what `measure` returned.
+
+    Args:
+        result: the dictionary of `keras_vit.benchmark.measure`.
+
+    Returns:
+        Lines of text: the work and the machine, then a row a subject. "of limit" is the share of
+        the machine's own matrix-product speed; a training step counts three forward passes.
+    """
+    machine, batch_size = result["machine"], result["batch_size"]
+    gflop, limit = result["gflop_per_image"], result["matrix_product_gflops"]
+    lines = [
+        f"{result['model']}, {result['dtype']}, batch {batch_size}, {gflop:.1f} GFLOP an image; "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['backend']}",
+        f"matrix product {limit:.0f} GFLOP/s: at most {limit / gflop:.1f} img/s, "
+        f"{limit / gflop / 3:.1f} in training",
+    ]
+    rows = [COLUMNS]
+    for subject in result["subjects"]:
+        infer, infer_spread, infer_rate = _rate(subject["infer_s"], batch_size)
+        train, train_spread, train_rate = _rate(subject["train_s"], batch_size)
+        rows.append(
+            (
+                subject["subject"],
+                f"{subject['build_s']:.2f}",
+                f"{subject['first_call_s']:.2f}",
+                infer,
+                infer_spread,
+                f"{infer_rate * gflop / limit:.0%}",
+                train,
+                train_spread,
+                f"{3 * train_rate * gflop / limit:.0%}" if train_rate else "-",
+                f"{subject['infer_peak_mib']:.0f}",
+                f"{subject['train_peak_mib']:.0f}" if train_rate else "-",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells))
+    return "\n".join(lines)
+
+
+def write_json(results: Any, path: str) -> None:
+    """Writes results beside `path` and moves them into place.
+
+    Args:
+        results: what JSON can hold.
+        path: the file; its folder is made when it is missing.
+    """
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    partial = f"{path}.partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+    os.replace(partial, path)

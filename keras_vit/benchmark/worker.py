@@ -1,0 +1,53 @@
+"""A process that builds one subject and times it on request.
+
+It reads a command a line (`infer`, `train`) and answers with a line of JSON that begins with
+`ANSWER`; everything else that libraries print is not for the reader.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+ANSWER = "@keras_vit "
+
+
+def peak_memory_mib() -> float:
+    """Returns the most memory that this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _timed(function: Any) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def serve(subject_name: str, model: str, dtype: str, batch_size: int) -> None:
+    """Builds a subject, says how long that took, and answers commands until the input ends."""
+    from keras_vit.benchmark.subjects import SUBJECTS
+
+    def answer(**values: Any) -> None:
+        print(ANSWER + json.dumps(values), flush=True)
+
+    if subject_name in ("keras_vit", "keras_hub", "matrix_product"):
+        import keras  # noqa: F401  so that the time to build is not the time to import
+    if subject_name == "keras_hub":
+        import keras_hub  # noqa: F401
+    if subject_name == "timm":
+        import timm  # noqa: F401
+    before = peak_memory_mib()
+    built: list[Any] = []
+    seconds = _timed(lambda: built.append(SUBJECTS[subject_name](model, dtype, batch_size)))
+    subject = built[0]
+    answer(build_s=seconds, imported_mib=before)
+    for line in sys.stdin:
+        seconds = _timed(getattr(subject, line.strip()))
+        answer(seconds=seconds, peak_mib=peak_memory_mib())
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

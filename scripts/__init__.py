@@ -1,0 +1,33 @@
+"""The commands of keras_vit, installed as `keras_vit.commands`: `keras-vit train` and so on."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "train": "train or fine-tune a model on a data set or a folder",
+    "evaluate": "measure a saved model on a data set",
+    "predict": "classify image files",
+    "visualize": "draw what a model attends to",
+    "export": "write a model for use outside Python",
+    "benchmark": "measure speed and memory, peers beside ours",
+    "quickstart": "all of it on handwritten digits",
+}
+
+
+def main() -> None:
+    """Runs `keras-vit COMMAND [FLAGS]`; each command explains its flags with `--help`."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help", "help"):
+        print("usage: keras-vit COMMAND [FLAGS]; keras-vit COMMAND --help explains the flags\n")
+        print("\n".join(f"  {command:<12}{what}" for command, what in COMMANDS.items()))
+        return
+    if name not in COMMANDS:
+        from keras_vit.configs import nearest_names
+
+        sys.exit(f"error: unknown command {name!r}. " + nearest_names(name, COMMANDS))
+    from absl import app
+
+    command = importlib.import_module(f"keras_vit.commands.{name}")
+    app.run(command.main, argv=[f"keras-vit {name}", *sys.argv[2:]])

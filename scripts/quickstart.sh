@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Installs keras_vit into .venv and runs the whole story on handwritten digits: train, evaluate,
+# look inside, export, and a summary. Takes some minutes on two cores; needs no network afterwards.
+#   ./scripts/quickstart.sh [OUTPUT_FOLDER]
+set -euo pipefail
+. "$(dirname "$0")/environment.sh"
+
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+exec "$venv_python" -m keras_vit.commands quickstart --output_dir="${1:-outputs/quickstart}"

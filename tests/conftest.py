@@ -1,0 +1,25 @@
+"""What all tests share: the backend they run on, and what it keeps out."""
+
+import importlib.abc
+import os
+import sys
+
+BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# Rooms and scripts that are TensorFlow's alone.
+NEEDS_TENSORFLOW = ("data", "training", "evaluation", "export", "benchmark", "scripts")
+BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets")
+
+collect_ignore = []
+
+
+class _Blocker(importlib.abc.MetaPathFinder):
+    """Makes packages impossible to import, as on a machine that does not have them."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.split(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {fullname!r} (blocked by the tests)")
+
+
+if BACKEND != "tensorflow":
+    sys.meta_path.insert(0, _Blocker())
+    collect_ignore.extend(NEEDS_TENSORFLOW)
