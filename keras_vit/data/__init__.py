@@ -1,0 +1,23 @@
+"""Image data sets: a TFDS name, our digits, or a folder with a subfolder a class.
+
+From source to batch, in the order a reader needs it: `loading` finds the source (`tfds_source`,
+`folders`, `digits`), `dataset` is what all of them become, `pipeline` makes batches of it and
+`augment` is the one place that changes images at random. TensorFlow and TensorFlow Datasets are
+imported by the functions that need them.
+"""
+
+from __future__ import annotations
+
+from keras_vit.data.augment import Augmentation
+from keras_vit.data.dataset import ImageDataset, Split
+from keras_vit.data.loading import load
+from keras_vit.data.pipeline import evaluation_batches, training_batches
+
+__all__ = [
+    "Augmentation",
+    "ImageDataset",
+    "Split",
+    "evaluation_batches",
+    "load",
+    "training_batches",
+]

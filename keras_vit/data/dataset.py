@@ -1,0 +1,108 @@
+"""What every source of images becomes: named splits of encoded images with labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One part of a data set: its images as stored, undecoded, in a fixed order.
+
+    Attributes:
+        name: how the source calls it, such as `"train"` or `"train[:80%]"`.
+        num_examples: number of images.
+        references: makes a `tf.data.Dataset` of `{"image": () string, "label": () int64}` in a
+            fixed order; the image is its encoded bytes, or the path of its file.
+        images_are_paths: which of the two it is.
+        shuffle_buffer: number of references that may be held in memory to shuffle them.
+    """
+
+    name: str
+    num_examples: int
+    references: Callable[[], tf.data.Dataset]
+    images_are_paths: bool = False
+    shuffle_buffer: int = 10_000
+
+    def read(self, reference: dict) -> dict:
+        """Turns a reference into `{"image": encoded bytes, "label": () int64}`."""
+        if not self.images_are_paths:
+            return reference
+        import tensorflow as tf
+
+        return {**reference, "image": tf.io.read_file(reference["image"])}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageDataset:
+    """A classification data set; made by `keras_vit.data.load`.
+
+    Attributes:
+        name: what was asked for.
+        class_names: the name of each label, counted from 0.
+        train: what a model learns from, or None.
+        validation: held out to watch the training and to choose between runs, or None.
+        test: held out for the final figure, or None.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split | None = None
+    validation: Split | None = None
+    test: Split | None = None
+
+    def __post_init__(self):
+        if len(self.class_names) < 2:
+            raise ValueError(
+                f"Expected at least two classes in {self.name!r}. "
+                f"Received: {len(self.class_names)}: {list(self.class_names)}."
+            )
+        if not self.splits:
+            raise ValueError(f"Expected at least one split in {self.name!r}. Received none.")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits there are, by role: any of `"train"`, `"validation"`, `"test"`."""
+        roles = {role: getattr(self, role) for role in SPLITS}
+        return {role: split for role, split in roles.items() if split is not None}
+
+    def split(self, role: str) -> Split:
+        """Returns the split of a role.
+
+        Args:
+            role: `"train"`, `"validation"` or `"test"`.
+
+        Raises:
+            ValueError: the data set has no such split.
+        """
+        if role not in self.splits:
+            raise ValueError(
+                f"Expected one of the splits of {self.name!r}: {list(self.splits)}. "
+                f"Received: {role!r}."
+            )
+        return self.splits[role]
+
+    @property
+    def watched(self) -> str | None:
+        """Role of the split that training reports on: validation, else test, else None.
+
+        Where it is the test split, nothing may be chosen by what it says.
+        """
+        return next((role for role in ("validation", "test") if role in self.splits), None)
+
+    def describe(self) -> str:
+        """Returns one line: name, classes and the size of each split."""
+        sizes = ", ".join(f"{split.num_examples:,} {role}" for role, split in self.splits.items())
+        return f"{self.name}: {self.num_classes} classes, images: {sizes}"

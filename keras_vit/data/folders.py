@@ -1,0 +1,135 @@
+"""Folders of images, a subfolder a class, with or without a folder for each split above them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_vit.data.dataset import ImageDataset, Split
+from keras_vit.data.scan import check_images
+from keras_vit.data.stratify import stratified_split
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+HELD_OUT_FRACTION = 0.2
+SPLIT_SEED = 0
+
+_ROLES = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+_IGNORED = ("thumbs.db", "desktop.ini")  # written by file managers, as are names with a dot first
+
+
+def read_folder(
+    folder: str | os.PathLike, *, held_out_fraction: float = HELD_OUT_FRACTION
+) -> ImageDataset:
+    """Reads a folder of images in one of two layouts, and checks every file.
+
+    `split/class/image` is the layout of `tfds.ImageFolder`; splits are `train`, `validation` (or
+    `valid`, `val`) and `test`. With `class/image` a stratified part of each class is held out for
+    validation, by a fixed seed. Without a validation folder the split layout holds out that part
+    too, unless there is a test folder. File names that start with a dot are passed over.
+
+    Args:
+        folder: path of the folder.
+        held_out_fraction: share of each class that is held out, in (0, 1).
+
+    Raises:
+        ValueError: an empty folder, an empty class, a single class, a class that a split lacks,
+            or files that are not whole images; each is named.
+    """
+    folder = Path(folder).expanduser()
+    subfolders = {path.name: path for path in _visible(folder) if path.is_dir()}
+    roles = {name: _ROLES[name.lower()] for name in subfolders if name.lower() in _ROLES}
+    if "train" in roles.values() and len(roles) == len(subfolders):
+        files = {role: _class_files(subfolders[name]) for name, role in roles.items()}
+    else:
+        files = {"train": _class_files(folder)}
+    classes = _check_classes(folder, files)
+    check_images(folder, [path for split in files.values() for c in classes for path in split[c]])
+    parts = {role: _flatten(split, classes) for role, split in files.items()}
+    if len(parts) == 1:
+        parts = _hold_out(folder, *parts["train"], held_out_fraction)
+    splits = {
+        role: Split(
+            name=role,
+            num_examples=len(paths),
+            references=functools.partial(_references, paths, labels),
+            images_are_paths=True,
+            shuffle_buffer=len(paths),
+        )
+        for role, (paths, labels) in parts.items()
+    }
+    return ImageDataset(name=os.fspath(folder), class_names=tuple(classes), **splits)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name.lower() not in _IGNORED
+    )
+
+
+def _class_files(folder: Path) -> dict[str, list[Path]]:
+    """Returns the files of every class folder in `folder`, by class name."""
+    return {path.name: _visible(path) for path in _visible(folder) if path.is_dir()}
+
+
+def _check_classes(folder: Path, files: dict[str, dict[str, list[Path]]]) -> list[str]:
+    classes = sorted(set().union(*files.values()))
+    if not classes:
+        raise ValueError(
+            f"Expected a subfolder of images for each class in '{folder}'. Received: "
+            f"{'files alone' if _visible(folder) else 'an empty folder'}."
+        )
+    empty = [
+        f"'{role}/{name}'" if len(files) > 1 else f"'{name}'"
+        for role, split in files.items()
+        for name in classes
+        if not split.get(name)
+    ]
+    if empty:
+        raise ValueError(
+            f"Expected images of every class in every split of '{folder}'. Received none in "
+            f"{', '.join(empty)}. Add images or remove the class."
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            f"Expected at least two classes in '{folder}', a subfolder each. "
+            f"Received one: {classes[0]!r}."
+        )
+    return classes
+
+
+def _flatten(split: dict[str, list[Path]], classes: list[str]) -> tuple[list[str], np.ndarray]:
+    paths = [os.fspath(path) for name in classes for path in split[name]]
+    labels = np.repeat(np.arange(len(classes)), [len(split[name]) for name in classes])
+    return paths, labels.astype(np.int64)
+
+
+def _hold_out(folder: Path, paths: list[str], labels: np.ndarray, fraction: float) -> dict:
+    try:
+        parts = stratified_split(labels, fraction, SPLIT_SEED)
+    except ValueError as error:
+        raise ValueError(f"'{folder}' cannot be split: {error}") from error
+    return {
+        role: ([paths[index] for index in part], labels[part])
+        for role, part in zip(("train", "validation"), parts, strict=True)
+    }
+
+
+def _references(paths: list[str], labels: np.ndarray) -> tf.data.Dataset:
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices({"image": paths, "label": labels})

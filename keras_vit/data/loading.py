@@ -1,0 +1,62 @@
+"""From a name or a folder to an `ImageDataset`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from keras_vit.data.dataset import ImageDataset
+from keras_vit.data.folders import HELD_OUT_FRACTION, read_folder
+from keras_vit.data.tfds_source import (
+    is_prepared_folder,
+    read_digits,
+    read_prepared_folder,
+    read_tfds,
+)
+
+
+def load(
+    name_or_folder: str | os.PathLike,
+    *,
+    splits: Mapping[str, str] | None = None,
+    held_out_fraction: float = HELD_OUT_FRACTION,
+    data_dir: str | os.PathLike | None = None,
+) -> ImageDataset:
+    """Loads a labelled image data set.
+
+    Args:
+        name_or_folder: `"digits"` for the embedded ones; the path of a folder with a subfolder a
+            class, or with `train/` and such above the classes, or prepared by TFDS; or the name of
+            a TFDS data set. A folder that exists goes before a TFDS name.
+        splits: for TFDS, which part plays which role, for example `{"train": "train[:90%]",
+            "validation": "train[90%:]", "test": "test"}`. None takes the splits that bear those
+            names; where `train` is the only one, its last 20 % become the validation split.
+        held_out_fraction: for a folder without splits, the share of each class held out for
+            validation, in (0, 1).
+        data_dir: where TFDS keeps its files; None for its default (`~/tensorflow_datasets`).
+
+    Raises:
+        ValueError: an unknown name (with the nearest ones), or a folder that is not a data set of
+            whole images in at least two classes; the error says what is wrong and where.
+        RuntimeError: TFDS could not download or prepare the data set.
+    """
+    if name_or_folder == "digits":
+        return read_digits(data_dir)
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        if is_prepared_folder(folder):
+            return read_prepared_folder(folder, splits)
+        if splits is not None:
+            raise ValueError(
+                "Expected `splits` only for a TFDS data set; a folder says them by its own "
+                f"subfolders train, validation, test. Received: splits={dict(splits)}."
+            )
+        return read_folder(folder, held_out_fraction=held_out_fraction)
+    if isinstance(name_or_folder, os.PathLike) or os.sep in os.fspath(name_or_folder).rstrip(
+        os.sep
+    ):
+        text = os.fspath(name_or_folder)
+        if isinstance(name_or_folder, os.PathLike) or text.startswith((os.sep, ".", "~")):
+            raise ValueError(f"Expected a folder that exists. Received: {text!r}.")
+    return read_tfds(os.fspath(name_or_folder), data_dir, splits)

@@ -1,0 +1,86 @@
+"""A quick look at every file before training: is it a whole image that the pipeline can decode?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+MAX_NAMED = 10
+
+
+def check_images(folder: Path, paths: Sequence[Path]) -> None:
+    """Decodes every file once, JPEG at an eighth of its size, and names those that fail.
+
+    Args:
+        folder: what the names in the error are relative to.
+        paths: the files; a folder among them counts as foreign.
+
+    Raises:
+        ValueError: some of them are not whole images; up to ten are named with the reason.
+    """
+    broken = unreadable_images(paths)
+    if not broken:
+        return
+    named = [
+        f"'{path.relative_to(folder)}' ({why})" for path, why in list(broken.items())[:MAX_NAMED]
+    ]
+    more = f" and {len(broken) - MAX_NAMED} more" if len(broken) > MAX_NAMED else ""
+    raise ValueError(
+        f"Expected whole JPEG, PNG, GIF, BMP or WebP images in '{folder}'. Received "
+        f"{len(broken)} that cannot be read: {', '.join(named)}{more}. Repair or remove them."
+    )
+
+
+def unreadable_images(paths: Sequence[Path]) -> dict[Path, str]:
+    """Returns the files that cannot be decoded and a short reason for each."""
+    import tensorflow as tf
+
+    if not paths:
+        return {}
+    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+    decoded = names.enumerate().map(_index_if_decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    whole = set(decoded.ignore_errors(log_warning=False).as_numpy_iterator())
+    return {path: _reason(path) for index, path in enumerate(paths) if index not in whole}
+
+
+def _index_if_decoded(index: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
+    with_pixels = _decode_small(name)
+    import tensorflow as tf
+
+    with tf.control_dependencies([with_pixels]):
+        return tf.identity(index)
+
+
+def _decode_small(name: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    contents = tf.io.read_file(name)
+    return tf.cond(
+        tf.io.is_jpeg(contents),
+        lambda: tf.io.decode_jpeg(contents, channels=3, ratio=8),
+        lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
+    )
+
+
+def _reason(path: Path) -> str:
+    """Says in a few words what is wrong with a file that does not decode."""
+    import tensorflow as tf
+
+    if path.is_dir():
+        return "a folder"
+    if path.stat().st_size == 0:
+        return "empty file"
+    try:
+        _decode_small(str(path))
+    except tf.errors.OpError as error:
+        text = error.message
+        if "Unknown image file format" in text:
+            return "not an image"
+        if "PermissionDenied" in type(error).__name__:
+            return "no permission to read it"
+        return "corrupt or cut short"
+    return "read on a second try"

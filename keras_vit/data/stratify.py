@@ -1,0 +1,44 @@
+"""A split that keeps the share of every class, the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def stratified_split(
+    labels: Sequence[int] | np.ndarray, held_out_fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Parts indices in two, class by class.
+
+    Args:
+        labels: the class of each example, shape `(examples,)`.
+        held_out_fraction: share of every class that is held out, in (0, 1); at least one example
+            of each class goes to either side.
+        seed: of the draw; NumPy keeps this stream fixed over its versions.
+
+    Returns:
+        Two sorted arrays of indices that together hold each index once: kept, held out.
+
+    Raises:
+        ValueError: a fraction outside (0, 1), or a class of a single example.
+    """
+    if not 0 < held_out_fraction < 1:
+        raise ValueError(
+            f"Expected `held_out_fraction` to lie in (0, 1). Received: {held_out_fraction!r}."
+        )
+    labels = np.asarray(labels)
+    draw = np.random.RandomState(seed)
+    kept, held_out = [], []
+    for label in np.unique(labels):
+        members = draw.permutation(np.flatnonzero(labels == label))
+        if len(members) < 2:
+            raise ValueError(
+                "Expected at least two examples of every class, one to learn from and one to hold "
+                f"out. Received one of class {label}."
+            )
+        size = min(max(1, round(len(members) * held_out_fraction)), len(members) - 1)
+        held_out.append(members[:size])
+        kept.append(members[size:])
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held_out))

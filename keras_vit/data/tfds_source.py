@@ -1,0 +1,173 @@
+"""Data sets of TensorFlow Datasets: registered builders, prepared folders and our digits."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_vit.configs import nearest_names
+from keras_vit.data.dataset import SPLITS, ImageDataset, Split
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+SHUFFLE_BYTES = 512 * 2**20
+HELD_OUT_PERCENT = 20
+_KEYS = ("image", "label")
+
+
+def is_prepared_folder(folder: str | os.PathLike) -> bool:
+    """Says whether TFDS has prepared a data set in this folder (one version of it)."""
+    return (Path(folder) / "dataset_info.json").is_file()
+
+
+def read_digits(data_dir: str | os.PathLike | None = None) -> ImageDataset:
+    """Prepares our digits if they are not there yet, and reads them.
+
+    Args:
+        data_dir: the TFDS folder that holds `digits/`; None for TFDS's own default.
+    """
+    import tensorflow_datasets as tfds
+
+    from keras_vit.data.digits import Digits
+
+    builder = Digits(data_dir=_plain(data_dir), file_format="tfrecord")
+    tfds.disable_progress_bar()  # two seconds' work; the bars would fill the screen
+    try:
+        builder.download_and_prepare()
+    finally:
+        tfds.enable_progress_bar()
+    return _from_builder("digits", builder, None)
+
+
+def read_prepared_folder(
+    folder: str | os.PathLike, splits: Mapping[str, str] | None = None
+) -> ImageDataset:
+    """Reads a folder that TFDS has prepared.
+
+    Args:
+        folder: the folder of one version, with `dataset_info.json`.
+        splits: TFDS split expressions by role; see `keras_vit.data.load`.
+    """
+    import tensorflow_datasets as tfds
+
+    return _from_builder(os.fspath(folder), tfds.builder_from_directory(_plain(folder)), splits)
+
+
+def read_tfds(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    splits: Mapping[str, str] | None = None,
+) -> ImageDataset:
+    """Downloads and prepares a registered data set if it is not there yet, and reads it.
+
+    Args:
+        name: TFDS name, with config and version if wanted: `"cifar10"`, `"name/config:1.0.0"`.
+        data_dir: where TFDS keeps its files; None for its own default.
+        splits: TFDS split expressions by role; see `keras_vit.data.load`.
+
+    Raises:
+        ValueError: an unknown name, or a data set that is not one of labelled images.
+        RuntimeError: the data set could not be downloaded or prepared.
+    """
+    import tensorflow_datasets as tfds
+
+    known = tfds.list_builders(with_community_datasets=False)
+    if name.split("/")[0].split(":")[0] not in known:
+        raise ValueError(
+            "Expected 'digits', a folder that exists or the name of a TFDS data set. "
+            f"Received: {name!r}. {nearest_names(name, known)}"
+        )
+    try:
+        builder = tfds.builder(name, data_dir=_plain(data_dir))
+    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"Expected a config and version that TFDS knows. Received: {name!r}. {error}"
+        ) from error
+    _label_names(name, builder)  # before the download
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        raise RuntimeError(
+            f"TFDS could not prepare {name!r} in {builder.data_dir!r}. Without network, copy a "
+            f"prepared folder there. Reason: {type(error).__name__}: {error}"
+        ) from error
+    return _from_builder(name, builder, splits)
+
+
+def _plain(path: str | os.PathLike | None) -> str | None:
+    return None if path is None else os.path.expanduser(os.fspath(path))
+
+
+def _label_names(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    is_dict = isinstance(features, tfds.features.FeaturesDict)
+    image, label = (features[key] if is_dict and key in features else None for key in _KEYS)
+    if not isinstance(image, tfds.features.Image) or not isinstance(
+        label, tfds.features.ClassLabel
+    ):
+        raise ValueError(
+            "Expected a data set of images with one class each: an Image feature 'image' and a "
+            f"ClassLabel feature 'label'. Received: {name!r} with {features}."
+        )
+    return tuple(label.names or map(str, range(label.num_classes)))
+
+
+def _default_splits(available: Mapping) -> dict[str, str]:
+    splits = {role: role for role in SPLITS if role in available}
+    if "train" in splits and len(splits) == 1:
+        cut = 100 - HELD_OUT_PERCENT
+        splits = {"train": f"train[:{cut}%]", "validation": f"train[{cut}%:]"}
+    return splits
+
+
+def _from_builder(
+    name: str, builder: tfds.core.DatasetBuilder, splits: Mapping[str, str] | None
+) -> ImageDataset:
+    class_names = _label_names(name, builder)
+    available = builder.info.splits
+    splits = dict(_default_splits(available) if splits is None else splits)
+    if not splits or not splits.keys() <= set(SPLITS):
+        raise ValueError(
+            f"Expected `splits` to name TFDS splits by role, any of {SPLITS}. Received: {splits}; "
+            f"{name!r} has {list(available)}."
+        )
+    made = {}
+    for role, expression in splits.items():
+        try:
+            info = available[expression]
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"Expected a split of {name!r}, one of {list(available)} or a part such as "
+                f"'train[:90%]'. Received: {expression!r}."
+            ) from error
+        bytes_each = max(1, builder.info.dataset_size // max(1, available.total_num_examples))
+        made[role] = Split(
+            name=expression,
+            num_examples=info.num_examples,
+            references=functools.partial(_references, builder, expression),
+            shuffle_buffer=max(1, min(info.num_examples, SHUFFLE_BYTES // bytes_each)),
+        )
+        if not info.num_examples:
+            raise ValueError(
+                f"Expected images in the split {expression!r} of {name!r}. Received 0."
+            )
+    return ImageDataset(name=name, class_names=class_names, **made)
+
+
+def _references(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    import tensorflow_datasets as tfds
+
+    examples = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    return examples.map(lambda example: {key: example[key] for key in _KEYS})

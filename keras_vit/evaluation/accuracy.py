@@ -1,0 +1,217 @@
+"""Accuracy, calibration and the confusion matrix of a classifier on a split."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.dataset import Split
+from keras_vit.data.pipeline import evaluation_batches
+
+CALIBRATION_BINS = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was measured on a split.
+
+    Attributes:
+        num_examples: images.
+        top1: share of images whose most probable class is the right one, 0 to 1.
+        top5: share whose right class is among the five most probable; None below six classes.
+        loss: mean cross-entropy in nats.
+        calibration_error: see `expected_calibration_error`, 0 to 1.
+        confusion: `(num_classes, num_classes)` counts, row true and column predicted.
+        class_names: name of each class.
+        images_per_second: of the model alone, from the median batch after the first; None where
+            there were fewer than three batches.
+    """
+
+    num_examples: int
+    top1: float
+    top5: float | None
+    loss: float
+    calibration_error: float
+    confusion: np.ndarray
+    class_names: tuple[str, ...]
+    images_per_second: float | None = None
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """Returns a row a class: its name, images, recall and precision.
+
+        `recall` is the share of the class's images that were found, `precision` the share of right
+        ones among the images called so; None where there are no images to share.
+        """
+        right = np.diagonal(self.confusion)
+        true, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+
+        def share(part, whole):
+            return float(part / whole) if whole else None
+
+        return [
+            {
+                "class": name,
+                "images": int(true[index]),
+                "recall": share(right[index], true[index]),
+                "precision": share(right[index], predicted[index]),
+            }
+            for index, name in enumerate(self.class_names)
+        ]
+
+    def table(self) -> str:
+        """Returns the rows of `per_class` as aligned text."""
+        width = max(len("class"), *(len(name) for name in self.class_names))
+        lines = [f"{'class':<{width}}  images  recall  precision"]
+        for row in self.per_class():
+            recall, precision = (
+                "-" if row[key] is None else f"{100 * row[key]:.1f}"
+                for key in ("recall", "precision")
+            )
+            lines.append(
+                f"{row['class']:<{width}}  {row['images']:>6}  {recall:>6}  {precision:>9}"
+            )
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything as plain values that JSON can hold."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("confusion", "class_names")
+        }
+        return {**values, "per_class": self.per_class(), "confusion": self.confusion.tolist()}
+
+
+def evaluate(
+    model: keras.Model,
+    split: Split,
+    class_names: Sequence[str],
+    *,
+    batch_size: int = 64,
+    verbose: int = 0,
+) -> Evaluation:
+    """Measures a classifier on a split.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`, or any Keras model with `preprocessing` whose
+            output is `(batch, num_classes)` probabilities or logits.
+        split: what to read.
+        class_names: name of each class, in the order of the outputs.
+        batch_size: images a batch.
+        verbose: 1 for a progress bar, 0 for none.
+
+    Raises:
+        ValueError: the model has another number of outputs than there are classes.
+    """
+    num_classes = len(class_names)
+    if model.output_shape[-1] != num_classes:
+        raise ValueError(
+            f"Expected a model with {num_classes} outputs, one a class. "
+            f"Received: output shape {model.output_shape}."
+        )
+    batches = evaluation_batches(
+        split, model.preprocessing, batch_size=batch_size, num_classes=num_classes
+    )
+    outputs, labels, seconds = [], [], []
+    progress = keras.utils.Progbar(split.num_examples, verbose=verbose, unit_name="image")
+    for images, one_hot in batches:
+        start = time.perf_counter()
+        outputs.append(model.predict_on_batch(images))
+        seconds.append(time.perf_counter() - start)
+        labels.append(one_hot.numpy().argmax(axis=-1))
+        progress.add(len(images))
+    measured = score(as_probabilities(np.concatenate(outputs)), np.concatenate(labels), class_names)
+    timed = seconds[1:-1]  # the first batch builds the function, the last one may be smaller
+    speed = batch_size / statistics.median(timed) if timed else None
+    return dataclasses.replace(measured, images_per_second=speed)
+
+
+def as_probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Returns rows that sum to 1: the outputs themselves, or their softmax where they are logits.
+
+    Args:
+        outputs: `(examples, num_classes)`.
+    """
+    outputs = np.asarray(outputs, "float64")
+    if outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2):
+        return outputs
+    exponents = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:
+    """Compares probabilities with labels.
+
+    Args:
+        probabilities: `(examples, num_classes)`, rows that sum to 1.
+        labels: `(examples,)` integers, 0 to `num_classes - 1`.
+        class_names: name of each class.
+
+    Raises:
+        ValueError: no examples, or shapes that do not belong together.
+    """
+    probabilities, labels = np.asarray(probabilities, "float64"), np.asarray(labels)
+    shape = (len(labels), len(class_names))
+    if probabilities.shape != shape or not len(labels):
+        raise ValueError(
+            f"Expected probabilities of shape (examples, classes) = {shape}, at least one example. "
+            f"Received: {probabilities.shape}."
+        )
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    hits = order == labels[:, np.newaxis]
+    right = np.take_along_axis(probabilities, labels[:, np.newaxis], axis=-1)
+    return Evaluation(
+        num_examples=len(labels),
+        top1=float(hits[:, 0].mean()),
+        top5=float(hits[:, :5].any(axis=-1).mean()) if len(class_names) > 5 else None,
+        loss=float(-np.log(np.maximum(right, 1e-12)).mean()),
+        calibration_error=expected_calibration_error(probabilities, labels),
+        confusion=confusion_matrix(order[:, 0], labels, len(class_names)),
+        class_names=tuple(class_names),
+    )
+
+
+def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts how often each class was taken for each other.
+
+    Args:
+        predicted: `(examples,)` integers.
+        labels: `(examples,)` integers, the truth.
+        num_classes: number of classes.
+
+    Returns:
+        `(num_classes, num_classes)` counts, row true and column predicted.
+    """
+    pairs = np.asarray(labels) * num_classes + np.asarray(predicted)
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def expected_calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS
+) -> float:
+    """Says how far confidence is from accuracy: 0 for a model that is right as often as it claims.
+
+    Images are put into bins of equal width by the probability of their predicted class; the result
+    is the mean gap between accuracy and mean confidence of a bin, weighted by its images.
+
+    Args:
+        probabilities: `(examples, num_classes)`.
+        labels: `(examples,)` integers.
+        bins: number of bins.
+
+    Returns:
+        A number in [0, 1].
+
+    Reference: "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
+    """
+    confidence = probabilities.max(axis=-1)
+    correct = probabilities.argmax(axis=-1) == labels
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(index, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))

@@ -1,0 +1,138 @@
+"""From the text after `--model` to a model with the right head for a data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_vit.configs import VARIANTS, VisionTransformerConfig, nearest_names
+from keras_vit.data.dataset import ImageDataset
+from keras_vit.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from keras_vit.vision_transformer import VisionTransformer
+
+# Small models that learn from scratch on a laptop; ours, not from a paper.
+SMALL_MODELS: dict[str, VisionTransformerConfig] = {
+    # For the embedded digits: 8x8 grey pixels, 16 patches.
+    "digits": VisionTransformerConfig(
+        image_size=8,
+        in_channels=1,
+        patch_size=2,
+        hidden_size=96,
+        num_layers=4,
+        num_heads=4,
+        mlp_dim=192,
+        num_classes=10,
+    ),
+    # For photos: 64x64 RGB pixels, 64 patches.
+    "small": VisionTransformerConfig(
+        image_size=64, patch_size=8, hidden_size=128, num_layers=6, num_heads=4, mlp_dim=256
+    ),
+}
+CHECKPOINT_SUFFIXES = (".npz", ".safetensors", ".h5", ".keras")
+
+
+def default_model(data: ImageDataset) -> str:
+    """Returns the small model that suits a data set."""
+    return "digits" if data.name == "digits" else "small"
+
+
+def default_recipe(data: ImageDataset, *, pretrained: bool) -> str:
+    """Returns the name of the recipe that suits a data set.
+
+    Args:
+        data: what to learn.
+        pretrained: whether the model starts from trained weights.
+    """
+    if pretrained:
+        return "finetune_small"
+    return "digits" if data.name == "digits" else "scratch_small"
+
+
+def is_checkpoint(spec: str) -> bool:
+    """Says whether a spec names a file, folder or hub address of weights and not a model."""
+    if spec in SMALL_MODELS or spec in VARIANTS:
+        return False
+    return spec.startswith("hf://") or spec.endswith(CHECKPOINT_SUFFIXES) or Path(spec).exists()
+
+
+def build_model(
+    spec: str | os.PathLike,
+    data: ImageDataset,
+    recipe: Recipe,
+    *,
+    weights: str | None = None,
+    image_size: int | None = None,
+    dtype: Any = None,
+) -> VisionTransformer:
+    """Builds or loads a model with a head for the classes of a data set.
+
+    Sets Keras's global seed to the recipe's first, so the same seed gives the same model.
+
+    Args:
+        spec: a key of `SMALL_MODELS`; a variant such as `"ViT_S16"`; or a checkpoint: a path to
+            `.keras`, `.npz`, `.safetensors` or `.weights.h5`, or `"hf://owner/repo"`.
+        data: gives the number of classes.
+        recipe: gives the seed, and the rates of dropout and drop path where it has any.
+        weights: for a variant, what its factory takes as `weights`; None for initial values.
+        image_size: side of the square image in pixels; None for the model's own.
+        dtype: dtype or policy of the layers; None for Keras's global one.
+
+    Raises:
+        ValueError: an unknown name (with the nearest ones), or weights given for a model that takes
+            none.
+    """
+    import keras
+
+    spec = os.fspath(spec)
+    keras.utils.set_random_seed(recipe.seed)
+    overrides = {
+        name: value
+        for name in ("dropout_rate", "drop_path_rate")
+        if (value := getattr(recipe, name)) is not None
+    }
+    if spec in VARIANTS:
+        return _build_variant(spec, data, weights, image_size, dtype, overrides)
+    if weights is not None:
+        raise ValueError(
+            "Expected `weights` only for a variant such as 'ViT_S16'. "
+            f"Received: weights={weights!r} with model {spec!r}."
+        )
+    if spec in SMALL_MODELS:
+        from keras_vit.vision_transformer import VisionTransformer
+
+        config = SMALL_MODELS[spec].replace(num_classes=data.num_classes, **overrides)
+        if image_size is not None:
+            config = config.replace(image_size=image_size)
+        return VisionTransformer(config, name=spec, dtype=dtype)
+    if is_checkpoint(spec):
+        return _build_from_checkpoint(spec, data, image_size, dtype, overrides)
+    raise ValueError(
+        "Expected a small model, a variant or the path of a checkpoint that exists. "
+        f"Received: {spec!r}. {nearest_names(spec, [*SMALL_MODELS, *VARIANTS])}"
+    )
+
+
+def _build_variant(spec, data, weights, image_size, dtype, overrides):
+    from keras_vit import applications
+
+    if dtype is not None:
+        overrides["dtype"] = dtype
+    return getattr(applications, spec)(
+        weights=weights,
+        classes=data.num_classes,
+        input_shape=None if image_size is None else (image_size, image_size, 3),
+        **overrides,
+    )
+
+
+def _build_from_checkpoint(spec, data, image_size, dtype, overrides):
+    import keras_vit
+
+    if dtype is not None:
+        overrides["dtype"] = dtype
+    if image_size is not None:
+        overrides["image_size"] = image_size
+    return keras_vit.from_checkpoint(spec, classes=data.num_classes, **overrides)

@@ -1,0 +1,95 @@
+"""Trains a Vision Transformer on a labelled image data set.
+
+Examples:
+  train.py --output_dir=runs/digits
+  train.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --output_dir=runs/photos
+  train.py --recipe=digits --set epochs=10 --set augmentation.rotation=5 --output_dir=runs/short
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from absl import app, flags, logging
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+logging.set_verbosity(logging.WARNING)  # TFDS tells much; --verbosity changes it
+
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    "digits",
+    "`digits`, the name of a TFDS data set, or a folder with a subfolder a class.",
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "A small model (`digits`, `small`), a variant (`ViT_S16`), or a checkpoint to start from "
+    "(.keras, .npz, .safetensors, hf://owner/repo). Default: a small one that suits the data.",
+)
+_WEIGHTS = flags.DEFINE_string("weights", None, "For a variant: name or path of its weights.")
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size",
+    None,
+    "Side of the square input in pixels; default: the model's own.",
+    lower_bound=1,
+)
+_DTYPE = flags.DEFINE_string("dtype", None, "Such as mixed_bfloat16; default: float32.")
+_RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one that suits.")
+_SET = flags.DEFINE_multi_string(
+    "set", [], "A field of the recipe, as field=value; may be repeated."
+)
+_SEED = flags.DEFINE_integer("seed", None, "Seed of the run; default: the recipe's.", lower_bound=0)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the model and its record.")
+flags.mark_flag_as_required("output_dir")
+
+
+def run() -> None:
+    """Loads, builds, trains and says where everything is."""
+    from keras_vit import data as data_room
+    from keras_vit import training
+    from keras_vit.training import models
+
+    data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
+    spec = _MODEL.value or models.default_model(data)
+    pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
+    recipe_name = _RECIPE.value or models.default_recipe(data, pretrained=pretrained)
+    recipe = training.get_recipe(recipe_name).with_settings(_SET.value)
+    if _SEED.value is not None:
+        recipe = recipe.replace(seed=_SEED.value)
+    model = training.build_model(
+        spec,
+        data,
+        recipe,
+        weights=_WEIGHTS.value,
+        image_size=_IMAGE_SIZE.value,
+        dtype=_DTYPE.value,
+    )
+    height, width = model.preprocessing.size
+    print(f"Data:   {data.describe()}")
+    print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")
+    print(f"Recipe: {recipe_name}, seed {recipe.seed}", flush=True)
+    result = training.train(recipe, model, data, output_dir=_OUTPUT_DIR.value)
+    summary, watched = result.summary, data.watched
+    print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s, ", end="")
+    print(f"{summary['images_per_second'] or 0:,.0f} img/s.")
+    if watched:
+        print(f"Accuracy on the {watched} split: {100 * summary[f'{watched}_accuracy']:.2f} %")
+    for name, path in result.files.items():
+        print(f"  {name:<12} {path}")
+
+
+def main(argv: list[str]) -> None:
+    """Runs the app; an error that a user can mend is one line."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
+    try:
+        run()
+    except (ValueError, RuntimeError, OSError) as error:
+        logging.debug("Where it happened:", exc_info=True)  # shown with --verbosity=1
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)
