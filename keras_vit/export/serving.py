@@ -1,0 +1,124 @@
+"""A SavedModel for TF Serving: prepared images or encoded ones in, probabilities and labels out."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.export.versions import new_version
+from keras_vit.files import write_json
+from keras_vit.labels import CLASS_SETS, check_labels, imagenet_classes
+from keras_vit.preprocessing import get_preprocessing
+from keras_vit.version import __version__
+
+
+def saved_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    labels: Sequence[str] | None = None,
+    top_k: int = 5,
+) -> pathlib.Path:
+    """Writes a model as `<path>/<version>/`, ready for TF Serving or any TensorFlow runtime.
+
+    Signatures, all with a batch of any size, 0 included, and float32 outputs whatever the policy
+    of the model:
+
+    - `serving_default`: `images`, prepared as `model.preprocessing` says, to `logits` and
+      `probabilities` (batch, classes): the output of the model, or the softmax of its logits where
+      it has no activation. Without a head, to `features`.
+    - `embed`: `images` to `features` (batch, features), the vector that the head reads.
+    - `classify_bytes`, with a head and 1 or 3 channels: `image_bytes`, strings (batch,), JPEG, PNG,
+      GIF, BMP or WebP, to `classes` (int32), `scores`, `labels` (batch, k), best first, and
+      `valid` (batch,). An image that is broken, longer than 32 MiB or larger than
+      `keras_vit.images.MAX_PIXELS` has class -1, score 0, label "" and valid False; it does not
+      touch the others.
+
+    Each weight is stored once. `assets/labels.txt` lists the labels; `metadata.json` holds config,
+    preprocessing, labels and signatures. The folder appears under the next free number when it is
+    whole; a version that exists is never touched.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`, on Keras's TensorFlow backend.
+        path: folder of the versions, made if there is none.
+        labels: one name for each class; None for ImageNet's own with 1000 or 21,843 classes, and
+            for the number of each class otherwise.
+        top_k: classes that `classify_bytes` names; all of them where there are fewer.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        ValueError: not such a model, another backend, wrong `labels` or `top_k`, or a
+            preprocessing that makes images of another shape than the model takes.
+    """
+    _check(model, top_k)
+    names = _label_names(model, labels)
+
+    import tensorflow as tf
+
+    from keras_vit.export.graph import ServedModel
+
+    with new_version(path) as new, tempfile.TemporaryDirectory() as scratch:
+        asset = None
+        if names:
+            asset = pathlib.Path(scratch) / "labels.txt"
+            asset.write_text("".join(f"{name}\n" for name in names), "utf-8")
+        served = ServedModel(model, names, top_k, asset)
+        signatures = served.signatures()
+        tf.saved_model.save(served.module, str(new.folder), signatures=signatures)
+        metadata = _metadata(model, names, sorted(signatures))
+        write_json(new.folder / "metadata.json", metadata)
+    return new.published
+
+
+def _check(model: Any, top_k: Any) -> None:
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Expected Keras's TensorFlow backend to write a SavedModel. Received: "
+            f"{keras.backend.backend()!r}. Save the model as .keras and export it in a process "
+            "with KERAS_BACKEND=tensorflow."
+        )
+    if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
+        raise ValueError(f"Expected a keras_vit.VisionTransformer. Received: {model!r}.")
+    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or top_k < 1:
+        raise ValueError(
+            f"Expected `top_k` to be an integer of at least 1. Received: top_k={top_k!r}."
+        )
+    if len(model.inputs) != 1:
+        raise ValueError(f"Expected a model with one input. Received: {len(model.inputs)} inputs.")
+    preprocessing = get_preprocessing(model)
+    shape = (*preprocessing.size, len(preprocessing.mean))
+    expected = tuple(model.inputs[0].shape[1:])
+    if any(side not in (None, given) for side, given in zip(expected, shape, strict=True)):
+        raise ValueError(
+            f"Expected `model.preprocessing` to make images of shape {expected}, as the model "
+            f"takes. Received: shape {shape}. Set `model.preprocessing` to one that fits."
+        )
+
+
+def _label_names(model: Any, labels: Sequence[str] | None) -> list[str]:
+    count = model.config.num_classes
+    if labels is not None:
+        return check_labels(labels, count)
+    if count in CLASS_SETS:
+        return [name for _, name in imagenet_classes(count)]
+    return [str(column) for column in range(count)]
+
+
+def _metadata(model: Any, labels: list[str], signatures: list[str]) -> dict[str, Any]:
+    return {
+        "format": "saved_model",
+        "keras_vit_version": __version__,
+        "name": model.name,
+        "config": model.config.to_dict(),
+        "preprocessing": model.preprocessing.to_dict(),
+        "signatures": signatures,
+        "labels": labels,
+    }
