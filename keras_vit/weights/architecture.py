@@ -76,6 +76,40 @@ def infer_config(bound: BoundCheckpoint, **overrides: Any) -> VisionTransformerC
     return VisionTransformerConfig.from_dict(fields)
 
 
+def adapt_variant(
+    name: str, config: VisionTransformerConfig, bound: BoundCheckpoint, **overrides: Any
+) -> VisionTransformerConfig:
+    """Returns the config of a variant as a checkpoint has it: head, tokens, conventions, size.
+
+    Args:
+        name: the variant, for the error.
+        config: its config; heads and dropout are taken from it.
+        bound: a checkpoint whose layout is known.
+        **overrides: as in `infer_config`.
+
+    Raises:
+        ValueError: a checkpoint of another variant, or as in `infer_config`.
+    """
+    kept = ("num_heads", "dropout_rate", "attention_dropout_rate", "drop_path_rate")
+    fields = {field: getattr(config, field) for field in kept}
+    found = infer_config(bound, **{**fields, **overrides})
+    sizes = ("patch_size", "hidden_size", "num_layers", "mlp_dim", "mlp")
+    pairs = [(field, getattr(config, field), getattr(found, field)) for field in sizes]
+    for field in ("stem_width", "units_per_stage"):
+        pairs.append(
+            (f"hybrid.{field}", getattr(config.hybrid, field, None),
+             getattr(found.hybrid, field, None))
+        )  # fmt: skip
+    wrong = [f"{n}={have!r} in place of {want!r}" for n, want, have in pairs if have != want]
+    wrong = [line for line in wrong if line.split("=")[0] not in overrides]
+    if wrong:
+        raise ValueError(
+            f"Expected weights of {name} in {bound.file.path!r}. Received: {', '.join(wrong)}. "
+            "`keras_vit.from_checkpoint` builds the model that fits a file."
+        )
+    return found
+
+
 def _patches(bound: BoundCheckpoint) -> dict[str, Any]:
     """Patch, channels and hybrid stem, from the kernels that see the image."""
     stored = bound.source_shape("patch_encoder/projection/kernel")

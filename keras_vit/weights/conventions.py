@@ -1,4 +1,4 @@
-"""What no array of a checkpoint tells: its `config.json` does, else the convention of its layout."""
+"""What no array of a checkpoint tells: `config.json` says it, else the layout's convention."""
 
 from __future__ import annotations
 

@@ -1,0 +1,100 @@
+"""Finds published weights by name, and shows the table of them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from keras_vit.configs import VARIANTS, nearest_names
+from keras_vit.weights.checkpoints import CHECKPOINTS, Checkpoint
+from keras_vit.weights.download import fetch, is_address
+
+IMAGENET = "imagenet"
+
+
+def list_weights(model: str | None = None) -> list[str] | dict[str, list[str]]:
+    """Lists the names of published weights.
+
+    Args:
+        model: the name of a factory, such as `"ViT_B16"`; None lists all models.
+
+    Returns:
+        The names that `weights=` of this factory takes, `"imagenet"` (the recommended classifier)
+        first where there is one; for None the names by model.
+
+    Raises:
+        ValueError: an unknown model; the error lists the nearest names.
+    """
+    if model is None:
+        return {name: list_weights(name) for name in VARIANTS}
+    if model not in VARIANTS:
+        raise ValueError(
+            f"Expected the name of a model. Received: {model!r}. " + nearest_names(model, VARIANTS)
+        )
+    rows = [row for row in CHECKPOINTS if row.model == model]
+    recommended = [IMAGENET] if any(row.recommended for row in rows) else []
+    return recommended + [row.name for row in rows]
+
+
+def find_checkpoint(model: str, weights: str) -> Checkpoint:
+    """Returns a row of the table.
+
+    Args:
+        model: the name of a factory, such as `"ViT_B16"`.
+        weights: a name from `list_weights(model)`.
+
+    Raises:
+        ValueError: an unknown name; the error lists the nearest ones, or says that there are none.
+    """
+    names = list_weights(model)
+    for row in CHECKPOINTS:
+        if row.model == model and (
+            row.name == weights or (weights == IMAGENET and row.recommended)
+        ):
+            return row
+    known = nearest_names(weights, names) if names else f"None are published for {model}."
+    raise ValueError(
+        f"Expected a name of weights of {model}, a file or an address. Received: {weights!r}. "
+        + known
+    )
+
+
+def locate(model: str, weights: Any) -> tuple[str, Checkpoint | None]:
+    """Returns the file behind `weights=` of a factory, fetching it where needed.
+
+    Args:
+        model: the name of the factory.
+        weights: a name from `list_weights(model)`, an address, or a path.
+
+    Returns:
+        The path, and the row of the table if `weights` was a name.
+
+    Raises:
+        ValueError: neither a known name nor a file; the error lists the nearest names.
+    """
+    if is_address(weights):
+        return fetch(weights), None
+    if isinstance(weights, str) and weights not in list_weights(model):
+        looks_like_path = os.path.exists(weights) or os.sep in weights or "." in weights
+        if not looks_like_path:
+            find_checkpoint(model, weights)  # raises, with the nearest names
+    elif isinstance(weights, str):
+        row = find_checkpoint(model, weights)
+        path = fetch(row.address, checksum=row.checksum, names=list_weights(model))
+        return path, row
+    return os.fspath(weights), None
+
+
+def markdown_table() -> str:
+    """Returns the table of published checkpoints as Markdown, for the README."""
+    lines = [
+        "| model | weights | layout | pixels | classes | top-1 % | licence | address |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in CHECKPOINTS:
+        name = f"`{row.name}`" + (f" = `{IMAGENET}`" if row.recommended else "")
+        name += f" ({row.note})" if row.note else ""
+        top1 = "" if row.top1 is None else f"{row.top1:.2f}"
+        cells = (row.model, name, row.layout, row.image_size[0], row.classes or "", top1)
+        lines.append("| " + " | ".join(map(str, (*cells, row.licence, f"`{row.address}`"))) + " |")
+    return "\n".join(lines) + "\n"
