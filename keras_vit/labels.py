@@ -9,6 +9,9 @@ from __future__ import annotations
 import functools
 import gzip
 import importlib.resources
+import json
+import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +77,48 @@ def check_labels(labels: Sequence[str], count: int) -> list[str]:
                 f"Received: {label!r}."
             )
     return list(labels)
+
+
+def read_labels(path: str | os.PathLike, count: int) -> list[str]:
+    """Reads the names of a model's classes from a file.
+
+    Args:
+        path: a text file with one name a line, or a JSON file with a list, itself or under
+            `"class_names"` (as training's `summary.json`) or `"labels"` (as `metadata.json`).
+        count: classes of the model.
+
+    Raises:
+        ValueError: not such a file, or another number of names; the error names the file.
+        OSError: the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text("utf-8")
+        values = json.loads(text) if path.suffix == ".json" else text.splitlines()
+    except ValueError as error:
+        raise ValueError(
+            f"Expected a text file with one name a line, or a JSON file. Received: '{path}', "
+            f"which cannot be read as such ({error})."
+        ) from error
+    if isinstance(values, dict):
+        values = values.get("class_names", values.get("labels"))
+    try:
+        return check_labels(values, count)
+    except ValueError as error:
+        raise ValueError(f"'{path}': {error}") from error
+
+
+def labels_beside(model_path: str | os.PathLike, count: int) -> list[str] | None:
+    """Returns the class names that training left beside a model, or None where there are none.
+
+    Args:
+        model_path: the model's file, with `summary.json` in the same folder.
+        count: classes of the model; names of another number are passed over.
+    """
+    try:
+        return read_labels(pathlib.Path(model_path).with_name("summary.json"), count)
+    except (OSError, ValueError):
+        return None
 
 
 def decode_predictions(

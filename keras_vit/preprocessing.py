@@ -93,8 +93,8 @@ def preprocess_input(images: Any, model_or_preprocessing: Any) -> Any:
         >>> import numpy as np
         >>> from keras_vit.configs import Preprocessing
         >>> photo = np.full((300, 400, 3), 255, "uint8")
-        >>> preprocess_input(photo, Preprocessing(size=224)).shape
-        TensorShape([224, 224, 3])
+        >>> tuple(preprocess_input(photo, Preprocessing(size=224)).shape)
+        (224, 224, 3)
     """
     preprocessing = get_preprocessing(model_or_preprocessing)
     if _is_tensorflow(images):

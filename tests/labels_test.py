@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from keras_vit.labels import check_labels, decode_predictions, imagenet_classes
+from keras_vit.labels import (
+    check_labels,
+    decode_predictions,
+    imagenet_classes,
+    labels_beside,
+    read_labels,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +94,35 @@ def test_an_impossible_top_is_refused(top):
 def test_wrong_labels_are_refused(labels):
     with pytest.raises(ValueError, match="Expected"):
         check_labels(labels, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.txt", "ant\nbee\n"),
+        ("labels.json", '["ant", "bee"]'),
+        ("summary.json", '{"class_names": ["ant", "bee"], "steps": 3}'),
+        ("metadata.json", '{"labels": ["ant", "bee"]}'),
+    ],
+)
+def test_labels_come_from_text_and_json(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert read_labels(tmp_path / name, 2) == ["ant", "bee"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.txt", b"ant\n"), ("b.json", b"{"), ("c.json", b'{"x": 1}'), ("d.txt", b"\xff\n\xfe\n")],
+)
+def test_a_file_without_the_labels_is_named_in_the_error(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name):
+        read_labels(tmp_path / name, 2)
+
+
+def test_labels_beside_a_model(tmp_path):
+    model = tmp_path / "model.keras"
+    assert labels_beside(model, 2) is None
+    (tmp_path / "summary.json").write_text('{"class_names": ["ant", "bee"]}')
+    assert labels_beside(model, 2) == ["ant", "bee"]
+    assert labels_beside(model, 3) is None

@@ -1,0 +1,53 @@
+"""scripts/export.py from the command line."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import keras_vit
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments):
+    command = [sys.executable, str(ROOT / "scripts" / "export.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    config = keras_vit.VisionTransformerConfig(
+        image_size=16, patch_size=8, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=16,
+        num_classes=3,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("run") / "model.keras"
+    model = keras_vit.VisionTransformer(config)
+    model.get_layer("head").kernel.assign(np.random.default_rng(0).normal(size=(16, 3)))
+    model.save(path)
+    (path.parent / "summary.json").write_text('{"class_names": ["ant", "bee", "cow"]}')
+    return path
+
+
+def test_export_writes_checks_and_says_so(model_file, tmp_path):
+    result = run(f"--model={model_file}", f"--output_dir={tmp_path / 'served'}", "--top_k=2")
+    assert result.returncode == 0, result.stderr
+    assert str(tmp_path / "served" / "1") in result.stdout
+    assert "Max. difference" in result.stdout
+    metadata = json.loads((tmp_path / "served" / "1" / "metadata.json").read_text())
+    assert metadata["labels"] == ["ant", "bee", "cow"]
+
+
+def test_labels_that_do_not_fit_are_one_line(model_file, tmp_path):
+    (tmp_path / "labels.txt").write_text("ant\nbee\n")
+    result = run(
+        f"--model={model_file}", f"--output_dir={tmp_path / 'served'}",
+        f"--labels={tmp_path / 'labels.txt'}",
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith(f"Error: '{tmp_path / 'labels.txt'}'")
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "served").exists()

@@ -1,0 +1,78 @@
+"""scripts/predict.py from the command line."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_vit
+from keras_vit import export
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments):
+    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model that sees red, green or blue, its export, and pictures of one colour each."""
+    folder = tmp_path_factory.mktemp("run")
+    config = keras_vit.VisionTransformerConfig(
+        image_size=16, patch_size=8, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=16,
+        num_classes=3, pooling="gap", class_token=False,
+    )  # fmt: skip
+    model = keras_vit.VisionTransformer(config)
+    for weight in model.weights:
+        if "projection" in weight.path and weight.path.endswith("kernel"):
+            weight.assign(np.tile(np.eye(3, 16), (64, 1)) / 8)
+        elif weight.path.endswith("head/kernel"):
+            weight.assign(np.eye(16, 3) * 5)
+        elif "position" in weight.path or "block" in weight.path and weight.path.endswith("kernel"):
+            weight.assign(np.zeros(weight.shape))
+    model.save(folder / "model.keras")
+    (folder / "summary.json").write_text('{"class_names": ["red", "green", "blue"]}')
+    export.saved_model(model, folder / "served", labels=["red", "green", "blue"])
+    (folder / "images").mkdir()
+    for index, name in enumerate(["red", "green", "blue"]):
+        pixels = np.zeros((20, 20, 3), "uint8")
+        pixels[..., index] = 255
+        Image.fromarray(pixels).save(folder / "images" / f"{name}.png")
+    return folder
+
+
+@pytest.mark.parametrize("model", ["model.keras", "served"])
+def test_json_names_every_file(folder, model):
+    result = run(
+        f"--model={folder / model}", "--top_k=2", "--output=json", folder / "images" / "*.png"
+    )
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    names = {pathlib.Path(row["file"]).stem: row["predictions"] for row in rows}
+    assert {name: best[0]["label"] for name, best in names.items()} == {
+        "red": "red", "green": "green", "blue": "blue",
+    }  # fmt: skip
+    assert all(len(best) == 2 and best[0]["score"] > 0.5 for best in names.values())
+
+
+def test_text_goes_on_after_a_bad_file_and_fails(folder, tmp_path):
+    (tmp_path / "bad.png").write_text("no image")
+    red = folder / "images" / "red.png"
+    result = run(f"--model={folder / 'model.keras'}", f"--images={tmp_path / 'bad.png'}", red)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    assert lines[0] == str(tmp_path / "bad.png") and "Expected a JPEG" in lines[1]
+    assert lines[2] == str(red) and lines[3].endswith("%  red")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_model_is_one_line(folder):
+    result = run("--model=nowhere.keras", folder / "images")
+    assert result.returncode == 1 and "nowhere.keras" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
