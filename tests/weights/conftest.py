@@ -1,0 +1,62 @@
+"""The golden cases, and small files to break."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
+CASES = sorted(str(path.parent.relative_to(GOLDEN)) for path in GOLDEN.glob("*/*/case.json"))
+
+
+class Case:
+    """One golden case: where it lies, what it says, and the arguments that no key tells."""
+
+    def __init__(self, name):
+        self.name = name
+        self.folder = GOLDEN / name
+        self.description = json.loads((self.folder / "case.json").read_text())
+        self.config = self.description["config"]
+        self.resized = self.config["image_size"] != self.config["weights_image_size"]
+
+    @property
+    def source(self):
+        """A Hugging Face folder, or the file."""
+        if self.name.startswith("hf/"):
+            return self.folder
+        return self.folder / self.description["weights"]["file"]
+
+    @property
+    def arguments(self):
+        """As few as there can be: timm packs the heads and does not store its GELU."""
+        arguments = {}
+        if self.name.startswith("timm/"):
+            arguments["num_heads"] = self.config["num_heads"]
+            if self.config["gelu"] in ("quick", "tanh"):
+                arguments["gelu"] = self.config["gelu"]
+        return arguments
+
+    @property
+    def input_shape(self):
+        """Given where the stored position embedding does not tell the size."""
+        fixed = self.config["position_embedding"] == "sincos2d"
+        return (*self.config["image_size"], 3) if self.resized or fixed else None
+
+    def expected(self):
+        with np.load(self.folder / "io.npz") as arrays:
+            return dict(arrays)
+
+
+def pytest_generate_tests(metafunc):
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", map(Case, CASES), ids=CASES)
+    if "resized_case" in metafunc.fixturenames:
+        cases = [case for case in map(Case, CASES) if case.resized]
+        metafunc.parametrize("resized_case", cases, ids=[case.name for case in cases])
+
+
+@pytest.fixture
+def golden():
+    """Returns a function: the name of a case, such as "google/vit_token", to the case."""
+    return Case
