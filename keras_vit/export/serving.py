@@ -11,7 +11,9 @@ from typing import Any
 import keras
 
 from keras_vit.configs import VisionTransformerConfig
+from keras_vit.export.deployment import served_name, write_deployment
 from keras_vit.export.versions import new_version
+from keras_vit.export.warmup import sample_requests, write_warmup
 from keras_vit.files import write_json
 from keras_vit.labels import CLASS_SETS, check_labels, imagenet_classes
 from keras_vit.preprocessing import get_preprocessing
@@ -41,8 +43,10 @@ def saved_model(
       touch the others.
 
     Each weight is stored once. `assets/labels.txt` lists the labels; `metadata.json` holds config,
-    preprocessing, labels and signatures. The folder appears under the next free number when it is
-    whole; a version that exists is never touched.
+    preprocessing, labels and signatures; `assets.extra` a request for each signature, which TF
+    Serving replays as it loads the model. The folder appears under the next free number when it is
+    whole; a version that exists is never touched. Beside the versions stand `SERVING.md`, which
+    says how to serve them, `models.config` and `batching_parameters.txt`, kept if they are there.
 
     Args:
         model: a `keras_vit.VisionTransformer`, on Keras's TensorFlow backend.
@@ -75,6 +79,8 @@ def saved_model(
         tf.saved_model.save(served.module, str(new.folder), signatures=signatures)
         metadata = _metadata(model, names, sorted(signatures))
         write_json(new.folder / "metadata.json", metadata)
+        write_warmup(new.folder, served_name(path), sample_requests(model, sorted(signatures)))
+    write_deployment(path, model, sorted(signatures))
     return new.published
 
 
