@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_vit.configs import Preprocessing
+from keras_vit.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,11 +69,8 @@ def save(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> pathlib.Pat
         raise ValueError(
             f"Expected the suffix of `path` to be one of {sorted(kinds)}. Received: {str(path)!r}."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        temporary = pathlib.Path(folder) / path.name
+    with replacing(path) as temporary:
         figure.savefig(temporary, dpi=dpi)
-        os.replace(temporary, path)
     return path
 
 
@@ -149,21 +146,30 @@ def color_bar(figure: Figure, drawn: Any, axes: Any, label: str, ends: Any = Non
     bar.outline.set_visible(False)
 
 
-def mosaic(tiles: np.ndarray, gap: int) -> np.ndarray:
-    """Lays tiles out as one image.
+def mosaic(tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lays tiles out as one image, with gaps of NaN of about a twelfth of a tile.
 
     Args:
-        tiles: (rows, columns, height, width) or with channels behind.
-        gap: steps between tiles, filled with NaN.
+        tiles: (rows, columns, height, width).
 
     Returns:
-        (rows * (height + gap) - gap, columns * (width + gap) - gap) float32, channels behind.
+        The image (total height, total width) float32; the vertical centre of each row and the
+        horizontal centre of each column, in its pixels.
     """
-    rows, columns, height, width = tiles.shape[:4]
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[4:])
-    canvas = np.full(shape, np.nan, np.float32)
+    rows, columns, height, width = tiles.shape
+    enlarge = -(-24 // max(height, width))  # small tiles need more pixels for a narrow gap
+    height, width = height * enlarge, width * enlarge
+    gap = max(1, round(max(height, width) / 12))
+    canvas = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan, np.float32
+    )
     for row in range(rows):
         for column in range(columns):
             top, left = row * (height + gap), column * (width + gap)
-            canvas[top : top + height, left : left + width] = tiles[row, column]
-    return canvas
+            tile = tiles[row, column].repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+            canvas[top : top + height, left : left + width] = tile
+    centers = (
+        np.arange(count) * (side + gap) + (side - 1) / 2
+        for count, side in ((rows, height), (columns, width))
+    )
+    return canvas, *centers

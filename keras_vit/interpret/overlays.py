@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vit.interpret.plot.canvas import (
+from keras_vit.interpret.canvas import (
     BLUE,
     COLUMN_WIDTH,
     FONT_SIZE,
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEAT_ALPHA = 0.65
+HEAT_ALPHA = 0.7
 
 
 def show_heat(axes: Axes, image: np.ndarray, heat: Any, limits: tuple[float, float] | None = None):
     """Draws heat (grid rows, grid columns), smoothly enlarged, over the grey image.
+
+    The enlarged map runs through the values at the centres of the patches (Catmull-Rom).
 
     Args:
         axes: where to draw.
@@ -47,7 +49,7 @@ def show_heat(axes: Axes, image: np.ndarray, heat: Any, limits: tuple[float, flo
         extent=(0, image.shape[1], image.shape[0], 0),
         cmap=HEAT_COLORS,
         alpha=HEAT_ALPHA,
-        interpolation="bicubic",
+        interpolation="catrom",
         vmin=low,
         vmax=max(high, low + 1e-12),
     )
@@ -90,6 +92,7 @@ def heat_map_rows(
     *,
     title: str | None = None,
     row_labels: Sequence[str] | None = None,
+    marks: Mapping[str, Any] | None = None,
 ) -> Figure:
     """Draws several images as rows: the image, then one map a column.
 
@@ -99,6 +102,7 @@ def heat_map_rows(
             own range, or (batch, grid rows, grid columns, 3) RGB in [0, 1].
         title: above the picture.
         row_labels: one a row, to its left.
+        marks: title of a column -> one patch (row, column) for each image, drawn as a frame.
 
     Returns:
         The figure.
@@ -117,25 +121,49 @@ def heat_map_rows(
     for row, image in enumerate(images):
         show_image(cells[row, 0], image)
         if row_labels:
-            cells[row, 0].set_ylabel(row_labels[row], fontsize=FONT_SIZE)
+            cells[row, 0].set_ylabel(_short(row_labels[row], 20), fontsize=FONT_SIZE)
         for axes, values in zip(cells[row, 1:], maps.values(), strict=True):
             if np.ndim(values) == 4:
                 show_image(axes, np.asarray(values[row]))
             else:
                 show_heat(axes, image, values[row])
+        for name, patches in (marks or {}).items():
+            column = 1 + list(maps).index(name)
+            _frame_patch(cells[row, column], patches[row], np.shape(maps[name])[1:3])
     for axes, name in zip(cells[0], ["Image", *maps], strict=True):
         axes.set_title(name, fontsize=FONT_SIZE)
     return figure
 
 
-def _caption(predicted: str, true: str | None, score: float | None) -> tuple[str, str]:
-    """The words under a prediction and their colour."""
-    told = predicted if score is None else f"{predicted}  {100 * score:.0f} %"
+def _frame_patch(axes: Axes, patch: Sequence[int], grid: tuple[int, int]) -> None:
+    from matplotlib.patches import Rectangle
+
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    height, width = (bottom - top) / grid[0], (right - left) / grid[1]
+    corner = (left + patch[1] * width, top + patch[0] * height)
+    for color, line in (("black", 2.5), ("white", 1.2)):
+        axes.add_patch(
+            Rectangle(corner, width, height, fill=False, edgecolor=color, linewidth=line)
+        )
+
+
+def _short(name: str, limit: int) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def _caption(
+    predicted: str, true: str | None, score: float | None, limit: int
+) -> tuple[str, str]:
+    """The words above a prediction, in lines of about `limit` characters, and their colour."""
+    percent = "" if score is None else f" ({100 * score:.0f} %)"
+    told = _short(predicted, limit - len(percent) - 2) + percent
     if true is None:
         return told, "black"
     if predicted == true:
         return f"✓ {told}", BLUE
-    return f"✗ {told}\ntrue: {true}", VERMILION
+    truth = f"true: {_short(true, limit - 6)}"
+    between = ", " if len(told) + len(truth) + 4 <= limit else "\n"
+    return f"✗ {told}{between}{truth}", VERMILION
 
 
 def predictions(
@@ -174,15 +202,16 @@ def predictions(
             raise ValueError(
                 f"Expected `{name}` to have {count} entries, one an image. Received: {len(values)}."
             )
+    columns = max(1, min(columns, count))
     captions = [
         _caption(
             str(predicted[index]),
             None if true is None else str(true[index]),
             None if scores is None else float(scores[index]),
+            limit=max(16, 104 // max(columns, 2)),
         )
         for index in range(count)
     ]
-    columns = max(1, min(columns, count))
     cells = _pair_cells(
         count, columns, images.shape[1] / images.shape[2],
         max(text.count("\n") + 1 for text, _ in captions), title,

@@ -5,14 +5,14 @@ Nothing touches pyplot, so no figure stays open and no display is needed. The co
 (viridis, cividis) read the same with any colour vision and in grey.
 """
 
-from keras_vit.interpret.plot.canvas import displayable, save
-from keras_vit.interpret.plot.charts import (
+from keras_vit.interpret.canvas import displayable, save
+from keras_vit.interpret.charts import (
     attention_distance,
     attention_heads,
     embedding_filters,
     position_similarity,
 )
-from keras_vit.interpret.plot.overlays import heat_map, heat_map_rows, predictions
+from keras_vit.interpret.overlays import heat_map, heat_map_rows, predictions
 
 __all__ = [
     "attention_distance",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vit.interpret.plot.canvas import (
+from keras_vit.interpret.canvas import (
     BLUE,
     COLUMN_WIDTH,
     FONT_SIZE,
@@ -32,7 +32,7 @@ def attention_heads(
     grid: tuple[int, int],
     *,
     blocks: Sequence[int] | None = None,
-    query: int | None = None,
+    query: int | str | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draws what every head of every block looks at: blocks downwards, heads across.
@@ -42,28 +42,30 @@ def attention_heads(
         num_prefix_tokens: tokens in front of the patches.
         grid: patches as (rows, columns).
         blocks: the blocks' numbers for the labels; None counts from 0.
-        query: the token that looks; None is token 0, the class token, or the mean over all patches
-            if there is no prefix token.
+        query: the number of the token that looks, or `"patches"` for the mean over all patches.
+            None is token 0, the class token, or the patches if there is no prefix token.
         title: above the picture; None names the query.
 
     Returns:
         The figure; each cell is coloured over its own range.
     """
-    if query is None and num_prefix_tokens:
-        query = 0
-    who = {None: "the mean patch", 0: "the class token"}.get(query, f"token {query}")
+    if query is None:
+        query = 0 if num_prefix_tokens else "patches"
+    who = {"patches": "the patches", 0: "the class token"}.get(query, f"token {query}")
     tiles = []
     for attention in maps:
         attention = np.asarray(attention, dtype=np.float32)
-        looks = attention.mean(axis=1) if query is None else attention[:, query]
+        if query == "patches":
+            looks = attention[:, num_prefix_tokens:].mean(axis=1)
+        else:
+            looks = attention[:, query]
         looks = looks[:, num_prefix_tokens:].reshape(-1, *grid)
         low = looks.min(axis=(1, 2), keepdims=True)
         span = looks.max(axis=(1, 2), keepdims=True) - low
         tiles.append((looks - low) / np.maximum(span, 1e-12))
     tiles = np.stack(tiles)  # (blocks, heads, rows, columns)
     layers, heads = tiles.shape[:2]
-    gap = max(1, round(0.06 * max(grid)))
-    canvas = mosaic(tiles, gap)
+    canvas, row_centers, column_centers = mosaic(tiles)
     width = min(COLUMN_WIDTH - 1.3, 0.75 * heads)
     figure = new_figure(width + 1.3, width * canvas.shape[0] / canvas.shape[1] + 0.8)
     axes = figure.subplots()
@@ -71,10 +73,8 @@ def attention_heads(
     drawn = axes.imshow(canvas, cmap=HEAT_COLORS, interpolation="nearest", vmin=0, vmax=1)
     bare(axes)
     step = 1 if heads <= 16 else 2
-    centres = np.arange(heads) * (grid[1] + gap) + (grid[1] - 1) / 2
-    axes.set_xticks(centres[::step], np.arange(heads)[::step])
-    centres = np.arange(layers) * (grid[0] + gap) + (grid[0] - 1) / 2
-    axes.set_yticks(centres, range(layers) if blocks is None else blocks)
+    axes.set_xticks(column_centers[::step], np.arange(heads)[::step])
+    axes.set_yticks(row_centers, range(layers) if blocks is None else blocks)
     axes.tick_params(length=0, labelsize=FONT_SIZE - 1)
     axes.set_xlabel("Head", fontsize=FONT_SIZE)
     axes.set_ylabel("Block", fontsize=FONT_SIZE)
@@ -89,7 +89,7 @@ def attention_distance(
 
     Args:
         distances: (layers, heads) in pixels.
-        image_size: (height, width) in pixels, named on the axis.
+        image_size: (height, width) in pixels, named in the title.
         title: above the picture.
 
     Returns:
@@ -101,7 +101,8 @@ def attention_distance(
     layers, heads = distances.shape
     figure = new_figure(COLUMN_WIDTH * 0.8, 3.4)
     axes = figure.subplots()
-    axes.set_title(title or "Mean attention distance by depth", fontsize=FONT_SIZE + 2)
+    size = "" if image_size is None else f", images of {image_size[0]} × {image_size[1]} pixels"
+    axes.set_title(title or f"Attention distance by depth{size}", fontsize=FONT_SIZE + 1)
     numbers = np.arange(layers)
     axes.plot(numbers, distances.mean(axis=1), color="0.55", linewidth=1.5, label="Mean of heads")
     axes.scatter(
@@ -109,8 +110,7 @@ def attention_distance(
         linewidths=0, zorder=3, label="One head",
     )  # fmt: skip
     axes.set_xlabel("Network depth (block)", fontsize=FONT_SIZE)
-    size = f"\nof {image_size[0]} × {image_size[1]}" if image_size else ""
-    axes.set_ylabel(f"Mean attention distance (pixels{size})", fontsize=FONT_SIZE)
+    axes.set_ylabel("Mean attention distance (pixels)", fontsize=FONT_SIZE)
     axes.set_ylim(0, max(float(distances.max()) * 1.08, 1e-6))
     axes.set_xlim(-0.5, layers - 0.5)
     axes.set_xticks(numbers[:: math.ceil(layers / 16)])
@@ -143,10 +143,9 @@ def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
         np.unique(np.linspace(0, side - 1, min(side, MAX_TILES_A_SIDE)).round().astype(int))
         for side in similarity.shape[:2]
     )
-    gap = max(1, round(0.1 * max(similarity.shape[2:])))
-    canvas = mosaic(similarity[np.ix_(rows, columns)], gap)
-    height = (COLUMN_WIDTH - 1.3) * canvas.shape[0] / canvas.shape[1] + 0.7
-    figure = new_figure(COLUMN_WIDTH, height)
+    canvas, row_centers, column_centers = mosaic(similarity[np.ix_(rows, columns)])
+    width = min(COLUMN_WIDTH - 1.3, 0.8 * len(columns))
+    figure = new_figure(width + 1.3, width * canvas.shape[0] / canvas.shape[1] + 0.7)
     axes = figure.subplots()
     axes.set_title(title or "Position embedding similarity", fontsize=FONT_SIZE + 2)
     drawn = axes.imshow(
@@ -154,9 +153,8 @@ def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
         vmin=min(float(similarity.min()), 0), vmax=1,
     )  # fmt: skip
     bare(axes)
-    height, width = similarity.shape[2:]
-    axes.set_xticks(np.arange(len(columns)) * (width + gap) + (width - 1) / 2, columns)
-    axes.set_yticks(np.arange(len(rows)) * (height + gap) + (height - 1) / 2, rows)
+    axes.set_xticks(column_centers, columns)
+    axes.set_yticks(row_centers, rows)
     axes.tick_params(length=0, labelsize=FONT_SIZE - 1)
     axes.set_xlabel("Patch column", fontsize=FONT_SIZE)
     axes.set_ylabel("Patch row", fontsize=FONT_SIZE)
@@ -183,13 +181,12 @@ def embedding_filters(filters: Any, *, title: str | None = None) -> Figure:
     count, height, width, _ = filters.shape
     columns = min(7, count)
     rows = math.ceil(count / columns)
+    title = title or f"Patch embedding: first {count} components"
     figure = new_figure(
-        0.75 * columns + 0.6,
-        0.75 * rows * height / width + 0.6,
-        title or f"First {count} principal components of the patch embedding",
+        max(0.75 * columns + 0.3, 0.075 * len(title) + 0.3),
+        0.75 * rows * height / width + 0.5,
+        title,
     )
-    if title is None and columns < 5:
-        figure.suptitle(f"Patch embedding,\n{count} components", fontsize=FONT_SIZE + 1)
     cells = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     for axes in cells:
         bare(axes)

@@ -1,0 +1,157 @@
+"""Image files or a data set -> some prepared images with names and labels, to look into."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vit.interpret.observe import check_model
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Prepared images and what is known about them.
+
+    Attributes:
+        images: (batch, height, width, channels) float32, as the model takes them.
+        names: one for each image.
+        labels: the true class of each image as a column of the logits, or None.
+        class_names: the name of each class, or None.
+    """
+
+    images: np.ndarray
+    names: tuple[str, ...]
+    labels: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+def find_images(sources: Iterable[str | os.PathLike], count: int | None = None) -> list[str]:
+    """Turns files, glob patterns and folders into the paths of image files.
+
+    Args:
+        sources: each a file, a pattern such as `"photos/*.jpg"` (`**` reaches into subfolders), or
+            a folder, of which all image files are taken, subfolders included.
+        count: at most so many, evenly spread over what was found; None for all.
+
+    Returns:
+        Paths without repetition; those of a pattern or folder are sorted.
+
+    Raises:
+        ValueError: a source in which nothing was found.
+    """
+    found: dict[str, None] = {}
+    for source in sources:
+        path = pathlib.Path(source).expanduser()
+        if path.is_dir():
+            paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        elif path.is_file():
+            paths = [path]
+        else:
+            matches = sorted(glob.glob(str(path), recursive=True))
+            paths = [match for match in matches if os.path.isfile(match)]
+        if not paths:
+            raise ValueError(
+                "Expected an image file, a pattern that matches some, or a folder with some. "
+                f"Received: {os.fspath(source)!r}, where no image was found."
+            )
+        found.update(dict.fromkeys(map(str, paths)))
+    paths = list(found)
+    return [paths[index] for index in spread(len(paths), count)]
+
+
+def spread(total: int, count: int | None) -> list[int]:
+    """Returns at most `count` numbers, evenly spread from 0 to `total` - 1."""
+    if count is None or count >= total:
+        return list(range(total))
+    return [(2 * index + 1) * total // (2 * count) for index in range(count)]
+
+
+def from_files(
+    model: Any,
+    sources: Iterable[str | os.PathLike],
+    *,
+    count: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Samples:
+    """Loads image files as a model takes them.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`; its `preprocessing` is done.
+        sources: files, patterns and folders, as for `find_images`.
+        count: at most so many.
+        class_names: of the model's classes, or None.
+
+    Raises:
+        ValueError: nothing found, a file that is no whole image, or another kind of model.
+    """
+    from keras_vit.images import load_image
+
+    check_model(model)
+    paths = find_images(sources, count)
+    return Samples(
+        images=np.stack([load_image(path, model) for path in paths]),
+        names=tuple(os.path.basename(path) for path in paths),
+        class_names=None if class_names is None else tuple(class_names),
+    )
+
+
+def from_dataset(
+    model: Any,
+    name_or_folder: str | os.PathLike,
+    *,
+    count: int = 16,
+    split: str | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> Samples:
+    """Takes images, evenly spread over a split of a data set, as a model takes them.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`; its `preprocessing` is done.
+        name_or_folder: as for `keras_vit.data.load`.
+        count: at most so many images.
+        split: `"train"`, `"validation"` or `"test"`; None takes the last of these that there is.
+        data_dir: where TFDS keeps its files; None for its default.
+
+    Raises:
+        ValueError: an unknown data set or split, or a model with another number of classes.
+    """
+    import tensorflow as tf
+
+    from keras_vit import data
+
+    config = check_model(model)
+    dataset = data.load(name_or_folder, data_dir=data_dir)
+    if config.num_classes not in (0, dataset.num_classes):
+        raise ValueError(
+            f"Expected a model for the {dataset.num_classes} classes of {dataset.name!r}. "
+            f"Received: one for {config.num_classes}. Give the images with `images` instead."
+        )
+    role = split or [role for role in data.dataset.SPLITS if role in dataset.splits][-1]
+    whole = dataset.split(role)
+    chosen = spread(whole.num_examples, count)
+    numbers = tf.constant(chosen, tf.int64)
+
+    def references():
+        numbered = whole.references().enumerate()
+        kept = numbered.filter(lambda number, _: tf.reduce_any(number == numbers))
+        return kept.map(lambda _, reference: reference)
+
+    part = dataclasses.replace(whole, references=references, num_examples=len(chosen))
+    batches = data.evaluation_batches(
+        part, model.preprocessing, batch_size=len(chosen), num_classes=dataset.num_classes
+    )
+    images, labels = next(iter(batches))
+    return Samples(
+        images=images.numpy(),
+        names=tuple(f"{role} {number}" for number in chosen),
+        labels=tuple(int(label) for label in labels.numpy().argmax(-1)),
+        class_names=dataset.class_names,
+    )

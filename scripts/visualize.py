@@ -1,0 +1,84 @@
+"""Draws what a model attends to: pictures and one HTML report that holds them all.
+
+Examples:
+  visualize.py --model=runs/digits/model.keras --dataset=digits --output_dir=runs/digits/visualize
+  visualize.py --model=hf://google/vit-base-patch16-224 --images='photos/*.jpg' --output_dir=looks
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from absl import app, flags, logging
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
+)
+_IMAGES = flags.DEFINE_multi_string(
+    "images", [], "An image file, a pattern, or a folder of images; may be repeated."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_SPLIT = flags.DEFINE_enum(
+    "split", None, ["train", "validation", "test"], "Default: test, else validation."
+)
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "For --images: a text file with the name of a class on each line, or a JSON file; default: "
+    "what training left beside the model, else ImageNet's names, else numbers.",
+)
+_COUNT = flags.DEFINE_integer("count", 16, "Images at most, evenly spread.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the pictures and report.html.")
+flags.mark_flags_as_required(["model", "output_dir"])
+
+
+def run() -> None:
+    """Loads the model and the images, draws, and says where everything is."""
+    if bool(_IMAGES.value) == bool(_DATASET.value):
+        raise ValueError("Expected either --images or --dataset. Received both or neither.")
+    from keras_vit.export.source import load_model
+    from keras_vit.interpret import report, samples
+    from keras_vit.labels import labels_beside, read_labels
+
+    model = load_model(_MODEL.value)
+    if _DATASET.value:
+        chosen = samples.from_dataset(
+            model,
+            _DATASET.value,
+            count=_COUNT.value,
+            split=_SPLIT.value,
+            data_dir=_DATA_DIR.value,
+        )
+    else:
+        classes = model.config.num_classes
+        if _LABELS.value:
+            names = read_labels(_LABELS.value, classes)
+        else:
+            names = labels_beside(_MODEL.value, classes)
+        chosen = samples.from_files(model, _IMAGES.value, count=_COUNT.value, class_names=names)
+    print(f"Looking at {len(chosen.images)} images with {model.name}", flush=True)
+    files = report.write(model, chosen, _OUTPUT_DIR.value, batch_size=_BATCH_SIZE.value)
+    for name, path in files.items():
+        print(f"  {name:<20} {path}")
+
+
+def main(argv: list[str]) -> None:
+    """Runs the app; an error that a user can mend is one line."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
+    try:
+        run()
+    except (ValueError, RuntimeError, OSError) as error:
+        logging.debug("Where it happened:", exc_info=True)  # shown with --verbosity=1
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,68 @@
+"""The command from flags to files."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vit import VisionTransformer, VisionTransformerConfig
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("visualize")
+    config = VisionTransformerConfig(
+        image_size=8, patch_size=4, hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24,
+        num_classes=2,
+    )  # fmt: skip
+    VisionTransformer(config, name="tiny").save(folder / "model.keras")
+    random = np.random.default_rng(0)
+    for name in ("cats/1", "cats/2", "cats/3", "dogs/4", "dogs/5", "dogs/6"):
+        path = folder / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (20, 30, 3), "uint8")).save(path)
+    (folder / "labels.txt").write_text("cat\ndog\n")
+    return folder
+
+
+def run(folder, *flags):
+    command = [sys.executable, ROOT / "scripts" / "visualize.py", *flags]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--images=photos/*/*.png", "--labels=labels.txt"], ["--dataset=photos"]],
+    ids=["images", "dataset"],
+)
+def test_writes_pictures_and_report(folder, tmp_path, flags):
+    result = run(folder, "--model=model.keras", f"--output_dir={tmp_path}", "--count=3", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "with tiny" in result.stdout and str(tmp_path / "report.html") in result.stdout
+    assert (tmp_path / "predictions.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model=model.keras"], "Error: Expected either --images or --dataset."),
+        (["--model=no.keras", "--images=photos"], "Error: Expected the `.keras` file"),
+        (["--model=model.keras", "--images=nothing"], "Error: Expected an image file"),
+    ],
+)
+def test_a_mistake_is_one_line(folder, tmp_path, flags, message):
+    result = run(folder, f"--output_dir={tmp_path / 'out'}", *flags)
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith(message)
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
