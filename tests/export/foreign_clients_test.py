@@ -1,0 +1,111 @@
+"""The SavedModel in the hands of programs that nobody here wrote: TensorFlow's C library and CLI.
+
+TF Serving itself cannot be installed from a package registry; the C program in native/ loads a
+SavedModel through the same call.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import keras_vit
+from keras_vit import export
+from keras_vit.preprocessing import preprocess_input
+
+NATIVE = pathlib.Path(__file__).parent / "native"
+LABELS = ["ant", "bee", "cow", "dog"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model, its version folder, and three files: a JPEG, a text, a PNG."""
+    config = keras_vit.VisionTransformerConfig(
+        image_size=16, patch_size=8, hidden_size=32, num_layers=2, num_heads=2, mlp_dim=32,
+        num_classes=4,
+    )  # fmt: skip
+    model = keras_vit.VisionTransformer(config)
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(random.normal(0, 0.3, weight.shape))
+    folder = tmp_path_factory.mktemp("served")
+    pixels = random.integers(0, 256, (2, 30, 40, 3), "uint8")
+    files = [folder / "one.jpg", folder / "two.txt", folder / "three.png"]
+    Image.fromarray(pixels[0]).save(files[0], quality=95)
+    files[1].write_text("no image")
+    Image.fromarray(pixels[1]).save(files[2])
+    jpeg, png = files[0].read_bytes(), files[2].read_bytes()
+    decoded = [tf.io.decode_jpeg(jpeg, dct_method="INTEGER_ACCURATE"), tf.io.decode_png(png)]
+    expected = model(preprocess_input(tf.stack(decoded), model)).numpy()
+    return export.saved_model(model, folder / "model", labels=LABELS, top_k=4), files, expected
+
+
+def tensors(folder):
+    """The names of the tensors of `classify_bytes`, read from the file itself."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    signature = file.meta_graphs[0].signature_def["classify_bytes"]
+    outputs = {name: tensor.name for name, tensor in signature.outputs.items()}
+    return signature.inputs["image_bytes"].name, outputs["labels"], outputs["scores"]
+
+
+def agree(labels, scores, expected):
+    order = np.argsort(-expected)
+    assert list(labels) == [LABELS[column] for column in order]
+    np.testing.assert_allclose(np.float32(scores), expected[order], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_c_program_names_the_same_classes(exported, tmp_path):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    root = pathlib.Path(tf.__file__).parent
+    library = next(iter(sorted(root.glob("libtensorflow_cc.so*"))), None)
+    if not compiler or not library:
+        pytest.skip("needs a C compiler and a TensorFlow wheel with libtensorflow_cc")
+    program = tmp_path / "classify"
+    command = [
+        compiler, "-std=c11", "-Wall", "-Werror", str(NATIVE / "classify.c"), "-o", str(program),
+        f"-I{root / 'include'}", str(library), *map(str, root.glob("libtensorflow_framework.so*")),
+        f"-Wl,-rpath,{root}",
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    folder, files, expected = exported
+    result = subprocess.run(
+        [program, folder, *tensors(folder), *files], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert len(lines) == 3
+    agree(lines[0][::2], lines[0][1::2], expected[0])
+    assert lines[1] == ["", "0"] * 4
+    agree(lines[2][::2], lines[2][1::2], expected[1])
+
+
+@pytest.mark.slow
+def test_saved_model_cli_shows_and_runs_it(exported, tmp_path):
+    tool = pathlib.Path(sys.executable).with_name("saved_model_cli")
+    if not tool.exists():
+        pytest.skip("needs saved_model_cli, which comes with TensorFlow")
+    folder, files, expected = exported
+    shown = subprocess.run(
+        [tool, "show", "--dir", folder, "--tag_set", "serve", "--signature_def", "classify_bytes"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    for name in ("image_bytes", "classes", "scores", "labels", "valid"):
+        assert re.search(rf"\['{name}'\]", shown.stdout), shown.stderr
+    np.save(tmp_path / "images.npy", np.array([files[2].read_bytes()]))
+    run = subprocess.run(
+        [tool, "run", "--dir", folder, "--tag_set", "serve", "--signature_def", "classify_bytes",
+         "--inputs", f"image_bytes={tmp_path / 'images.npy'}", "--outdir", tmp_path],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    labels = [label.decode() for label in np.load(tmp_path / "labels.npy", allow_pickle=True)[0]]
+    agree(labels, np.load(tmp_path / "scores.npy")[0], expected[1])
