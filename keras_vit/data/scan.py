@@ -42,17 +42,16 @@ def unreadable_images(paths: Sequence[Path]) -> dict[Path, str]:
     if not paths:
         return {}
     names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
-    decoded = names.enumerate().map(_index_if_decoded, num_parallel_calls=tf.data.AUTOTUNE)
-    whole = set(decoded.ignore_errors(log_warning=False).as_numpy_iterator())
+    decoded = names.enumerate().map(_index_and_size, num_parallel_calls=tf.data.AUTOTUNE)
+    whole = {index for index, _ in decoded.ignore_errors(log_warning=False).as_numpy_iterator()}
     return {path: _reason(path) for index, path in enumerate(paths) if index not in whole}
 
 
-def _index_if_decoded(index: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
-    with_pixels = _decode_small(name)
+def _index_and_size(index: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the index, and the number of values so that the decoding is not optimised away."""
     import tensorflow as tf
 
-    with tf.control_dependencies([with_pixels]):
-        return tf.identity(index)
+    return index, tf.size(_decode_small(name))
 
 
 def _decode_small(name: tf.Tensor) -> tf.Tensor:

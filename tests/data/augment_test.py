@@ -1,0 +1,99 @@
+"""Random changes: what they do, and that the seed alone decides."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_vit.data.augment import Augmentation, random_crop, random_layers, transform
+
+ALL = Augmentation(horizontal_flip=True, translation=0.2, rotation=20, zoom=0.2)
+
+
+def _image(size=16):
+    rng = np.random.default_rng(0)
+    return tf.constant(rng.uniform(0, 255, (size, size, 3)), tf.float32)
+
+
+def _seed(*values):
+    return tf.constant(values, tf.int64)
+
+
+def test_nothing_is_changed_by_default():
+    assert random_layers(Augmentation()) == []
+    image = _image()
+    assert random_crop(image, Augmentation(), _seed(0, 0)) is image
+
+
+def test_the_seed_alone_decides():
+    layers = random_layers(ALL)
+    first, again, other = (
+        transform(_image(), layers, _seed(*seed)) for seed in ((1, 5), (1, 5), (1, 6))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1
+
+
+def test_fresh_layers_and_the_global_seed_change_nothing():
+    results = []
+    for seed in (1, 2):
+        tf.random.set_seed(seed)
+        results.append(transform(_image(), random_layers(ALL), _seed(3, 3)))
+    np.testing.assert_array_equal(*results)
+
+
+def test_each_image_of_a_stream_gets_its_own_change():
+    layers = random_layers(Augmentation(translation=0.3))
+    changed = [transform(_image(), layers, _seed(0, place * 16)).numpy() for place in range(8)]
+    assert len({image.tobytes() for image in changed}) == 8
+
+
+def test_half_of_the_images_are_mirrored_and_no_other_change_is_made():
+    layers, image = random_layers(Augmentation(horizontal_flip=True)), _image()
+    mirrored = 0
+    for place in range(60):
+        result = transform(image, layers, _seed(0, place * 16)).numpy()
+        flipped = np.allclose(result, image[:, ::-1], atol=1e-3)
+        assert flipped or np.allclose(result, image, atol=1e-3)
+        mirrored += flipped
+    assert 15 < mirrored < 45
+
+
+def test_what_comes_in_from_outside_is_black():
+    white = tf.fill([16, 16, 1], 255.0)
+    layers = random_layers(Augmentation(translation=0.5))
+    means = [float(tf.reduce_mean(transform(white, layers, _seed(0, i * 16)))) for i in range(8)]
+    assert min(means) < 200
+    assert max(means) <= 255
+
+
+def test_a_shift_stays_within_its_bound():
+    image = np.zeros((20, 20, 1), np.float32)
+    image[10, 10] = 255
+    layers = random_layers(Augmentation(translation=0.1))
+    for place in range(20):
+        result = transform(tf.constant(image), layers, _seed(0, place * 16)).numpy()[..., 0]
+        rows, columns = np.nonzero(result > 1)
+        assert 7 <= rows.min() and rows.max() <= 13
+        assert 7 <= columns.min() and columns.max() <= 13
+
+
+def test_a_crop_keeps_the_share_and_the_ratio_it_promises():
+    image = _image(100)
+    sizes = set()
+    for place in range(20):
+        crop = random_crop(image, Augmentation(crop_min_area=0.25), _seed(0, place))
+        height, width = crop.shape[:2]
+        assert height * width >= 0.24 * 100 * 100
+        assert 0.73 < width / height < 1.36
+        sizes.add((height, width))
+    assert len(sizes) > 10
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("crop_min_area", 0), ("crop_min_area", 1.1), ("translation", 1), ("zoom", -0.1),
+     ("rotation", 181)],
+)  # fmt: skip
+def test_an_impossible_amount_is_refused(field, value):
+    with pytest.raises(ValueError, match=field):
+        Augmentation(**{field: value})

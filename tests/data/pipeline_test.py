@@ -1,0 +1,136 @@
+"""Batches: the same maths in training and evaluation, every image as often, the seed decides."""
+
+import collections
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_vit.configs import Preprocessing
+from keras_vit.data.augment import Augmentation
+from keras_vit.data.pipeline import decode, evaluation_batches, shuffled_stream, training_batches
+from keras_vit.preprocessing import preprocess_input
+
+GREY = Preprocessing(size=8, mean=(0.5,), std=(0.5,))
+SOME = Augmentation(translation=0.1, rotation=10, zoom=0.1)
+
+
+def _take(batches, count):
+    return [(images.numpy(), labels.numpy()) for images, labels in batches.take(count)]
+
+
+def _training(split, seed=0, batch_size=6, preprocessing=GREY, augmentation=None):
+    return training_batches(
+        split,
+        preprocessing,
+        batch_size=batch_size,
+        num_classes=2,
+        seed=seed,
+        augmentation=augmentation,
+    )
+
+
+@pytest.fixture
+def split(image_sets):
+    """The 24 grey training images of the set in memory."""
+    return image_sets.data_in_memory().train
+
+
+def test_evaluation_sees_every_image_once_in_order(split):
+    batches = list(evaluation_batches(split, GREY, batch_size=10, num_classes=2))
+    assert [len(images) for images, _ in batches] == [10, 10, 4]
+    labels = np.concatenate([labels for _, labels in batches])
+    np.testing.assert_array_equal(labels.argmax(-1), np.arange(24) % 2)
+    np.testing.assert_array_equal(labels.sum(-1), 1)
+
+
+def test_training_without_augmentation_shows_what_evaluation_shows(image_sets):
+    """Also where images of another size are cropped and resized."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (6, 20, 30, 3)).astype(np.uint8)
+    split = image_sets.split_in_memory(images, [0, 1] * 3)
+    preprocessing = Preprocessing(size=12, resize="crop", crop_fraction=0.8, resampling="bicubic",
+                                  mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))  # fmt: skip
+    ((seen, _),) = evaluation_batches(split, preprocessing, batch_size=6, num_classes=2)
+    ((trained, _),) = _take(_training(split, preprocessing=preprocessing), 1)
+    expected = preprocess_input(images, preprocessing)
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+    order = np.abs(trained[:, None] - seen.numpy()[None]).max(axis=(2, 3, 4)).argmin(axis=1)
+    assert sorted(order) == list(range(6))
+    np.testing.assert_allclose(trained, seen.numpy()[order], atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_batches_whatever_the_global_seed(split):
+    runs = []
+    for global_seed, seed in ((1, 0), (2, 0), (1, 3)):
+        tf.random.set_seed(global_seed)
+        runs.append(_take(_training(split, seed, augmentation=SOME), 9))
+    for (images, labels), (again, labels_again) in zip(runs[0], runs[1], strict=True):
+        np.testing.assert_array_equal(images, again)
+        np.testing.assert_array_equal(labels, labels_again)
+    assert not np.array_equal(runs[0][0][0], runs[2][0][0])
+
+
+def test_an_image_gets_the_same_change_in_batches_of_any_size(split):
+    small = np.concatenate([x for x, _ in _take(_training(split, 0, 4, augmentation=SOME), 6)])
+    large = np.concatenate([x for x, _ in _take(_training(split, 0, 12, augmentation=SOME), 2)])
+    np.testing.assert_array_equal(small, large)
+
+
+def test_every_pass_has_each_image_once_in_another_order(split):
+    stream = [
+        reference["image"] for reference in shuffled_stream(split, 0).take(72).as_numpy_iterator()
+    ]
+    passes = [stream[start : start + 24] for start in (0, 24, 48)]
+    for one in passes:
+        assert collections.Counter(one) == collections.Counter(passes[0])
+        assert len(set(one)) == 24
+    assert passes[0] != passes[1] != passes[2]
+
+
+def test_batches_are_full_across_passes(split):
+    shapes = {images.shape for images, _ in _take(_training(split, batch_size=9), 8)}
+    assert shapes == {(9, 8, 8, 1)}
+
+
+def test_crops_are_resized_to_the_size_of_the_model(image_sets):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, size).astype(np.uint8) for size in ((20, 9, 3), (7, 33, 3))]
+    split = image_sets.split_in_memory(images, [0, 1])
+    preprocessing = Preprocessing(size=(6, 10))
+    batches = _training(
+        split,
+        batch_size=2,
+        preprocessing=preprocessing,
+        augmentation=Augmentation(crop_min_area=0.3),
+    )
+    (first, _), (second, _) = _take(batches, 2)
+    assert first.shape == second.shape == (2, 6, 10, 3)
+    assert first.min() >= -1.001 and first.max() <= 1.001
+    assert not np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
+
+
+def test_paths_are_read(tmp_path, image_sets):
+    from keras_vit.data.folders import read_folder
+
+    data = read_folder(image_sets.write_folder(tmp_path, {"a": 4, "b": 4}))
+    ((images, _),) = evaluation_batches(
+        data.validation, Preprocessing(size=8), batch_size=4, num_classes=2
+    )
+    assert images.shape == (2, 8, 8, 3)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WebP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_kind_of_image_decodes_to_the_channels_of_the_model(image_sets, kind, channels):
+    smooth = np.linspace(0, 255, 32 * 32).reshape(32, 32).astype(np.uint8)
+    image = decode(tf.constant(image_sets.encode(np.dstack([smooth] * 3), kind)), channels)
+    assert image.shape == (32, 32, channels)
+    np.testing.assert_allclose(image[..., 0].numpy().astype(int), smooth, atol=10)
+
+
+def test_impossible_numbers_are_refused(split):
+    with pytest.raises(ValueError, match="batch_size"):
+        _training(split, batch_size=0)
+    with pytest.raises(ValueError, match="2 channels"):
+        _training(split, preprocessing=Preprocessing(size=8, mean=(0.5,) * 2, std=(0.5,) * 2))

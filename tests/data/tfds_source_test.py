@@ -1,0 +1,79 @@
+"""TFDS names and prepared folders become data sets; anything else is one error."""
+
+import pytest
+
+from keras_vit.data import tfds_source
+
+
+def test_digits_have_both_splits_with_undecoded_images(digits_dir):
+    data = tfds_source.read_digits(digits_dir)
+    assert data.class_names == tuple("0123456789")
+    assert list(data.splits) == ["train", "test"]
+    reference = next(data.train.references().as_numpy_iterator())
+    assert reference.keys() == {"image", "label"}
+    assert reference["image"].startswith(b"\x89PNG")
+    assert data.train.shuffle_buffer == data.train.num_examples == 1438
+
+
+def test_the_order_of_a_split_is_fixed(digits_dir):
+    split = tfds_source.read_digits(digits_dir).train
+    first, second = (
+        [reference["image"] for reference in split.references().take(50).as_numpy_iterator()]
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_a_prepared_folder_takes_sub_splits(digits_dir):
+    folder = digits_dir / "digits" / "1.0.0"
+    assert tfds_source.is_prepared_folder(folder)
+    assert not tfds_source.is_prepared_folder(digits_dir)
+    splits = {"train": "train[:50%]", "validation": "train[50%:]"}
+    data = tfds_source.read_prepared_folder(folder, splits)
+    assert data.train.num_examples + data.validation.num_examples == 1438
+    assert data.test is None
+
+
+@pytest.mark.parametrize(
+    "splits, message",
+    [
+        ({"train": "trian"}, "one of .*'train'.*Received: 'trian'"),
+        ({"training": "train"}, "by role"),
+        ({}, "by role"),
+    ],
+)
+def test_splits_that_are_not_there_are_refused(digits_dir, splits, message):
+    with pytest.raises(ValueError, match=message):
+        tfds_source.read_prepared_folder(digits_dir / "digits" / "1.0.0", splits)
+
+
+def test_an_unknown_name_comes_with_the_nearest(tmp_path):
+    with pytest.raises(ValueError, match="Received: 'cifar11'. Nearest: .*'cifar10'"):
+        tfds_source.read_tfds("cifar11", tmp_path)
+
+
+def test_a_set_without_labelled_images_is_refused_before_the_download(tmp_path):
+    with pytest.raises(ValueError, match="one class each.*imdb_reviews"):
+        tfds_source.read_tfds("imdb_reviews", tmp_path)
+
+
+def test_a_failed_download_says_where_the_files_belong(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def offline(*args, **kwargs):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", offline)
+    with pytest.raises(RuntimeError, match=f"'cifar10' in .*{tmp_path}.*no route to host"):
+        tfds_source.read_tfds("cifar10", tmp_path)
+
+
+def test_a_lone_training_split_holds_out_its_end():
+    assert tfds_source._default_splits({"train": 1}) == {
+        "train": "train[:80%]",
+        "validation": "train[80%:]",
+    }
+    assert tfds_source._default_splits({"test": 1, "train": 1, "extra": 1}) == {
+        "train": "train",
+        "test": "test",
+    }
