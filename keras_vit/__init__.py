@@ -1,15 +1,54 @@
 """Vision Transformers for Keras: models, pretrained weights, training, inspection and export.
 
-The names below are the public ones; a room that needs a slow library is imported when it is used.
+The names below are the public ones; a room that needs slow libraries is imported when it is first
+used.
 """
 
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from keras_vit import layers
-from keras_vit.applications import *  # noqa: F403
+from keras_vit.applications import *
+from keras_vit.applications import __all__ as _factories
+from keras_vit.checkpoint_models import from_checkpoint
 from keras_vit.configs import HybridConfig, Preprocessing, VisionTransformerConfig, list_models
-from keras_vit.vision_transformer import VisionTransformer
-
+from keras_vit.images import load_image
+from keras_vit.labels import decode_predictions
+from keras_vit.preprocessing import preprocess_input
 from keras_vit.version import __version__
+from keras_vit.vision_transformer import VisionTransformer
+from keras_vit.weights import LoadReport, list_weights, load_weights, save_checkpoint
+
+_ROOMS = ("benchmark", "data", "evaluation", "export", "interpret", "training")
+
+__all__ = [
+    *_factories,
+    *_ROOMS,
+    "HybridConfig",
+    "LoadReport",
+    "Preprocessing",
+    "VisionTransformer",
+    "VisionTransformerConfig",
+    "__version__",
+    "decode_predictions",
+    "from_checkpoint",
+    "layers",
+    "list_models",
+    "list_weights",
+    "load_image",
+    "load_weights",
+    "preprocess_input",
+    "save_checkpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"keras_vit.{name}")
+    raise AttributeError(f"module 'keras_vit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,8 +7,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from keras_vit.configs import VisionTransformerConfig, get_variant, list_models
+from keras_vit.building import build_loaded_model, build_model, stored_size_hint
+from keras_vit.configs import get_variant, list_models
 from keras_vit.vision_transformer import VisionTransformer
+from keras_vit.weights.architecture import adapt_variant
+from keras_vit.weights.load import load_weights, open_source
+from keras_vit.weights.lookup import locate
 
 _DOCUMENT = """Builds {title}, a Vision Transformer.
 
@@ -84,101 +88,6 @@ def _document(
     return factory
 
 
-def _shape_fields(
-    config: VisionTransformerConfig, input_shape: Any, input_tensor: Any
-) -> dict[str, Any]:
-    """Returns the config fields that an input shape sets."""
-    if input_shape is None and input_tensor is not None:
-        input_shape = tuple(input_tensor.shape[1:])
-    if input_shape is None:
-        return {}
-    shape = tuple(input_shape)
-    if len(shape) != 3 or shape[2] is None or (shape[0] is None) != (shape[1] is None):
-        raise ValueError(
-            "Expected `input_shape` as (height, width, channels), or (None, None, channels) for "
-            f"any size. Received: input_shape={input_shape!r}."
-        )
-    size = {"dynamic_image_size": True} if shape[0] is None else {"image_size": shape[:2]}
-    return {**size, "in_channels": shape[2]}
-
-
-def _class_fields(include_top: bool, pooling: str | None, classes: int | None) -> dict[str, Any]:
-    """Returns the config fields that the arguments about the head set."""
-    if not include_top:
-        fields = {"num_classes": 0, "pre_logits_size": None, "projection_size": None}
-        return {**fields, "pooling": "none" if pooling is None else pooling}
-    fields = {} if pooling is None else {"pooling": pooling}
-    if classes is None:
-        return fields
-    if not hasattr(classes, "__index__") or isinstance(classes, bool) or classes < 1:
-        raise ValueError(
-            "Expected `classes` to be an integer of at least 1, or None for the model's own head. "
-            f"Received: classes={classes!r}. Use include_top=False for a model without a head."
-        )
-    return {**fields, "num_classes": int(classes)}
-
-
-def configure(
-    config: VisionTransformerConfig,
-    *,
-    include_top: bool = True,
-    input_tensor: Any = None,
-    input_shape: Any = None,
-    pooling: str | None = None,
-    classes: int | None = None,
-    **config_overrides: Any,
-) -> VisionTransformerConfig:
-    """Applies the arguments that all factories share to a config.
-
-    Args:
-        config: the variant's or the checkpoint's own config.
-        include_top: whether the head is part of the model.
-        input_tensor: a Keras tensor of images to build on, or None.
-        input_shape: (height, width, channels), (None, None, channels), or None.
-        pooling: name of the pooling, or None.
-        classes: number of classes, or None.
-        **config_overrides: fields of the config.
-
-    Returns:
-        The config of the model to build, all of it checked.
-    """
-    return config.replace(
-        **{
-            **config_overrides,
-            **_shape_fields(config, input_shape, input_tensor),
-            **_class_fields(include_top, pooling, classes),
-        }
-    )
-
-
-def _build(
-    variant: str,
-    family_argument: _FamilyArgument | None,
-    config_overrides: dict[str, Any],
-    *,
-    weights: Any,
-    input_tensor: Any,
-    classifier_activation: Any,
-    name: str | None,
-    **arguments: Any,
-) -> VisionTransformer:
-    """The body of every factory."""
-    overrides = dict(config_overrides)
-    dtype = overrides.pop("dtype", None)
-    config = get_variant(variant)
-    if family_argument is not None:
-        value = overrides.pop(family_argument.name, family_argument.default)
-        config = config.replace(**family_argument.fields(value))
-    config = configure(config, input_tensor=input_tensor, **arguments, **overrides)
-    return VisionTransformer(
-        config,
-        input_tensor=input_tensor,
-        classifier_activation=classifier_activation,
-        name=name or variant,
-        dtype=dtype,
-    )
-
-
 @dataclasses.dataclass(frozen=True)
 class _FamilyArgument:
     """An argument that only one family has, and the config fields that it sets."""
@@ -212,6 +121,36 @@ _DISTILLED = _FamilyArgument(
 _REGISTERS = _FamilyArgument(
     "registers", 0, _register_fields, "number of register tokens; the released models have 4."
 )
+
+
+def _build(
+    variant: str,
+    family_argument: _FamilyArgument | None,
+    config_overrides: dict[str, Any],
+    *,
+    weights: Any,
+    **arguments: Any,
+) -> VisionTransformer:
+    """The body of every factory."""
+    overrides = dict(config_overrides)
+    arguments["dtype"] = overrides.pop("dtype", None)
+    arguments["name"] = arguments["name"] or variant
+    if family_argument is not None:
+        value = overrides.pop(family_argument.name, family_argument.default)
+        overrides = {**family_argument.fields(value), **overrides}
+    if weights is None:
+        return build_model(get_variant(variant), overrides=overrides, **arguments)
+    path, row = locate(variant, weights)
+    if path.endswith(".weights.h5"):  # Keras's own format says nothing of the architecture
+        model = build_model(get_variant(variant), overrides=overrides, **arguments)
+        load_weights(model, path)
+        return model
+    bound = open_source(path)
+    hints = {**(row.config if row else {}), **overrides}
+    hints = stored_size_hint(hints, arguments["input_shape"], arguments["input_tensor"])
+    stored = adapt_variant(variant, get_variant(variant), bound, **hints)
+    preprocessing = row.preprocessing if row else None
+    return build_loaded_model(bound, stored, preprocessing, **arguments)
 
 
 def _factory(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_vit.applications import configure
+from keras_vit.building import build_loaded_model, stored_size_hint
 from keras_vit.vision_transformer import VisionTransformer
 from keras_vit.weights.architecture import infer_config
-from keras_vit.weights.conventions import preprocessing
-from keras_vit.weights.load import assign, open_source
+from keras_vit.weights.load import open_source
 
 
 def from_checkpoint(
@@ -51,30 +50,16 @@ def from_checkpoint(
         ValueError: a broken file, no Vision Transformer, or an argument that is needed or does not
             fit.
     """
-    model_arguments = {
-        k: config_overrides.pop(k) for k in ("dtype", "name") if k in config_overrides
-    }
+    arguments = {k: config_overrides.pop(k) for k in ("dtype", "name") if k in config_overrides}
     bound = open_source(source)
-    hints = dict(config_overrides)
-    sized = input_shape is not None and tuple(input_shape)[0] is not None
-    if sized and "image_size" not in hints:
-        hints["image_size"] = tuple(input_shape)[:2]
-    stored = infer_config(bound, **hints)
-    config_overrides.pop("image_size", None)
-    config = configure(
+    stored = infer_config(bound, **stored_size_hint(config_overrides, input_shape))
+    return build_loaded_model(
+        bound,
         stored,
         include_top=include_top,
         pooling=pooling,
         input_shape=input_shape,
         classes=classes,
-        **config_overrides,
-    )
-    model = VisionTransformer(
-        config,
         classifier_activation=classifier_activation,
-        preprocessing=bound.preprocessing
-        or preprocessing(bound, config.image_size, config.in_channels),
-        **model_arguments,
+        **arguments,
     )
-    assign(model, bound, position_grid=stored.grid_size, careful=False)
-    return model

@@ -20,6 +20,10 @@ class _Blocker(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {fullname!r} (blocked by the tests)")
 
 
+# The tests run many small programs once each: compiling them fast matters, running them does not.
+FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
+
 if BACKEND != "tensorflow":
     sys.meta_path.insert(0, _Blocker())
     collect_ignore.extend(NEEDS_TENSORFLOW)

@@ -26,4 +26,5 @@ def gradients(layer, inputs, training=False):
         outputs, _ = layer.stateless_call(values, other, *inputs, **arguments)
         return loss(outputs)
 
-    return jax.grad(function)([variable.value for variable in variables])
+    # Compiled as a whole: op by op, compiling takes most of the time.
+    return jax.jit(jax.grad(function))([variable.value for variable in variables])
