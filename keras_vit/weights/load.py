@@ -247,7 +247,7 @@ class _Plan:
         stored, own = self.offered[name], self.wanted[name]
         hint = ". The channels differ: build the model for those of the checkpoint"
         if name == _ROOT and stored[2] != own[2] and stored[3] == own[3]:
-            return f" ({stored[2]}), or change the kernel in the file"
+            return f"{hint} ({stored[2]}), or change the kernel in the file"
         per_channel = self.config.patch_size**2
         if (
             name == _PATCHES

@@ -137,7 +137,9 @@ def _read_member(path: str, info: zipfile.ZipInfo, start: int, array: np.ndarray
         if fields[0] != b"PK\x03\x04":
             raise EOFError("its local header is damaged")
         file.seek(fields[9] + fields[10], os.SEEK_CUR)
-        target = memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+        target = (
+            memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(bytearray())
+        )
         if info.compress_type == zipfile.ZIP_STORED:
             checksum = zlib.crc32(file.read(start))
             checksum = _fill_stored(file, target, checksum)

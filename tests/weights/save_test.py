@@ -1,0 +1,180 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vit.checkpoint_models import from_checkpoint
+from keras_vit.configs import VARIANTS, VisionTransformerConfig
+from keras_vit.vision_transformer import VisionTransformer
+from keras_vit.weights.expressible import huggingface_family, mlp_ratio, obstacles
+from keras_vit.weights.keras_files import canonical_variables
+from keras_vit.weights.load import load_weights
+from keras_vit.weights.save import LAYOUTS, save_checkpoint
+from keras_vit.weights.sources import open_checkpoint
+
+_FILES = {"google": "saved.npz", "timm": "saved.safetensors", "huggingface": "saved"}
+# Of the golden cases, those that each layout has a place for.
+_EXPRESSED = {"google": 19, "timm": 42, "huggingface": 33}
+_round_trips = dict.fromkeys(LAYOUTS, 0)
+
+
+def _values(model):
+    return {
+        name: keras.ops.convert_to_numpy(variable)
+        for name, variable in canonical_variables(model).items()
+    }
+
+
+def _assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def test_load_save_load_is_bit_exact_or_names_a_field(case, tmp_path):
+    model = from_checkpoint(case.source, input_shape=case.input_shape, **case.arguments)
+    for layout in LAYOUTS:
+        path = tmp_path / _FILES[layout]
+        missing = obstacles(model.config, layout)
+        if missing:
+            with pytest.raises(ValueError, match=missing[0].split("=")[0]):
+                save_checkpoint(model, path, layout)
+            assert not path.exists()
+            continue
+        written = save_checkpoint(model, path, layout)
+        again = VisionTransformer(model.config)
+        report = load_weights(again, written, head="keep")
+        assert (report.layout, report.resized) == (layout, ())
+        _assert_same(_values(again), _values(model))
+        _round_trips[layout] += 1
+
+
+def test_enough_cases_went_round():
+    if sum(_round_trips.values()):
+        assert all(_round_trips[layout] >= _EXPRESSED[layout] for layout in LAYOUTS), _round_trips
+
+
+def test_the_same_names_come_back(case, tmp_path):
+    """A file saved in its own layout has the names and shapes of the file it came from."""
+    layout = {"google": "google", "big_vision": "google", "timm": "timm", "hf": "huggingface"}[
+        case.name.split("/")[0]
+    ]
+    rewritten = ("linen_names", "opt_target", "vit_tok", "vit_scan", "v5_names", "hybrid_units")
+    if any(part in case.name for part in (*rewritten, "big_vision", "_full")):
+        pytest.skip("written under other names than it was read")
+    model = from_checkpoint(case.source, **case.arguments)
+    if obstacles(model.config, layout):
+        pytest.fail(f"{layout} cannot express its own case")
+    written = open_checkpoint(save_checkpoint(model, tmp_path / _FILES[layout], layout))
+    source = open_checkpoint(case.source)
+    for name in ("embeddings.mask_token", "dinov2.embeddings.mask_token"):
+        source.specs.pop(name, None)
+        written.specs.pop(name, None)
+    assert written.specs == source.specs
+    for name in source.specs:
+        np.testing.assert_array_equal(written.read(name), source.read(name), err_msg=name)
+
+
+def test_a_saved_folder_tells_its_whole_architecture(golden, tmp_path):
+    for name in ("hf/deit_distilled", "hf/dinov2_swiglu", "hf/clip_full", "hf/siglip_vision"):
+        model = from_checkpoint(golden(name).source)
+        folder = tmp_path / name.split("/")[1]
+        save_checkpoint(model, folder, "huggingface")
+        assert from_checkpoint(folder).config == model.config
+        config = json.loads((folder / "config.json").read_text())
+        original = json.loads((golden(name).folder / "config.json").read_text())
+        original = original.get("vision_config", original)
+        for key in config.keys() & original.keys() - {"projection_dim", "use_mask_token"}:
+            assert config[key] == original[key], key
+
+
+@pytest.mark.parametrize(
+    ("layout", "changes", "field"),
+    [
+        ("google", {"gelu": "erf"}, "gelu"),
+        ("google", {"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon"),
+        ("google", {"layer_scale": True}, "layer_scale"),
+        ("google", {"num_register_tokens": 2}, "num_register_tokens"),
+        ("google", {"pooling": "max"}, "pooling"),
+        ("google", {"pooling": "gap"}, "class_token"),
+        ("google", {"qkv_bias": False}, "qkv_bias"),
+        ("timm", {"pre_logits_size": 8}, "pre_logits_size"),
+        ("timm", {"position_embedding": "sincos2d"}, "position_embedding"),
+        ("timm", {"patch_bias": False}, "patch_bias"),
+        ("timm", {"pooling": "token+gap"}, "pooling"),
+        ("huggingface", {"qk_norm": True}, "qk_norm"),
+        ("huggingface", {"pooling": "gap"}, "pooling"),
+        ("huggingface", {"mlp": "swiglu"}, "layer_scale"),
+        ("huggingface", {"pre_norm": True}, "num_classes"),
+        ("huggingface", {"position_embedding_prefix_rows": 0}, "position_embedding_prefix_rows"),
+    ],
+)
+def test_the_error_names_the_field(layout, changes, field):
+    config = VisionTransformerConfig(
+        image_size=16, patch_size=4, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=32
+    ).replace(**changes)
+    assert any(line.startswith(f"{field}=") for line in obstacles(config, layout))
+
+
+@pytest.mark.parametrize("variant", ["ViT_B16", "R50_B16", "ViT_H14"])
+def test_google_expresses_its_own_variants(variant):
+    assert obstacles(VARIANTS[variant], "google") == []
+
+
+@pytest.mark.parametrize("variant", ["ViT_B16", "DeiT_B16", "DeiT3_L16", "DINOv2_g14"])
+def test_timm_expresses_its_own_variants(variant):
+    assert obstacles(VARIANTS[variant], "timm") == []
+
+
+@pytest.mark.parametrize(
+    ("variant", "family"),
+    [
+        ("ViT_B16", "vit"), ("DINOv2_g14", "dinov2"), ("SigLIP_So400m14", "siglip_vision_model"),
+        ("CLIP_L14", "clip_vision_model"),
+    ],
+)  # fmt: skip
+def test_huggingface_expresses_its_own_variants(variant, family):
+    assert huggingface_family(VARIANTS[variant]) == family
+    assert obstacles(VARIANTS[variant], "huggingface") == []
+
+
+def test_the_mlp_ratio_of_the_giant_is_4():
+    assert mlp_ratio(VARIANTS["DINOv2_g14"]) == 4
+    assert mlp_ratio(VARIANTS["DINOv2_B14"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "message"),
+    [
+        ("google", "x.safetensors", ".npz"),
+        ("timm", "folder", ".safetensors"),
+        ("torch", "x.pt", "layout"),
+    ],
+)
+def test_paths_and_layouts_of_another_kind_are_refused(golden, tmp_path, layout, name, message):
+    model = from_checkpoint(golden("google/vit_token").source)
+    with pytest.raises(ValueError, match=message):
+        save_checkpoint(model, tmp_path / name, layout)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_write_that_fails_leaves_the_old_file(golden, tmp_path, monkeypatch, layout):
+    model = from_checkpoint(golden("google/vit_token").source)
+    path = tmp_path / _FILES[layout]
+    written = save_checkpoint(model, path, layout)
+    with open(written, "rb") as file:
+        before = file.read()
+    left = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
+    model.get_layer("head").bias.assign(np.ones(10, "float32"))
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("keras_vit.files.os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(model, path, layout)
+    with open(written, "rb") as file:
+        assert file.read() == before
+    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == left
