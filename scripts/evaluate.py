@@ -37,6 +37,9 @@ flags.mark_flag_as_required("model")
 
 def run() -> None:
     """Loads, measures, prints and writes."""
+    path = Path(_MODEL.value)
+    if not path.is_file():
+        raise ValueError(f"Expected the `.keras` file of a model. Received: '{path}'.")
     import keras
 
     import keras_vit  # noqa: F401  (registers the model with Keras)
@@ -44,9 +47,6 @@ def run() -> None:
     from keras_vit import evaluation
     from keras_vit.files import write_json
 
-    path = Path(_MODEL.value)
-    if not path.is_file():
-        raise ValueError(f"Expected the `.keras` file of a model. Received: '{path}'.")
     data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
     role = _SPLIT.value or next(
         role for role in ("test", "validation", "train") if role in data.splits

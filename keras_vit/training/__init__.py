@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from keras_vit.training.loop import TrainingResult, train
 from keras_vit.training.models import SMALL_MODELS, build_model
 from keras_vit.training.recipes import RECIPES, Recipe, get_recipe
 from keras_vit.training.schedules import WarmupSchedule
-from keras_vit.training.loop import TrainingResult, train
 
 __all__ = [
     "RECIPES",

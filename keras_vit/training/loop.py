@@ -66,7 +66,8 @@ def train(
             Nothing is chosen by it: the weights after the last step are the result.
         output_dir: the folder; made if needed.
         callbacks: more Keras callbacks.
-        verbose: as in `keras.Model.fit`; None is a progress bar on a terminal, else a line an epoch.
+        verbose: as in `keras.Model.fit`; None is a progress bar on a terminal, else a line an
+            epoch.
 
     Returns:
         The summary, the history and the paths of the files.

@@ -9,8 +9,8 @@ import pytest
 from keras_vit.configs import VisionTransformerConfig
 from keras_vit.data.augment import Augmentation
 from keras_vit.training.callbacks import BrokenLossError
-from keras_vit.training.recipes import Recipe
 from keras_vit.training.loop import NOT_DECAYED, compile_trainer, decays, make_optimizer, train
+from keras_vit.training.recipes import Recipe
 from keras_vit.vision_transformer import VisionTransformer
 
 TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,

@@ -1,0 +1,121 @@
+"""Every measure agrees with a count by hand or with scikit-learn."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vit.configs import Preprocessing
+from keras_vit.evaluation import accuracy
+
+NAMES = tuple("abcdef")
+
+
+@pytest.fixture
+def random_scores():
+    """Probabilities and labels of 200 examples in six classes."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(6), 200)
+    labels = np.where(
+        rng.uniform(size=200) < 0.5, probabilities.argmax(-1), rng.integers(0, 6, 200)
+    )
+    return probabilities, labels
+
+
+def test_accuracy_loss_and_confusion_agree_with_scikit_learn(random_scores):
+    from sklearn import metrics
+
+    probabilities, labels = random_scores
+    result = accuracy.score(probabilities, labels, NAMES)
+    predicted = probabilities.argmax(-1)
+    assert result.num_examples == 200
+    assert result.top1 == pytest.approx(metrics.accuracy_score(labels, predicted))
+    assert result.top5 == pytest.approx(metrics.top_k_accuracy_score(labels, probabilities, k=5))
+    assert result.loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=range(6)))
+    np.testing.assert_array_equal(result.confusion, metrics.confusion_matrix(labels, predicted))
+    for index, row in enumerate(result.per_class()):
+        assert row["class"] == NAMES[index]
+        assert row["images"] == (labels == index).sum()
+        assert row["recall"] == pytest.approx(
+            metrics.recall_score(labels, predicted, labels=[index], average="macro")
+        )
+        assert row["precision"] == pytest.approx(
+            metrics.precision_score(labels, predicted, labels=[index], average="macro")
+        )
+
+
+def test_top5_is_left_out_where_it_says_nothing():
+    result = accuracy.score(np.eye(5), np.arange(5), NAMES[:5])
+    assert result.top5 is None
+    assert result.top1 == 1.0
+
+
+def test_a_class_without_images_has_no_share():
+    result = accuracy.score([[0.9, 0.1], [0.8, 0.2]], [0, 0], ("a", "b"))
+    assert result.per_class()[1] == {"class": "b", "images": 0, "recall": None, "precision": None}
+    assert "-" in result.table()
+
+
+def test_the_result_goes_into_json(random_scores):
+    result = accuracy.score(*random_scores, NAMES)
+    values = json.loads(json.dumps(result.to_dict()))
+    assert values["top1"] == result.top1
+    assert np.sum(values["confusion"]) == 200
+    assert len(values["per_class"]) == 6
+
+
+def test_calibration_error_by_hand():
+    # Two bins are used: 0.6 sure and right once of two, 0.9 sure and always right.
+    probabilities = np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]])
+    error = accuracy.expected_calibration_error(probabilities, np.array([0, 1, 0, 1]))
+    assert error == pytest.approx(0.5 * abs(0.5 - 0.6) + 0.5 * abs(1.0 - 0.9))
+
+
+def test_a_sure_and_right_model_is_calibrated_and_a_sure_and_wrong_one_is_not():
+    labels = np.array([0, 1, 0])
+    sure = np.eye(2)[labels]
+    assert accuracy.expected_calibration_error(sure, labels) == 0
+    assert accuracy.expected_calibration_error(sure, 1 - labels) == 1
+
+
+def test_logits_become_probabilities_and_probabilities_stay():
+    logits = np.array([[1000.0, 0.0], [-3.0, -3.0]])
+    np.testing.assert_allclose(accuracy.as_probabilities(logits), [[1, 0], [0.5, 0.5]])
+    kept = np.array([[0.2, 0.8]])
+    np.testing.assert_array_equal(accuracy.as_probabilities(kept), kept)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 6), (0, 6)])
+def test_shapes_that_do_not_belong_together_are_refused(shape):
+    labels = np.zeros(0 if shape[0] == 0 else 3, int)
+    with pytest.raises(ValueError, match="probabilities of shape"):
+        accuracy.score(np.ones(shape), labels, NAMES)
+
+
+def _bright_row_model():
+    """Knows the images of the set in memory: the label is the row that shines."""
+    images = keras.Input((8, 8, 1))
+    rows = keras.ops.mean(images, axis=(2, 3))[:, :2]
+    model = keras.Model(images, keras.ops.softmax(20 * rows))
+    model.preprocessing = Preprocessing(size=8, mean=(0.5,), std=(0.5,))
+    return model
+
+
+def test_a_model_is_measured_on_every_image_of_a_split(image_sets):
+    data = image_sets.data_in_memory(train=22)
+    model = _bright_row_model()
+    result = accuracy.evaluate(model, data.train, data.class_names, batch_size=5)
+    assert result.num_examples == 22
+    assert result.top1 == 1.0
+    assert result.confusion.tolist() == [[11, 0], [0, 11]]
+    assert result.images_per_second > 0
+    assert accuracy.evaluate(model, data.test, data.class_names).images_per_second is None
+
+
+def test_a_model_with_other_outputs_is_refused(image_sets):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    with pytest.raises(ValueError, match="2 outputs"):
+        accuracy.evaluate(model, image_sets.data_in_memory().test, ("a", "b"))

@@ -1,0 +1,61 @@
+"""scripts/evaluate.py from the command line, on a model as loaded from disk."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from keras_vit import VisionTransformer, VisionTransformerConfig
+
+ROOT = pathlib.Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def run(*flags):
+    command = [sys.executable, ROOT / "scripts" / "evaluate.py", *map(str, flags)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300, env=ENVIRONMENT
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of two classes that always says the first, and photos of both."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    path = pathlib.Path(__file__).parents[1] / "image_sets.py"
+    spec = importlib.util.spec_from_file_location("image_sets", path)
+    image_sets = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(image_sets)
+    image_sets.write_folder(folder / "photos", {"cat": 10, "dog": 20})
+    config = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
+                                     num_heads=2, mlp_dim=8, num_classes=2)  # fmt: skip
+    model = VisionTransformer(config)
+    model.get_layer("head").bias.assign([1.0, 0.0])
+    model.save(folder / "model.keras")
+    return folder
+
+
+def test_the_figures_stand_beside_the_yardsticks(folder, tmp_path):
+    result = run(f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
+                 f"--output_dir={tmp_path}")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "measured on validation" in result.stdout
+    assert "accuracy 33.33 %" in result.stdout  # two cats of six
+    assert "3-NN on pixels" in result.stdout and "RBF SVM on pixels" in result.stdout
+    values = json.loads((tmp_path / "evaluation.json").read_text())
+    assert values["split"] == "validation"
+    assert values["top1"] == pytest.approx(1 / 3)
+    assert values["confusion"] == [[2, 0], [4, 0]]
+    assert values["yardsticks"]["3-NN on pixels"] == 1.0
+    assert (tmp_path / "confusion_matrix.png").stat().st_size > 1000
+
+
+def test_a_missing_model_is_one_line(folder):
+    result = run("--model=no.keras", f"--dataset={folder / 'photos'}")
+    assert result.returncode == 1
+    assert "Error: Expected the `.keras` file of a model. Received: 'no.keras'." in result.stderr
+    assert "Traceback" not in result.stderr
