@@ -121,7 +121,8 @@ def heat_map_rows(
     for row, image in enumerate(images):
         show_image(cells[row, 0], image)
         if row_labels:
-            cells[row, 0].set_ylabel(_short(row_labels[row], 20), fontsize=FONT_SIZE)
+            label = _short(row_labels[row], max(6, int(row_height * 12)))
+            cells[row, 0].set_ylabel(label, fontsize=FONT_SIZE)
         for axes, values in zip(cells[row, 1:], maps.values(), strict=True):
             if np.ndim(values) == 4:
                 show_image(axes, np.asarray(values[row]))
@@ -174,7 +175,7 @@ def predictions(
     true: Sequence[str] | None = None,
     scores: Sequence[float] | None = None,
     title: str | None = None,
-    columns: int = 4,
+    columns: int | None = None,
 ) -> Figure:
     """Draws test images, each beside its heat map, with what the model said.
 
@@ -186,7 +187,7 @@ def predictions(
             a cross, vermilion and the true label. None leaves the judgement out.
         scores: probability of the predicted label, in [0, 1].
         title: above the picture.
-        columns: pairs of image and map in a row.
+        columns: pairs of image and map in a row; None is 2 for up to 8 images, else 4.
 
     Returns:
         The figure.
@@ -202,7 +203,7 @@ def predictions(
             raise ValueError(
                 f"Expected `{name}` to have {count} entries, one an image. Received: {len(values)}."
             )
-    columns = max(1, min(columns, count))
+    columns = max(1, min(columns or (2 if count <= 8 else 4), count))
     captions = [
         _caption(
             str(predicted[index]),
@@ -244,7 +245,7 @@ def _pair_cells(
     width = min(1.7, (1.2 * COLUMN_WIDTH - 2 * margin) / (2 * columns) - (gap + between) / 2)
     height = width * aspect
     caption = 0.16 * lines + 0.12
-    head = 0.35 if title else 0.05
+    head = 0.28 if title else 0.0
     total = (
         2 * margin + columns * (2 * width + gap) + (columns - 1) * between,
         margin + head + rows * (height + caption),

@@ -1,5 +1,7 @@
 """Maps over images: what is drawn where, and the words beside it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -61,7 +63,7 @@ def test_rows_have_a_column_for_each_map_and_frames_on_request():
     )
     assert len(figure.axes) == 9
     assert [axes.get_title() for axes in figure.axes[:3]] == ["Image", "Rollout", "Colours"]
-    assert figure.axes[6].get_ylabel() == "a name that is far …"
+    assert re.fullmatch("a name that .*…", figure.axes[6].get_ylabel())
     frame = figure.axes[1].patches[0]
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (8, 4, 4, 4)
 
@@ -89,8 +91,9 @@ def test_predictions_without_truth_do_not_judge():
 def test_long_names_are_cut_and_broken_into_lines():
     name = "black-and-tan coonhound of the mountains"
     figure = plot.predictions(
-        IMAGES, [name, name, name], HEATS, true=[name, "ant", "ant"], scores=[0.5, 0.5, 0.5]
-    )
+        IMAGES, [name, name, name], HEATS, true=[name, "ant", "ant"], scores=[0.5, 0.5, 0.5],
+        columns=4,
+    )  # fmt: skip
     texts = [text for text, _ in captions(figure)]
     assert "\n" not in texts[0] and texts[0].endswith("… (50 %)")
     assert texts[1].split("\n")[1] == "true: ant"
