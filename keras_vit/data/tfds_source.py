@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,9 +38,11 @@ def read_digits(data_dir: str | os.PathLike | None = None) -> ImageDataset:
     from keras_vit.data.digits import Digits
 
     builder = Digits(data_dir=_plain(data_dir), file_format="tfrecord")
-    tfds.disable_progress_bar()  # two seconds' work; the bars would fill the screen
+    tfds.disable_progress_bar()
     try:
-        builder.download_and_prepare()
+        # Two seconds' work without a download: TFDS's bars and its talk of one are left out.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
     finally:
         tfds.enable_progress_bar()
     return _from_builder("digits", builder, None)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from keras_vit.configs import Preprocessing
 from keras_vit.data.dataset import ImageDataset, Split
-from keras_vit.data.pipeline import evaluation_batches
+from keras_vit.data.pipeline import decode, evaluation_batches
 
 MAX_TRAIN_EXAMPLES = 10_000
 MAX_SIDE = 32
@@ -25,8 +23,9 @@ def pixel_yardsticks(
     Args:
         data: has a training split.
         role: the split to score on.
-        preprocessing: of the model, for its size and channels.
-        max_side: pixels; larger images are shrunk to this side for both methods.
+        preprocessing: of the model, for its channels and its crop.
+        max_side: pixels; larger images are shrunk to this side for both methods. No image is
+            enlarged as it may be for the model.
 
     Returns:
         Accuracies, 0 to 1: `{"3-NN on pixels": ..., "RBF SVM on pixels": ...}`. Empty where there
@@ -39,8 +38,7 @@ def pixel_yardsticks(
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
 
-    share = min(1.0, max_side / max(preprocessing.size))
-    size = tuple(max(1, math.ceil(side * share)) for side in preprocessing.size)
+    size = _size(train, preprocessing, max_side)
     channels = len(preprocessing.mean)
     plain = preprocessing.replace(size=size, mean=(0.0,) * channels, std=(1.0,) * channels)
     learned_from = _pixels(train, plain, data.num_classes)
@@ -52,6 +50,15 @@ def pixel_yardsticks(
     return {
         name: float(method.fit(*learned_from).score(*tested_on)) for name, method in methods.items()
     }
+
+
+def _size(split: Split, preprocessing: Preprocessing, max_side: int) -> tuple[int, int]:
+    """Returns the size that the methods see: the model's, but no larger than the first image."""
+    first = next(iter(split.references().map(split.read)))
+    stored = decode(first["image"], len(preprocessing.mean)).shape[:2]
+    height, width = (min(pair) for pair in zip(stored, preprocessing.size, strict=True))
+    share = min(1.0, max_side / max(height, width))
+    return max(1, round(height * share)), max(1, round(width * share))
 
 
 def _pixels(
