@@ -3,6 +3,7 @@
 Examples:
   export.py --model=runs/digits/model.keras --output_dir=runs/digits/served
   export.py --model=ViT-B_16.npz --labels=labels.txt --top_k=3 --output_dir=served
+  export.py --model=runs/digits/model.keras --format=litert --quantize=int8 --output_dir=phone
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -19,9 +21,17 @@ _MODEL = flags.DEFINE_string(
     "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
 )
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Folder of the versions; this export becomes the next one."
+    "output_dir",
+    None,
+    "For a SavedModel the folder of its versions, of which this becomes the next; else the folder "
+    "of the file, which is named after --model.",
 )
-_FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model"], "What to write.")
+_FORMAT = flags.DEFINE_enum(
+    "format", "saved_model", ["saved_model", "litert"], "What to write: for a server or a phone."
+)
+_QUANTIZE = flags.DEFINE_enum(
+    "quantize", None, ["float16", "int8"], "For litert: smaller weights; default: float32."
+)
 _LABELS = flags.DEFINE_string(
     "labels",
     None,
@@ -53,23 +63,40 @@ def run() -> None:
         labels = read_labels(_LABELS.value, classes)
     else:
         labels = labels_beside(_MODEL.value, classes)
+    if _FORMAT.value == "litert":
+        path = Path(_OUTPUT_DIR.value) / f"{Path(_MODEL.value).stem}.tflite"
+        export.litert(model, path, _QUANTIZE.value, labels=labels)
+        print(f"LiteRT           {path}, compared with the model before it was written")
+        print(f"Size             {path.stat().st_size / 1e6:.1f} MB")
+    elif _QUANTIZE.value:
+        raise ValueError("Expected --quantize with --format=litert alone.")
+    else:
+        write_saved_model(model, labels)
+
+
+def write_saved_model(model, labels) -> None:
+    """Writes the next version, compares it with the model, and prints both."""
+    from keras_vit import export
+
     start = time.perf_counter()
     folder = export.saved_model(model, _OUTPUT_DIR.value, labels=labels, top_k=_TOP_K.value)
     seconds = time.perf_counter() - start
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"SavedModel       {folder}")
     print(f"Size             {size / 1e6:.1f} MB, written in {seconds:.1f} s")
-    if _CHECK.value:
-        difference = export.check(model, folder)
-        print(f"Max. difference  {difference:.1e}, in a fresh process without Keras")
-        low_precision = model.dtype_policy.compute_dtype != "float32"
-        tolerance = _TOLERANCE.value
-        tolerance = tolerance if tolerance is not None else 0.05 if low_precision else 1e-4
-        if not difference <= tolerance:
-            raise RuntimeError(
-                f"Expected the export to agree with the model within {tolerance}. "
-                f"Received: a difference of {difference}. The files stay in '{folder}'."
-            )
+    if not _CHECK.value:
+        return
+    difference = export.check(model, folder)
+    print(f"Max. difference  {difference:.1e}, in a fresh process without Keras")
+    low_precision = model.dtype_policy.compute_dtype != "float32"
+    tolerance = _TOLERANCE.value
+    if tolerance is None:
+        tolerance = 0.05 if low_precision else 1e-4
+    if not difference <= tolerance:
+        raise RuntimeError(
+            f"Expected the export to agree with the model within {tolerance}. "
+            f"Received: a difference of {difference}. The files stay in '{folder}'."
+        )
 
 
 def main(argv: list[str]) -> None:

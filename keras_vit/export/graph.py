@@ -49,6 +49,12 @@ class ServedModel:
             concrete["classify_bytes"] = function.get_concrete_function()
         return concrete
 
+    def all_outputs(self, batch_size: int | None = None) -> Any:
+        """Returns one concrete function of all outputs, for a batch of one size or of any."""
+        shape = [batch_size, *self._images.shape[1:]]
+        images = tf.TensorSpec(shape, self._images.dtype, "images")
+        return tf.function(self._forward, input_signature=[images]).get_concrete_function()
+
     def _serve(self, images: Any) -> dict[str, Any]:
         outputs = self._forward(images)
         return outputs if not self._labels else {

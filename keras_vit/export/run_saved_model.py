@@ -1,7 +1,7 @@
 """Runs a SavedModel with TensorFlow alone: `python run_saved_model.py VERSION_FOLDER WORK_FOLDER`.
 
 Reads `images.npy` and `0.image`, `1.image`, ... in the work folder and writes `outputs.npz`. A
-program of its own, started by check.py: any import of Keras or keras_vit fails here.
+program of its own, started by agreement.py: any import of Keras or keras_vit fails here.
 """
 
 import pathlib

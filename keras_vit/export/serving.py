@@ -62,8 +62,12 @@ def saved_model(
         ValueError: not such a model, another backend, wrong `labels` or `top_k`, or a
             preprocessing that makes images of another shape than the model takes.
     """
-    _check(model, top_k)
-    names = _label_names(model, labels)
+    check_model(model)
+    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or top_k < 1:
+        raise ValueError(
+            f"Expected `top_k` to be an integer of at least 1. Received: top_k={top_k!r}."
+        )
+    names = label_names(model, labels)
 
     import tensorflow as tf
 
@@ -77,26 +81,31 @@ def saved_model(
         served = ServedModel(model, names, top_k, asset)
         signatures = served.signatures()
         tf.saved_model.save(served.module, str(new.folder), signatures=signatures)
-        metadata = _metadata(model, names, sorted(signatures))
-        write_json(new.folder / "metadata.json", metadata)
+        values = metadata(model, names, sorted(signatures))
+        write_json(new.folder / "metadata.json", values)
         write_warmup(new.folder, served_name(path), sample_requests(model, sorted(signatures)))
     write_deployment(path, model, sorted(signatures))
     return new.published
 
 
-def _check(model: Any, top_k: Any) -> None:
+def check_model(model: Any) -> None:
+    """Refuses, with one clear error, what cannot be exported.
+
+    Args:
+        model: to be a `keras_vit.VisionTransformer` with one input, on Keras's TensorFlow backend,
+            whose preprocessing makes images of the shape that it takes.
+
+    Raises:
+        ValueError: it is not.
+    """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "Expected Keras's TensorFlow backend to write a SavedModel. Received: "
+            "Expected Keras's TensorFlow backend to export a model. Received: "
             f"{keras.backend.backend()!r}. Save the model as .keras and export it in a process "
             "with KERAS_BACKEND=tensorflow."
         )
     if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
         raise ValueError(f"Expected a keras_vit.VisionTransformer. Received: {model!r}.")
-    if isinstance(top_k, bool) or not hasattr(top_k, "__index__") or top_k < 1:
-        raise ValueError(
-            f"Expected `top_k` to be an integer of at least 1. Received: top_k={top_k!r}."
-        )
     if len(model.inputs) != 1:
         raise ValueError(f"Expected a model with one input. Received: {len(model.inputs)} inputs.")
     preprocessing = get_preprocessing(model)
@@ -109,7 +118,13 @@ def _check(model: Any, top_k: Any) -> None:
         )
 
 
-def _label_names(model: Any, labels: Sequence[str] | None) -> list[str]:
+def label_names(model: Any, labels: Sequence[str] | None) -> list[str]:
+    """Returns a name for each class: those given, ImageNet's own, or numbers.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        labels: one name for each class, or None.
+    """
     count = model.config.num_classes
     if labels is not None:
         return check_labels(labels, count)
@@ -118,7 +133,14 @@ def _label_names(model: Any, labels: Sequence[str] | None) -> list[str]:
     return [str(column) for column in range(count)]
 
 
-def _metadata(model: Any, labels: list[str], signatures: list[str]) -> dict[str, Any]:
+def metadata(model: Any, labels: list[str], signatures: list[str]) -> dict[str, Any]:
+    """Returns what an exported form keeps beside it, as plain values for JSON.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        labels: a name for each class.
+        signatures: names of those that the form has.
+    """
     return {
         "format": "saved_model",
         "keras_vit_version": __version__,

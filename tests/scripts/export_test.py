@@ -51,3 +51,12 @@ def test_labels_that_do_not_fit_are_one_line(model_file, tmp_path):
     assert result.stderr.strip().splitlines()[-1].startswith(f"Error: '{tmp_path / 'labels.txt'}'")
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "served").exists()
+
+
+def test_a_litert_file_is_named_after_the_model(model_file, tmp_path):
+    result = run(
+        f"--model={model_file}", f"--output_dir={tmp_path}", "--format=litert", "--quantize=int8"
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "model.tflite").exists() and "model.tflite" in result.stdout
+    assert json.loads((tmp_path / "model.json").read_text())["labels"] == ["ant", "bee", "cow"]

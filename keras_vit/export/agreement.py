@@ -41,7 +41,7 @@ def check(model: Any, folder: str | os.PathLike, images: Any = None) -> float:
         shape = (4, *preprocessing.size, len(preprocessing.mean))
         images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
     prepared = np.asarray(preprocess_input(images, preprocessing))
-    expected = _expected(model, prepared)
+    expected = model_outputs(model, prepared)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         np.save(scratch / "images.npy", prepared)
@@ -54,7 +54,16 @@ def check(model: Any, folder: str | os.PathLike, images: Any = None) -> float:
             return _largest_difference(dict(outputs), expected, len(images))
 
 
-def _expected(model: Any, prepared: np.ndarray) -> dict[str, np.ndarray]:
+def model_outputs(model: Any, prepared: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns what a Keras model says, under the names of the exported signatures.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        prepared: (batch, height, width, channels) as the model takes them.
+
+    Returns:
+        float32 arrays: `features` and, with a head, `logits` and `probabilities`.
+    """
     from keras import Model, activations, ops
 
     symbols = {"features": model.features}

@@ -5,7 +5,7 @@ import pytest
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export.check import RUNNER
+from keras_vit.export.agreement import RUNNER
 
 
 def tiny(**changes):
