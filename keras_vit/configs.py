@@ -576,6 +576,9 @@ def list_models(pattern: str | None = None) -> list[str]:
     Args:
         pattern: keep the names that match this shell-style pattern, upper and lower case alike
             (`"ViT_*16"`); None keeps all.
+
+    Returns:
+        The names, each that of a function `keras_vit.<name>`.
     """
     import fnmatch
 

@@ -165,6 +165,9 @@ def available_peers(model: str) -> list[str]:
 
     Args:
         model: name of one of our variants.
+
+    Returns:
+        Keys of `SUBJECTS`.
     """
     peers = []
     if model.startswith("ViT_") and importlib.util.find_spec("keras_hub"):

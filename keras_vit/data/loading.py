@@ -36,6 +36,9 @@ def load(
             validation, in (0, 1).
         data_dir: where TFDS keeps its files; None for its default (`~/tensorflow_datasets`).
 
+    Returns:
+        The data set: its splits, class names and counts.
+
     Raises:
         ValueError: an unknown name (with the nearest ones), or a folder that is not a data set of
             whole images in at least two classes; the error says what is wrong and where.

@@ -106,6 +106,9 @@ def evaluate(
         batch_size: images a batch.
         verbose: 1 for a progress bar, 0 for none.
 
+    Returns:
+        Accuracies, a table by class, the confusion matrix, calibration error and speed.
+
     Raises:
         ValueError: the model has another number of outputs than there are classes.
     """

@@ -80,6 +80,9 @@ def build_model(
         image_size: side of the square image in pixels; None for the model's own.
         dtype: dtype or policy of the layers; None for Keras's global one.
 
+    Returns:
+        The model, with a fresh head where its own has another number of classes.
+
     Raises:
         ValueError: an unknown name (with the nearest ones), or weights given for a model that takes
             none.

@@ -1,0 +1,195 @@
+"""The house stands: floors, documented names, a quick import, a complete package list."""
+
+import ast
+import configparser
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import keras_vit
+from keras_vit.configs import nearest_names
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "keras_vit"
+FLOORS = {
+    1: {"configs", "files", "layers", "version"},
+    2: {"images", "labels", "preprocessing", "vision_transformer", "weights"},
+    3: {
+        "applications", "benchmark", "building", "checkpoint_models", "data", "evaluation",
+        "export", "interpret", "training",
+    },
+    4: {"commands"},
+}  # fmt: skip
+FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+
+
+def sources():
+    """All modules by dotted name; scripts/ is installed as keras_vit.commands."""
+    modules = {}
+    for folder, prefix in ((PACKAGE, "keras_vit"), (ROOT / "scripts", "keras_vit.commands")):
+        for path in sorted(folder.rglob("*.py")):
+            parts = list(path.relative_to(folder).with_suffix("").parts)
+            if parts[-1] == "__init__":
+                parts.pop()
+            modules[".".join([prefix, *parts])] = path
+    return modules
+
+
+MODULES = sources()
+
+
+def imports(name):
+    """Yields the modules of ours that a module imports, and whether it does so when it loads."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    deferred = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        targets = []
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                targets.append(full if full in MODULES else node.module)
+        for target in targets:
+            if target.split(".")[0] == "keras_vit":
+                yield target, node not in deferred
+
+
+def room(name):
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def test_every_room_has_a_floor():
+    rooms = {room(name) for name in MODULES if room(name)}
+    assert rooms == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name)])
+def test_nothing_is_imported_from_a_higher_floor(name):
+    for target, _ in imports(name):
+        if room(target):  # the package itself is above all but the commands
+            assert FLOOR_OF[room(target)] <= FLOOR_OF[room(name)], f"{name} imports {target}"
+        else:
+            assert FLOOR_OF[room(name)] == 4 or room(name) in ("training", "benchmark"), (
+                f"{name} imports the whole package"
+            )
+
+
+def test_no_circle_of_imports():
+    graph = {
+        name: {target for target, loads in imports(name) if loads and target in MODULES} - {name}
+        for name in MODULES
+        if name != "keras_vit"
+    }
+    done, path = set(), []
+
+    def visit(name):
+        if name in done or name not in graph:
+            return
+        assert name not in path, f"circle: {' -> '.join([*path[path.index(name) :], name])}"
+        path.append(name)
+        for target in sorted(graph[name]):
+            visit(target)
+        done.add(path.pop())
+
+    for name in graph:
+        visit(name)
+
+
+def documented(name, thing):
+    assert inspect.getdoc(thing), f"{name} has no docstring"
+    if inspect.isfunction(thing):
+        text = inspect.getdoc(thing)
+        parameters = [
+            parameter.name
+            for parameter in inspect.signature(thing).parameters.values()
+            if parameter.name not in ("self", "cls")
+        ]
+        for parameter in parameters:
+            assert f"{parameter}:" in text, f"{name} does not explain {parameter!r}"
+        if "return" in thing.__annotations__ and thing.__annotations__["return"] not in (
+            None, "None",
+        ):  # fmt: skip
+            assert "Returns:" in text or "Yields:" in text, f"{name} does not say what it returns"
+
+
+@pytest.mark.parametrize("name", [name for name in dir(keras_vit) if not name.startswith("_")])
+def test_every_public_name_is_documented(name):
+    thing = getattr(keras_vit, name)
+    if not inspect.ismodule(thing):
+        documented(name, thing)
+        return
+    for inner in getattr(thing, "__all__", []):
+        member = getattr(thing, inner)
+        if inspect.isfunction(member) or inspect.isclass(member):
+            documented(f"{name}.{inner}", member)
+
+
+def test_import_is_light():
+    heavy = ["tensorflow_datasets", "keras_cv", "matplotlib", "sklearn", "pooch", "huggingface_hub"]
+    # Keras itself imports some of them where they are installed; what counts is what we add.
+    code = (
+        f"import sys, keras; heavy = [m for m in {heavy} if m not in sys.modules]; "
+        "import keras_vit; print([m for m in heavy if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_setup_cfg_lists_every_package_and_bounds_every_requirement():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = set(setup["options"]["packages"].split())
+    packages = {
+        ".".join(["keras_vit", *path.parent.relative_to(PACKAGE).parts])
+        for path in PACKAGE.rglob("__init__.py")
+    }
+    assert listed == packages | {"keras_vit.commands"}
+    extras = setup["options.extras_require"].values()
+    requirements = "\n".join([setup["options"]["install_requires"], *extras]).splitlines()
+    for line in requirements:
+        assert not line or line.startswith("#") or ">=" in line, line
+
+
+def test_asserts_and_lambda_layers_are_in_tests_alone():
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not isinstance(node, ast.Assert), f"{name}:{node.lineno}"
+            assert not (isinstance(node, ast.Attribute) and node.attr == "Lambda"), name
+
+
+def test_model_layers_and_weights_know_no_backend():
+    backends = {"tensorflow", "jax", "torch"}
+    for name, path in MODULES.items():
+        if room(name) not in ("configs", "layers", "vision_transformer", "weights"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found = {alias.name.split(".")[0] for alias in node.names} & backends
+            elif isinstance(node, ast.ImportFrom):
+                found = {(node.module or "").split(".")[0]} & backends
+            else:
+                continue
+            assert not found, f"{name} imports {found}"
+
+
+def test_nearest_names_suggests_or_lists():
+    assert nearest_names("vit_b_16", ["ViT_B16", "DeiT_B16"]).startswith("Nearest: 'ViT_B16'")
+    assert nearest_names("zzz", ["b", "a"]) == "Known: 'a', 'b'."
