@@ -121,7 +121,7 @@ def documented(name, thing):
         if "return" in thing.__annotations__ and thing.__annotations__["return"] not in (
             None, "None",
         ):  # fmt: skip
-            assert "Returns:" in text or "Yields:" in text, f"{name} does not say what it returns"
+            assert "Returns" in text or "Yields" in text, f"{name} does not say what it returns"
 
 
 @pytest.mark.parametrize("name", [name for name in dir(keras_vit) if not name.startswith("_")])

@@ -156,6 +156,9 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
         labels: `(examples,)` integers, 0 to `num_classes - 1`.
         class_names: name of each class.
 
+    Returns:
+        Everything but the speed, which is None.
+
     Raises:
         ValueError: no examples, or shapes that do not belong together.
     """

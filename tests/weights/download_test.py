@@ -375,6 +375,19 @@ def test_a_repository_without_the_file_and_no_repository_at_all(hub):
         fetch("hf://owner/none", names=("imagenet",))
 
 
+def test_a_machine_that_is_offline_says_where_the_file_may_be_put(hub, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConnectionError, match="hf://owner/vit.*put by hand"):
+        fetch("hf://owner/vit")
+    path = cached_path("hf://owner/vit")
+    path.write_bytes(_safetensors(a=1))
+    assert fetch("hf://owner/vit") == str(path)
+    assert hub.requests == []
+
+
+@pytest.mark.slow  # the library asks again for some twenty seconds
 def test_a_hub_out_of_reach_is_one_error(hub):
     hub.shutdown()
     hub.server_close()
