@@ -137,6 +137,6 @@ def upright(pixels: Any, orientation: Any) -> Any:
         pixels = tf.cond(wanted, lambda: change(image), lambda: image)
 
     where([5, 6, 7, 8], lambda image: tf.transpose(image, [1, 0, 2]))
-    where([2, 3, 6, 8], lambda image: tf.reverse(image, [1]))
+    where([2, 3, 6, 7], lambda image: tf.reverse(image, [1]))
     where([3, 4, 7, 8], lambda image: tf.reverse(image, [0]))
     return pixels
