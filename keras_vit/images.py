@@ -31,7 +31,8 @@ def load_image(source: str | os.PathLike | bytes, model_or_preprocessing: Any) -
     Returns:
         float32 array (*size, channels): rotated as its EXIF mark says, made RGB (or grey for one
         channel), resized, cropped and normalised. The resizing is Pillow's own, rounded to whole
-        levels; `preprocess_input` agrees within a level. Put several together with `np.stack`.
+        levels; `preprocess_input` agrees within half a level on average. Put several together with
+        `np.stack`.
 
     Raises:
         ValueError: not such an image, a broken or too large one; the error names the file.

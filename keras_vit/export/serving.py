@@ -38,7 +38,7 @@ def saved_model(
     - `embed`: `images` to `features` (batch, features), the vector that the head reads.
     - `classify_bytes`, with a head and 1 or 3 channels: `image_bytes`, strings (batch,), JPEG, PNG,
       GIF, BMP or WebP, to `classes` (int32), `scores`, `labels` (batch, k), best first, and
-      `valid` (batch,). An image that is broken, longer than 32 MiB or larger than
+      `valid` (batch,). An image that is broken, an animated WebP, longer than 32 MiB or larger than
       `keras_vit.images.MAX_PIXELS` has class -1, score 0, label "" and valid False; it does not
       touch the others.
 
