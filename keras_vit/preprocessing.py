@@ -74,9 +74,9 @@ def _half_to_even(pixels: Any) -> Any:
 def preprocess_input(images: Any, model_or_preprocessing: Any) -> Any:
     """Makes images of any size the input of a model.
 
-    Resizes with antialias (half a level from Pillow's on average), crops and normalises in float32 as
-    `Preprocessing` says. Works eagerly, in `tf.function` and in `tf.data`, where height, width and
-    batch may be unknown; TensorFlow tensors are taken on every Keras backend.
+    Resizes with antialias (within half a level of Pillow's on average), crops and normalises in
+    float32 as `Preprocessing` says. Works eagerly, in `tf.function` and in `tf.data`, where height,
+    width and batch may be unknown; TensorFlow tensors are taken on every Keras backend.
 
     Args:
         images: array or tensor (height, width, channels) or (batch, height, width, channels),
