@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 # Small models that learn from scratch on a laptop; ours, not from a paper.
 SMALL_MODELS: dict[str, VisionTransformerConfig] = {
-    # For the embedded digits: 8x8 grey pixels, 16 patches.
+    # For the embedded digits. Their 8x8 grey pixels are enlarged to 32x32, so that small turns and
+    # shifts do not blur them; a patch is 2x2 pixels of the source, which makes 16 patches.
     "digits": VisionTransformerConfig(
-        image_size=8,
+        image_size=32,
         in_channels=1,
-        patch_size=2,
-        hidden_size=96,
+        patch_size=8,
+        hidden_size=64,
         num_layers=4,
         num_heads=4,
-        mlp_dim=192,
+        mlp_dim=128,
         num_classes=10,
     ),
     # For photos: 64x64 RGB pixels, 64 patches.
