@@ -1,0 +1,152 @@
+"""The page to try a model: drop a picture, see the best classes and what the model looked at.
+
+Needs the extra `demo` (Gradio). The page asks nothing of any other host: no analytics, no fonts
+from elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from keras_vit.interpret.looker import HEAD, MAX_BYTES, RELEVANCE, ROLLOUT, Looker
+
+PREDICTED = "the predicted one"
+ALL_HEADS = "mean of all"
+_LIMITS = (
+    f"JPEG, PNG, GIF, BMP or WebP, at most {MAX_BYTES // 2**20} MB. The picture stays on the "
+    "computer that runs this page."
+)
+
+
+def _answer(looker: Looker, path, measure, label, block, head) -> tuple[dict | None, Any, str]:
+    """One visit: file and choices -> scores, picture, message."""
+    if not path:
+        return None, None, "Drop a picture to begin."
+    try:
+        images = looker.read(path)
+        best = looker.best(images)
+        chosen = None if label in (None, PREDICTED) else label
+        number = None if head in (None, ALL_HEADS) else int(head)
+        heat = looker.heat(images, measure, label=chosen, block=int(block), head=number)
+        title = measure
+        if measure == RELEVANCE:
+            title = f"Relevance for “{chosen or best[0][0]}”"
+        elif measure == HEAD:
+            who = ALL_HEADS + " heads" if number is None else f"head {number}"
+            title = f"Attention in block {int(block)}, {who}"
+        picture = looker.draw(images, heat, title)
+    except ValueError as error:
+        return None, None, f"**This did not work.** {error}"
+    except Exception:  # the server lives on, whatever a file does to it
+        logging.getLogger(__name__).exception("a picture failed")
+        return None, None, "**This did not work.** The server's log says why."
+    return dict(best) or None, picture, ""
+
+
+def build_page(looker: Looker) -> Any:
+    """Builds the page.
+
+    Args:
+        looker: holds the model.
+
+    Returns:
+        A `gradio.Blocks`; `launch` serves it.
+
+    Raises:
+        ImportError: Gradio is not installed.
+    """
+    gradio = _gradio()
+    config = looker.model.config
+
+    def answer(*given):
+        return _answer(looker, *given)
+
+    def only_what_counts(measure):
+        return (
+            gradio.update(visible=measure == RELEVANCE),
+            gradio.update(visible=measure == HEAD and config.num_layers > 1),
+            gradio.update(visible=measure == HEAD),
+        )
+
+    # Uploads are deleted ten minutes after they came.
+    with gradio.Blocks(
+        title="keras_vit", analytics_enabled=False, delete_cache=(600, 600)
+    ) as page:
+        gradio.Markdown(f"# What {looker.model.name} sees\n{_LIMITS}")
+        with gradio.Row():
+            with gradio.Column(scale=1, min_width=280):
+                file = gradio.File(label="Picture", elem_id="picture", height=130)
+                measure = gradio.Radio(
+                    list(looker.measures), value=ROLLOUT, label="Map", elem_id="measure"
+                )
+                label = gradio.Dropdown(
+                    [PREDICTED, *looker.labels], value=PREDICTED, label="Class",
+                    elem_id="class", visible=False, filterable=True,
+                )  # fmt: skip
+                block = gradio.Slider(
+                    0, max(1, config.num_layers - 1), value=config.num_layers - 1, step=1,
+                    label="Block", elem_id="block", visible=False,
+                )  # fmt: skip
+                head = gradio.Dropdown(
+                    [ALL_HEADS, *map(str, range(config.num_heads))], value=ALL_HEADS,
+                    label="Head", elem_id="head", visible=False,
+                )  # fmt: skip
+            with gradio.Column(scale=2, min_width=320):
+                message = gradio.Markdown("Drop a picture to begin.", elem_id="message")
+                picture = gradio.Image(
+                    label="Map", elem_id="map", interactive=False, format="png",
+                    show_label=False, buttons=["download", "fullscreen"],
+                )  # fmt: skip
+                scores = gradio.Label(
+                    num_top_classes=5, label="Best classes", elem_id="scores",
+                    visible=bool(looker.labels),
+                )  # fmt: skip
+        choices = [file, measure, label, block, head]
+        results = [scores, picture, message]
+        measure.change(
+            only_what_counts, measure, [label, block, head], queue=False, show_progress="hidden"
+        )
+        for event in (file.change, measure.change, label.change, block.change, head.change):
+            event(answer, choices, results, trigger_mode="always_last", api_visibility="private")
+    return page
+
+
+def launch(page: Any, *, host: str = "127.0.0.1", port: int | None = None, block: bool = True):
+    """Serves a page.
+
+    Args:
+        page: from `build_page`.
+        host: address to listen on; the default takes visits from this computer alone.
+        port: None takes the first free one from 7860.
+        block: whether to wait until the server is stopped.
+
+    Returns:
+        The address of the page, such as `"http://127.0.0.1:7860/"`.
+    """
+    gradio = _gradio()
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        max_file_size=MAX_BYTES,
+        prevent_thread_lock=not block,
+        quiet=True,
+        ssr_mode=False,
+        footer_links=[],
+        theme=gradio.themes.Default(
+            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        ),
+    )
+    return address
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise ImportError(
+            'Expected Gradio for the demo page. Received: no such package. pip install '
+            '"keras-vit[demo]"'
+        ) from error
+    return gradio
