@@ -2,7 +2,8 @@
 # Runs the test suite on TensorFlow, then the part that needs no TensorFlow on JAX, with TensorFlow
 # blocked. Arguments go to pytest:  ./scripts/test.sh tests/layers -k patches
 set -euo pipefail
-. "$(dirname "$0")/environment.sh" test
+. "$(dirname "$0")/environment.sh"
+prepare_environment test
 
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 echo "== TensorFlow"
