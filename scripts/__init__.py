@@ -13,6 +13,7 @@ COMMANDS = {
     "predict": "classify image files",
     "visualize": "draw what a model attends to",
     "export": "write a model for use outside Python",
+    "weights": "list the published weights",
     "benchmark": "measure speed and memory, peers beside ours",
     "quickstart": "all of it on handwritten digits",
 }
@@ -28,11 +29,13 @@ def command(run: Callable[..., None], *, takes_arguments: bool = False) -> Calla
     Returns:
         A function for `absl.app.run`.
     """
+    from absl import app, logging
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow and TFDS tell much; --verbosity=0 brings it back.
+    logging.set_verbosity(logging.WARNING)
 
     def main(argv: list[str]) -> None:
-        from absl import app, logging
-
         if argv[1:] and not takes_arguments:
             raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
         try:

@@ -1,6 +1,6 @@
 """Measures speed and memory of a model, its peers and the machine's limit beside it.
 
-    python scripts/benchmark.py --model ViT_B16 --dtype float32,bfloat16 --output benchmarks/b16.json
+    benchmark.py --model=ViT_B16 --dtype=float32,bfloat16 --output=benchmarks/b16.json
 
 Peers (keras-hub, timm) are measured when they are installed: pip install "keras-vit[peers]".
 """

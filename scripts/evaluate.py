@@ -6,14 +6,11 @@ Example:
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-logging.set_verbosity(logging.WARNING)  # TFDS tells much; --verbosity changes it
+from keras_vit.commands import command
 
 _MODEL = flags.DEFINE_string("model", None, "The `.keras` file.")
 _DATASET = flags.DEFINE_string(
@@ -85,16 +82,7 @@ def run() -> None:
     print(f"  confusion matrix  {folder / 'confusion_matrix.png'}")
 
 
-def main(argv: list[str]) -> None:
-    """Runs the app; an error that a user can mend is one line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
-    try:
-        run()
-    except (ValueError, RuntimeError, OSError) as error:
-        logging.debug("Where it happened:", exc_info=True)  # shown with --verbosity=1
-        sys.exit(f"Error: {error}")
-
+main = command(run)
 
 if __name__ == "__main__":
     app.run(main)
