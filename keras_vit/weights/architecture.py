@@ -235,7 +235,7 @@ def _positions(bound, fields, stored_size, image_size) -> dict[str, Any]:
 def _grid(image_size: Any, stride: int) -> tuple[int, int] | None:
     if image_size is None:
         return None
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = (image_size, image_size) if hasattr(image_size, "__index__") else image_size
     return (height // stride, width // stride)
 
 

@@ -44,7 +44,7 @@ def local_path(source: Any) -> str:
     Args:
         source: a path, or an address as in `fetch`.
     """
-    return fetch(source) if is_address(source) else os.fspath(source)
+    return fetch(source) if is_address(source) else os.path.expanduser(os.fspath(source))
 
 
 def cached_path(address: str) -> Path:

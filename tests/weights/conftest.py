@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
+from keras_vit.weights.arrays import ArrayFile, ArraySpec
+
 GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
 CASES = sorted(str(path.parent.relative_to(GOLDEN)) for path in GOLDEN.glob("*/*/case.json"))
 
@@ -60,3 +62,45 @@ def pytest_generate_tests(metafunc):
 def golden():
     """Returns a function: the name of a case, such as "google/vit_token", to the case."""
     return Case
+
+
+class _Shapes(ArrayFile):
+    """A file of shapes alone, for models too big to write."""
+
+    def __init__(self, shapes, config=None):
+        specs = {name: ArraySpec(tuple(shape), "float32") for name, shape in shapes.items()}
+        super().__init__("shapes.safetensors", specs, config)
+
+
+def _timm_shapes(hidden, mlp, layers, patch=16, tokens=197, **more):
+    shapes = {
+        "cls_token": (1, 1, hidden),
+        "pos_embed": (1, tokens, hidden),
+        "patch_embed.proj.weight": (hidden, 3, patch, patch),
+        "patch_embed.proj.bias": (hidden,),
+        "norm.weight": (hidden,),
+        "norm.bias": (hidden,),
+    }
+    for index in range(layers):
+        block = f"blocks.{index}."
+        shapes |= {
+            f"{block}norm1.weight": (hidden,), f"{block}norm1.bias": (hidden,),
+            f"{block}attn.qkv.weight": (3 * hidden, hidden), f"{block}attn.qkv.bias": (3 * hidden,),
+            f"{block}attn.proj.weight": (hidden, hidden), f"{block}attn.proj.bias": (hidden,),
+            f"{block}norm2.weight": (hidden,), f"{block}norm2.bias": (hidden,),
+            f"{block}mlp.fc1.weight": (mlp, hidden), f"{block}mlp.fc1.bias": (mlp,),
+            f"{block}mlp.fc2.weight": (hidden, mlp), f"{block}mlp.fc2.bias": (hidden,),
+        }  # fmt: skip
+    return shapes | more
+
+
+@pytest.fixture
+def shapes_file():
+    """Returns the class of files that have names and shapes alone, for models too big to write."""
+    return _Shapes
+
+
+@pytest.fixture
+def timm_shapes():
+    """Returns a function: sizes to the names and shapes that timm gives such a model."""
+    return _timm_shapes

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from keras_vit.checkpoint_models import from_checkpoint
-from keras_vit.configs import VARIANTS, VisionTransformerConfig
 from keras_vit.vision_transformer import VisionTransformer
-from keras_vit.weights.expressible import huggingface_family, mlp_ratio, obstacles
+from keras_vit.weights.expressible import obstacles
 from keras_vit.weights.keras_files import canonical_variables
 from keras_vit.weights.load import load_weights
 from keras_vit.weights.save import LAYOUTS, save_checkpoint
@@ -87,61 +86,6 @@ def test_a_saved_folder_tells_its_whole_architecture(golden, tmp_path):
         original = original.get("vision_config", original)
         for key in config.keys() & original.keys() - {"projection_dim", "use_mask_token"}:
             assert config[key] == original[key], key
-
-
-@pytest.mark.parametrize(
-    ("layout", "changes", "field"),
-    [
-        ("google", {"gelu": "erf"}, "gelu"),
-        ("google", {"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon"),
-        ("google", {"layer_scale": True}, "layer_scale"),
-        ("google", {"num_register_tokens": 2}, "num_register_tokens"),
-        ("google", {"pooling": "max"}, "pooling"),
-        ("google", {"pooling": "gap"}, "class_token"),
-        ("google", {"qkv_bias": False}, "qkv_bias"),
-        ("timm", {"pre_logits_size": 8}, "pre_logits_size"),
-        ("timm", {"position_embedding": "sincos2d"}, "position_embedding"),
-        ("timm", {"patch_bias": False}, "patch_bias"),
-        ("timm", {"pooling": "token+gap"}, "pooling"),
-        ("huggingface", {"qk_norm": True}, "qk_norm"),
-        ("huggingface", {"pooling": "gap"}, "pooling"),
-        ("huggingface", {"mlp": "swiglu"}, "layer_scale"),
-        ("huggingface", {"pre_norm": True}, "num_classes"),
-        ("huggingface", {"position_embedding_prefix_rows": 0}, "position_embedding_prefix_rows"),
-    ],
-)
-def test_the_error_names_the_field(layout, changes, field):
-    config = VisionTransformerConfig(
-        image_size=16, patch_size=4, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=32
-    ).replace(**changes)
-    assert any(line.startswith(f"{field}=") for line in obstacles(config, layout))
-
-
-@pytest.mark.parametrize("variant", ["ViT_B16", "R50_B16", "ViT_H14"])
-def test_google_expresses_its_own_variants(variant):
-    assert obstacles(VARIANTS[variant], "google") == []
-
-
-@pytest.mark.parametrize("variant", ["ViT_B16", "DeiT_B16", "DeiT3_L16", "DINOv2_g14"])
-def test_timm_expresses_its_own_variants(variant):
-    assert obstacles(VARIANTS[variant], "timm") == []
-
-
-@pytest.mark.parametrize(
-    ("variant", "family"),
-    [
-        ("ViT_B16", "vit"), ("DINOv2_g14", "dinov2"), ("SigLIP_So400m14", "siglip_vision_model"),
-        ("CLIP_L14", "clip_vision_model"),
-    ],
-)  # fmt: skip
-def test_huggingface_expresses_its_own_variants(variant, family):
-    assert huggingface_family(VARIANTS[variant]) == family
-    assert obstacles(VARIANTS[variant], "huggingface") == []
-
-
-def test_the_mlp_ratio_of_the_giant_is_4():
-    assert mlp_ratio(VARIANTS["DINOv2_g14"]) == 4
-    assert mlp_ratio(VARIANTS["DINOv2_B14"]) == 4
 
 
 @pytest.mark.parametrize(

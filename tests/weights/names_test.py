@@ -1,0 +1,22 @@
+import re
+
+import pytest
+
+from keras_vit.weights.forms import FORMS
+from keras_vit.weights.names import LAYOUTS
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[f"{x.name}-{x.signature}" for x in LAYOUTS])
+def test_tables_are_well_formed(layout):
+    for row in layout.rows:
+        assert row.form in FORMS, row
+        assert len(row.shares) == len(row.targets), row
+        places = {part[1] for source in row.sources for part in source.split("{")[1:]}
+        assert row.stacked or len(places) <= 2
+    names = [(source, row.when, row.unless) for row in layout.rows for source in row.sources]
+    assert len(names) == len(set(names))
+    assert any(layout.signature in row.sources for row in layout.rows)
+    for pattern in layout.ignored:
+        assert not any(
+            re.fullmatch(pattern, prefix + layout.signature) for prefix in layout.prefixes
+        )
