@@ -33,6 +33,7 @@ def test_patches_are_row_major_and_distances_in_pixels():
     assert distances.shape == (6, 6)
     assert distances[0, 1] == 16  # the same row
     assert distances[0, 3] == 16  # the row below
+    assert patch_distances((2, 3), 7)[0, 1] == 7
     np.testing.assert_allclose(distances[0, 5], 16 * np.hypot(1, 2), rtol=1e-6)
 
 
