@@ -3,6 +3,7 @@
 import html.parser
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -69,6 +70,9 @@ def test_names_cannot_write_html(tmp_path):
     assert "<script>" not in text and "&lt;script&gt;" in text
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="slow; each measure is tested by itself"
+)
 @pytest.mark.parametrize(
     ("fields", "missing"),
     [
