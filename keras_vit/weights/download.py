@@ -215,19 +215,22 @@ def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:
         from huggingface_hub import hf_hub_download
 
         endpoint = os.environ.get("HF_ENDPOINT")
-        return hf_hub_download(f"{owner}/{repo}", name, local_dir=folder, endpoint=endpoint)
+        try:
+            return hf_hub_download(f"{owner}/{repo}", name, local_dir=folder, endpoint=endpoint)
+        except errors.LocalEntryNotFoundError as error:  # also an EntryNotFoundError, but offline
+            raise ConnectionError(str(error)) from error
 
     try:
         # The weights come last: where they lie, all that belongs to them does.
-        with contextlib.suppress(errors.RemoteEntryNotFoundError):
+        with contextlib.suppress(errors.EntryNotFoundError):
             get("config.json")
         if file != WHOLE:
             return get(file)
         try:
             return get(WHOLE)
-        except errors.RemoteEntryNotFoundError:
+        except errors.EntryNotFoundError:
             return _get_shards(get, folder)
-    except errors.RemoteEntryNotFoundError as error:
+    except errors.EntryNotFoundError as error:
         raise FileNotFoundError(
             f"Expected {file} or {INDEX} in the repository. Received: neither is there. {advice}"
         ) from error
@@ -236,7 +239,7 @@ def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:
             f"Expected a repository of the Hugging Face hub that can be read (a gated one needs "
             f"`hf auth login`). Received: {type(error).__name__}. {advice}"
         ) from error
-    except (OSError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
+    except (OSError, errors.HfHubHTTPError) as error:
         raise ConnectionError(
             f"Expected the file from the Hugging Face hub. Received: {error}. {advice}"
         ) from error
