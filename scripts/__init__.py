@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "measure a saved model on a data set",
     "predict": "classify image files",
     "visualize": "draw what a model attends to",
+    "demo": "serve a page to try a model",
     "export": "write a model for use outside Python",
     "weights": "list the published weights",
     "benchmark": "measure speed and memory, peers beside ours",
@@ -40,7 +41,7 @@ def command(run: Callable[..., None], *, takes_arguments: bool = False) -> Calla
             raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
         try:
             run(*([argv[1:]] if takes_arguments else []))
-        except (ValueError, RuntimeError, OSError) as error:
+        except (ValueError, RuntimeError, OSError, ImportError) as error:
             logging.debug("Where it happened:", exc_info=True)  # shown with --verbosity=1
             sys.exit(f"Error: {error}")
 

@@ -9,13 +9,12 @@ Examples:
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from keras_vit.commands import command
+
 
 _QUICK_START = "outputs/quickstart/model.keras"
 _MODEL = flags.DEFINE_string(
@@ -62,16 +61,7 @@ def run() -> None:
     page.block_thread()
 
 
-def main(argv: list[str]) -> None:
-    """Runs the app; an error that a user can mend is one line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
-    try:
-        run()
-    except (ValueError, RuntimeError, OSError, ImportError) as error:
-        logging.debug("Where it happened:", exc_info=True)  # shown with --verbosity=1
-        sys.exit(f"Error: {error}")
-
+main = command(run)
 
 if __name__ == "__main__":
     app.run(main)

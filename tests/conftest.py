@@ -24,6 +24,17 @@ class _Blocker(importlib.abc.MetaPathFinder):
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
 
+# The measures run operation by operation there, which JAX compiles one by one: minutes.
+LONG_ON_JAX = ("interpret",)
+
+
+def pytest_collection_modifyitems(items):
+    if BACKEND == "jax":
+        for item in items:
+            if item.path.parent.name in LONG_ON_JAX:
+                item.add_marker("slow")
+
+
 if BACKEND != "tensorflow":
     sys.meta_path.insert(0, _Blocker())
     collect_ignore.extend(NEEDS_TENSORFLOW)
