@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_vit.building import build_loaded_model, build_model, stored_size_hint
@@ -96,6 +96,8 @@ class _FamilyArgument:
     default: Any
     fields: Callable[[Any], dict[str, Any]]
     document: str
+    # The weights that a general name means for a model with this argument.
+    weights: Mapping[str, str]
 
 
 def _distilled_fields(distilled: bool) -> dict[str, Any]:
@@ -117,9 +119,14 @@ _DISTILLED = _FamilyArgument(
     False,
     _distilled_fields,
     "whether a distillation token and its head are there, as in the distilled models.",
+    {"imagenet": "distilled-imagenet2012", "imagenet2012": "distilled-imagenet2012"},
 )
 _REGISTERS = _FamilyArgument(
-    "registers", 0, _register_fields, "number of register tokens; the released models have 4."
+    "registers",
+    0,
+    _register_fields,
+    "number of register tokens; the released models have 4.",
+    {"lvd142m": "registers-lvd142m", "timm-lvd142m": "timm-registers-lvd142m"},
 )
 
 
@@ -138,6 +145,7 @@ def _build(
     if family_argument is not None:
         value = overrides.pop(family_argument.name, family_argument.default)
         overrides = {**family_argument.fields(value), **overrides}
+        weights = family_argument.weights.get(weights, weights) if value else weights
     if weights is None:
         return build_model(get_variant(variant), overrides=overrides, **arguments)
     path, row = locate(variant, weights)

@@ -206,3 +206,27 @@ def test_weights_of_another_variant_are_refused_with_the_differences(saved):
     _, path = saved
     with pytest.raises(ValueError, match="hidden_size=12 in place of 384"):
         keras_vit.ViT_S16(weights=path)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, weights, expected",
+    [
+        ("DeiT_S16", {"distilled": True}, "imagenet", "deit_small_distilled_patch16_224.fb_in1k"),
+        ("DeiT_S16", {}, "imagenet", "deit_small_patch16_224.fb_in1k"),
+        ("DINOv2_S14", {"registers": 4}, "lvd142m", "dinov2-with-registers-small"),
+        ("DINOv2_S14", {}, "lvd142m", "dinov2-small"),
+    ],
+)
+def test_a_general_name_of_weights_follows_the_familys_argument(
+    name, arguments, weights, expected, monkeypatch
+):
+    fetched = []
+
+    def fetch(address, **_):
+        fetched.append(address)
+        raise ConnectionError("no network in tests")
+
+    monkeypatch.setattr("keras_vit.weights.lookup.fetch", fetch)
+    with pytest.raises(ConnectionError):
+        getattr(keras_vit, name)(weights=weights, **arguments)
+    assert fetched[0].endswith(expected)
