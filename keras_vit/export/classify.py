@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.export.versions import versions
+from keras_vit.export.exported import SUFFIXES, find_saved_model, open_exported
 from keras_vit.images import load_image
 from keras_vit.labels import decode_predictions
 
@@ -28,13 +28,13 @@ def classify_files(
     """Names the best classes of image files; a file that is no image does not stop the others.
 
     Args:
-        model: a `keras_vit.VisionTransformer` with a head, or the folder of a SavedModel that
-            `saved_model` wrote, the version itself or the folder of the versions (the latest is
-            taken).
+        model: a `keras_vit.VisionTransformer` with a head, or what an export wrote: a `.tflite`,
+            `.onnx` or `.xml` file with its metadata beside it, or the folder of a SavedModel, the
+            version itself or the folder of the versions (the latest is taken).
         paths: JPEG, PNG, GIF, BMP or WebP files.
         top: classes to name; a SavedModel knows `top_k` of its export at most.
         labels: one name for each class, for a Keras model; None for ImageNet's own with 1000 or
-            21,843 classes. A SavedModel has its own.
+            21,843 classes. An exported model has its own.
         batch_size: images at a time.
 
     Yields:
@@ -48,32 +48,19 @@ def classify_files(
     if isinstance(model, (str, os.PathLike)):
         if labels is not None:
             raise ValueError(
-                "Expected no `labels` with a SavedModel, which has its own. "
+                "Expected no `labels` with an exported model, which has its own. "
                 f"Received: {len(labels)} labels."
             )
-        read, classify = _read_bytes, _saved_model_classifier(model, top)
+        if pathlib.Path(model).suffix in SUFFIXES:
+            exported = open_exported(model)
+            read, classify = _image_reader(exported.preprocessing), _classifier(exported, top)
+        else:
+            read, classify = _read_bytes, _saved_model_classifier(model, top)
     else:
         read, classify = _image_reader(model), _keras_classifier(model, top, labels)
     paths = iter(paths)
     while chunk := list(itertools.islice(paths, batch_size)):
         yield from _classify_chunk(chunk, read, classify)
-
-
-def find_saved_model(folder: str | os.PathLike) -> pathlib.Path:
-    """Returns the folder with `saved_model.pb`: the one given, or its latest version.
-
-    Raises:
-        ValueError: there is none.
-    """
-    folder = pathlib.Path(folder)
-    candidates = [folder, *(folder / str(number) for number in reversed(versions(folder)))]
-    for candidate in candidates:
-        if (candidate / "saved_model.pb").is_file():
-            return candidate
-    raise ValueError(
-        "Expected the folder of a SavedModel, or one with its versions. "
-        f"Received: '{folder}', which has no saved_model.pb."
-    )
 
 
 def _classify_chunk(
@@ -96,6 +83,17 @@ def _classify_chunk(
                 {"class": key, "label": label, "score": score} for key, label, score in predictions
             ]
         yield result
+
+
+def _classifier(exported: Any, top: int) -> Callable:
+    if not exported.labels:
+        raise ValueError(f"Expected a model with a head. Received: '{exported.path}' without one.")
+
+    def classify(images: list) -> list:
+        scores = exported(np.stack(images))["probabilities"]
+        return decode_predictions(scores, top=top, labels=exported.labels)
+
+    return classify
 
 
 def _image_reader(model: Any) -> Callable[[Any], np.ndarray]:

@@ -34,7 +34,7 @@ class ServedModel:
         self._top_k = min(int(top_k), len(labels))
         self._preprocessing = model.preprocessing
         self._images = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype, "images")
-        self._forward = _forward(model, self._images)
+        self._forward = tf.function(forward_function(model), input_signature=[self._images])
 
     def signatures(self) -> dict[str, Any]:
         """Returns the concrete functions by signature name."""
@@ -77,8 +77,16 @@ class ServedModel:
         }
 
 
-def _forward(model: Any, images: Any) -> Any:
-    """One graph for all signatures: images to features, logits and probabilities in float32."""
+def forward_function(model: Any) -> Any:
+    """Returns the plain function behind all signatures: images to float32 outputs by name.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+
+    Returns:
+        A function of images (batch, height, width, channels) to a dictionary with `features` and,
+        with a head, `logits` and `probabilities`.
+    """
     outputs = {"features": model.features}
     if model.logits is not None:
         outputs |= {"logits": model.logits, "probabilities": model.outputs[0]}
@@ -94,4 +102,4 @@ def _forward(model: Any, images: Any) -> Any:
             results["probabilities"] = tf.nn.softmax(results["logits"])
         return results
 
-    return tf.function(forward, input_signature=[images])
+    return forward

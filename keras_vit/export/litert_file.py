@@ -10,11 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.export.beside import (
+    check_batch_size,
+    check_path,
+    write_metadata,
+    writing_beside,
+)
+from keras_vit.export.comparison import compare
+from keras_vit.export.runtimes import litert_runner
 from keras_vit.export.serving import check_model, label_names, metadata
-from keras_vit.files import replacing, write_json
+from keras_vit.export.source import in_float32
 
-QUANTIZATIONS = (None, "float16", "int8")
-_TOLERANCES = {None: 1e-3, "float16": 0.02, "int8": 0.5}  # of the largest value of an output
+QUANTIZATIONS = (None, "float16", "int8", "int8_static")
+MAX_REPRESENTATIVE = 200
+# Of the largest value of an output.
+_TOLERANCES = {None: 1e-3, "float16": 0.02, "int8": 0.5, "int8_static": 0.5}
 
 
 def litert(
@@ -24,12 +34,14 @@ def litert(
     *,
     labels: Sequence[str] | None = None,
     batch_size: int | None = None,
+    images: Any = None,
 ) -> pathlib.Path:
     """Writes a model as a LiteRT file, read back and compared with the model before it is kept.
 
     The signature `serving_default` takes `images`, float32 and prepared as `model.preprocessing`
-    says, and gives `features` and, with a head, `logits` and `probabilities`. Only LiteRT's own
-    operations are used. Beside the file stands `<name>.json` with config, preprocessing and labels.
+    says, and gives `features` and, with a head, `logits` and `probabilities`, all float32. Only
+    LiteRT's own operations are used. Beside the file stands `<file>.json` with config,
+    preprocessing and labels. A fixed `batch_size` is faster: LiteRT's quick kernels take no other.
 
     Args:
         model: a `keras_vit.VisionTransformer`, on Keras's TensorFlow backend; a model of low
@@ -37,9 +49,13 @@ def litert(
         path: the file, ending in `.tflite`.
         quantize: None for float32; `"float16"` halves the file, weights being float16; `"int8"`
             quarters it, weights being int8 and the matrix products of integers, with the range of
-            each input taken as it comes (dynamic range).
+            each input taken as it comes (dynamic range); `"int8_static"` has integers throughout,
+            with ranges learned from `images`.
         labels: one name for each class, as in `saved_model`.
         batch_size: images at a time; None for any number.
+        images: for `"int8_static"`: images like those to come, prepared as the model takes them,
+            float32 (count, height, width, channels); some hundred are enough, the first
+            `MAX_REPRESENTATIVE` are read.
 
     Returns:
         The path of the file.
@@ -49,70 +65,68 @@ def litert(
         RuntimeError: the file does not run or says something else than the model; none is left.
     """
     path = pathlib.Path(path)
-    _check_arguments(path, quantize, batch_size)
+    check_path(path, ".tflite")
+    if quantize not in QUANTIZATIONS:
+        raise ValueError(
+            f"Expected `quantize` to be one of {QUANTIZATIONS}. Received: quantize={quantize!r}."
+        )
+    check_batch_size(batch_size)
     check_model(model)
+    images = _representative(model, quantize, images, batch_size)
     names = label_names(model, labels)
-    model = _in_float32(model)
-    content = _convert(model, quantize, batch_size)
-    _compare(model, content, quantize, batch_size)
+    model = in_float32(model)
+    content = _convert(model, quantize, batch_size, images)
     values = metadata(model, names, ["serving_default"]) | {
         "format": "litert",
         "quantize": quantize,
         "batch_size": batch_size,
     }
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-    write_json(path.with_suffix(".json"), values)
+    with writing_beside(path) as scratch:
+        scratch.write_bytes(content)
+        write_metadata(scratch, values)
+        compare(
+            model,
+            litert_runner(scratch),
+            _TOLERANCES[quantize],
+            batch_size=batch_size,
+            images=images,
+            name="LiteRT file",
+        )
     return path
 
 
-def _check_arguments(path: pathlib.Path, quantize: Any, batch_size: Any) -> None:
-    if path.suffix != ".tflite":
-        raise ValueError(f"Expected a path that ends in .tflite. Received: '{path}'.")
-    if quantize not in QUANTIZATIONS:
+def _representative(model: Any, quantize: Any, images: Any, batch_size: int | None) -> Any:
+    """Checks the images that static quantisation needs; None where they are of no use."""
+    if quantize != "int8_static":
+        if images is not None:
+            raise ValueError(
+                f'Expected `images` with quantize="int8_static" alone. Received: {quantize!r}.'
+            )
+        return None
+    shape = (*model.preprocessing.size, len(model.preprocessing.mean))
+    found = None if images is None else np.asarray(images, "float32")
+    if found is None or found.ndim != 4 or found.shape[1:] != shape or not len(found):
+        received = "none" if found is None else f"an array of shape {found.shape}"
         raise ValueError(
-            f"Expected `quantize` to be one of {QUANTIZATIONS}. Received: quantize={quantize!r}."
+            f"Expected `images` (count, {', '.join(map(str, shape))}), prepared as the model takes "
+            f'them, for quantize="int8_static". Received: {received}.'
         )
-    if batch_size is not None and (
-        isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1
-    ):
+    size = batch_size or 1
+    if len(found) < size:
         raise ValueError(
-            "Expected `batch_size` to be None or an integer of at least 1. "
-            f"Received: batch_size={batch_size!r}."
+            f"Expected at least a batch of {size} `images`. Received: {len(found)} images."
         )
+    return found[: max(MAX_REPRESENTATIVE // size * size, size)]
 
 
-def _in_float32(model: Any) -> Any:
-    """Returns the model, or the same weights in a model that computes in float32."""
-    if {layer.compute_dtype for layer in model.layers} <= {"float32"}:
-        return model
-    config = model.get_config()
-    config["dtype"] = "float32"
-    if "lead" in config:
-        raise ValueError(
-            "Expected a float32 model, or one without layers of its own before the patches. "
-            f"Received: {model.name!r} of policy {model.dtype_policy.name!r}."
-        )
-    from keras_vit.vision_transformer import VisionTransformer
-
-    copy = VisionTransformer(
-        model.config,
-        classifier_activation=model.classifier_activation,
-        preprocessing=model.preprocessing,
-        name=model.name,
-        dtype="float32",
-    )
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-def _convert(model: Any, quantize: str | None, batch_size: int | None) -> bytes:
+def _convert(model: Any, quantize: str | None, batch_size: int | None, images: Any = None) -> bytes:
     import tensorflow as tf
 
     from keras_vit.export.graph import ServedModel
 
     served = ServedModel(model, [], 1, None)
     signature = served.all_outputs(batch_size)
+    size = batch_size or 1
     with tempfile.TemporaryDirectory() as scratch:
         tf.saved_model.save(served.module, scratch, signatures={"serving_default": signature})
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
@@ -120,34 +134,9 @@ def _convert(model: Any, quantize: str | None, batch_size: int | None) -> bytes:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        return converter.convert()
-
-
-def _interpreter(content: bytes) -> Any:
-    """LiteRT's own interpreter where it is installed, else the older one within TensorFlow."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        import tensorflow as tf
-
-        Interpreter = tf.lite.Interpreter
-    return Interpreter(model_content=content)
-
-
-def _compare(model: Any, content: bytes, quantize: str | None, batch_size: int | None) -> None:
-    from keras_vit.export.agreement import model_outputs
-
-    height, width = model.preprocessing.size
-    shape = (batch_size or 2, height, width, model.config.in_channels)
-    images = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
-    try:
-        outputs = _interpreter(content).get_signature_runner("serving_default")(images=images)
-    except Exception as error:
-        raise RuntimeError(f"The LiteRT file does not run: {error}") from error
-    for name, expected in model_outputs(model, images).items():
-        error = np.abs(outputs[name] - expected).max() / max(np.abs(expected).max(), 1e-6)
-        if not error <= _TOLERANCES[quantize]:
-            raise RuntimeError(
-                f"Expected `{name}` of the LiteRT file within {_TOLERANCES[quantize]} of the "
-                f"model's, relative to the largest value. Received: {error:.3g}."
+        if quantize == "int8_static":
+            converter.representative_dataset = lambda: (
+                {"images": images[start : start + size]}
+                for start in range(0, len(images) - size + 1, size)
             )
+        return converter.convert()

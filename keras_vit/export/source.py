@@ -44,3 +44,34 @@ def load_model(source: str | os.PathLike) -> Any:
             f"Received: {source!r}, which holds a {type(model).__name__}."
         )
     return model
+
+
+def in_float32(model: Any) -> Any:
+    """Returns the model, or the same weights in a model that computes in float32.
+
+    Args:
+        model: a `keras_vit.VisionTransformer` of any policy.
+
+    Raises:
+        ValueError: a model of low precision with layers of its own before the patches.
+    """
+    if {layer.compute_dtype for layer in model.layers} <= {"float32"}:
+        return model
+    config = model.get_config()
+    config["dtype"] = "float32"
+    if "lead" in config:
+        raise ValueError(
+            "Expected a float32 model, or one without layers of its own before the patches. "
+            f"Received: {model.name!r} of policy {model.dtype_policy.name!r}."
+        )
+    from keras_vit.vision_transformer import VisionTransformer
+
+    copy = VisionTransformer(
+        model.config,
+        classifier_activation=model.classifier_activation,
+        preprocessing=model.preprocessing,
+        name=model.name,
+        dtype="float32",
+    )
+    copy.set_weights(model.get_weights())
+    return copy

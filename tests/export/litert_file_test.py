@@ -7,7 +7,8 @@ import pytest
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export import litert_file
+from keras_vit.export import litert_file, runtimes
+from keras_vit.export.agreement import model_outputs
 
 
 def tiny(dtype=None, activation="softmax", **changes):
@@ -27,7 +28,7 @@ def images(count):
 
 
 def run(path, inputs):
-    interpreter = litert_file._interpreter(path.read_bytes())
+    interpreter = runtimes.litert_interpreter(path.read_bytes())
     names = {operation["op_name"] for operation in interpreter._get_ops_details()}
     assert not any(name.startswith(("Flex", "CUSTOM")) for name in names)
     return interpreter.get_signature_runner("serving_default")(images=inputs)
@@ -67,9 +68,39 @@ def test_other_models(tmp_path, changes):
     np.testing.assert_allclose(outputs[name], expected, atol=0.02)
 
 
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_static_integers_agree(tmp_path, batch_size):
+    model = tiny(gelu="erf")
+    full = export.litert(model, tmp_path / "full.tflite").stat().st_size
+    path = export.litert(
+        model, tmp_path / "m.tflite", "int8_static", images=images(20), batch_size=batch_size
+    )
+    assert path.stat().st_size < 0.6 * full
+    outputs = run(path, images(2))
+    assert outputs["logits"].dtype == np.float32
+    expected = model_outputs(model, images(2))["logits"]
+    assert np.corrcoef(outputs["logits"].ravel(), expected.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"images": None},
+        {"images": np.zeros((0, 16, 24, 3))},
+        {"images": np.zeros((5, 24, 16, 3))},
+        {"images": images(1), "batch_size": 2},
+        {"images": images(1), "quantize": "int8"},
+    ],
+)
+def test_images_that_static_integers_cannot_learn_from_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="Expected.*`images`.*Received"):
+        export.litert(tiny(), tmp_path / "m.tflite", **{"quantize": "int8_static", **wrong})
+    assert not list(tmp_path.iterdir())
+
+
 def test_metadata_stands_beside_the_file(tmp_path):
     export.litert(tiny(), tmp_path / "model.tflite", "int8", labels=list("abcdefg"), batch_size=1)
-    values = json.loads((tmp_path / "model.json").read_text())
+    values = json.loads((tmp_path / "model.tflite.json").read_text())
     assert values["labels"] == list("abcdefg") and values["quantize"] == "int8"
     assert values["preprocessing"]["size"] == [16, 24]
 

@@ -1,0 +1,132 @@
+"""A model for ONNX Runtime and whatever else reads ONNX: one file, any batch."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from keras_vit.export.beside import (
+    check_batch_size,
+    check_path,
+    write_metadata,
+    writing_beside,
+)
+from keras_vit.export.comparison import compare
+from keras_vit.export.runtimes import onnx_runner
+from keras_vit.export.serving import check_model, label_names, metadata
+from keras_vit.export.source import in_float32
+
+OPSET = 18
+# A protocol buffer ends at 2 GiB; weights beyond this go to a file of their own.
+MAX_BYTES_WITHIN = 1_900_000_000
+_TOLERANCE = 1e-3  # of the largest value of an output
+
+
+def onnx(
+    model: Any,
+    path: str | os.PathLike,
+    *,
+    labels: Sequence[str] | None = None,
+    batch_size: int | None = None,
+) -> pathlib.Path:
+    """Writes a model as an ONNX file, run by ONNX Runtime and compared before it is kept.
+
+    The graph takes `images`, float32 and prepared as `model.preprocessing` says, and gives
+    `features` and, with a head, `logits` and `probabilities`, all float32. Weights have the names
+    of the model's own. Beside the file stands `<file>.json` with config, preprocessing and labels,
+    and, for weights of more than 1.9 GB, `<file>.data` with these.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`, on Keras's TensorFlow backend; a model of low
+            precision is converted in float32.
+        path: the file, ending in `.onnx`.
+        labels: one name for each class, as in `saved_model`.
+        batch_size: images at a time; None for any number.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ImportError: onnx, tf2onnx or onnxruntime is missing: `pip install "keras-vit[export]"`.
+        ValueError: a wrong argument, or a model that `saved_model` would refuse.
+        RuntimeError: the file does not run or says something else than the model; none is left.
+    """
+    path = pathlib.Path(path)
+    check_path(path, ".onnx")
+    check_batch_size(batch_size)
+    check_model(model)
+    names = label_names(model, labels)
+    model = in_float32(model)
+    values = metadata(model, names, ["serving_default"])
+    values |= {"format": "onnx", "quantize": None, "batch_size": batch_size}
+    proto = _convert(model, batch_size)
+    with writing_beside(path) as scratch:
+        _save(proto, scratch)
+        write_metadata(scratch, values)
+        del proto
+        compare(model, onnx_runner(scratch), _TOLERANCE, batch_size=batch_size, name="ONNX file")
+    return path
+
+
+def _convert(model: Any, batch_size: int | None) -> Any:
+    """Converts the graph with its weights as inputs, then gives the weights their values.
+
+    So the converter never holds, copies or folds them, which takes minutes for a large model.
+    """
+    import keras
+    import tensorflow as tf
+    import tf2onnx
+    from onnx import numpy_helper
+
+    from keras_vit.export.graph import forward_function
+
+    forward = forward_function(model)
+    weights = model.weights
+
+    def with_weights(images, *values):
+        with keras.StatelessScope(list(zip(weights, values, strict=True))):
+            return forward(images)
+
+    shape = [batch_size, *model.inputs[0].shape[1:]]
+    specs = [tf.TensorSpec(shape, tf.float32, "images")]
+    specs += [
+        tf.TensorSpec(weight.shape, weight.dtype, f"weight_{index}")
+        for index, weight in enumerate(weights)
+    ]
+    function = tf.function(with_weights, input_signature=specs, autograph=False)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
+    graph = proto.graph
+    inputs = {value.name: value for value in graph.input}
+    renamed = {f"weight_{index}": weight for index, weight in enumerate(weights)}
+    for name, weight in renamed.items():
+        if name in inputs:
+            graph.input.remove(inputs[name])
+            value = keras.ops.convert_to_numpy(weight)
+            graph.initializer.append(numpy_helper.from_array(value, weight.path))
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name in renamed:
+                node.input[index] = renamed[name].path
+    _name_batch(graph, batch_size)
+    return proto
+
+
+def _name_batch(graph: Any, batch_size: int | None) -> None:
+    for value in [*graph.input, *graph.output]:
+        dimension = value.type.tensor_type.shape.dim[0]
+        if batch_size is None:
+            dimension.dim_param = "batch"
+        else:
+            dimension.dim_value = batch_size
+
+
+def _save(proto: Any, path: pathlib.Path) -> None:
+    import onnx as onnx_package
+
+    size = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
+    outside = size > MAX_BYTES_WITHIN
+    options = {"save_as_external_data": True, "location": path.name + ".data"} if outside else {}
+    onnx_package.save_model(proto, str(path), **options)
+    onnx_package.checker.check_model(str(path))
