@@ -172,11 +172,12 @@ def test_the_global_norm_is_clipped():
 
 def test_the_result_is_the_moving_average(image_sets, tmp_path):
     """A momentum of almost 1 keeps the weights near the first ones, however far training goes."""
-    recipe = RECIPE.replace(epochs=1, warmup=0, decay="constant", ema_momentum=0.9999)
+    recipe = RECIPE.replace(epochs=2, warmup=0, decay="constant", ema_momentum=0.9999)
     model, first = _model(), _model().get_weights()
     train(recipe, model, image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
     moved = max(np.abs(a - b).max() for a, b in zip(model.get_weights(), first, strict=True))
-    assert 0 < moved < 0.1 * recipe.learning_rate  # Adam's first step alone moves by the rate
+    # Keras's average starts after the first step, which moves by the rate with Adam.
+    assert 0 < moved < 1.1 * recipe.learning_rate
 
 
 def test_a_sure_mistake_still_teaches():
