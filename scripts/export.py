@@ -1,21 +1,20 @@
-"""Writes a model for use outside Python, and checks it in a process that cannot import Keras.
+"""Writes a model for use outside Python, and compares what was written with the model.
 
 Examples:
   export.py --model=runs/digits/model.keras --output_dir=runs/digits/served
   export.py --model=ViT-B_16.npz --labels=labels.txt --top_k=3 --output_dir=served
   export.py --model=runs/digits/model.keras --format=litert --quantize=int8 --output_dir=phone
+  export.py --model=runs/digits/model.keras --format=openvino --output_dir=service
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from keras_vit.commands import command
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
@@ -27,11 +26,31 @@ _OUTPUT_DIR = flags.DEFINE_string(
     "of the file, which is named after --model.",
 )
 _FORMAT = flags.DEFINE_enum(
-    "format", "saved_model", ["saved_model", "litert"], "What to write: for a server or a phone."
+    "format",
+    "saved_model",
+    ["saved_model", "litert", "onnx", "openvino"],
+    "What to write: for TensorFlow and TF Serving, phones, ONNX Runtime, or OpenVINO.",
 )
 _QUANTIZE = flags.DEFINE_enum(
-    "quantize", None, ["float16", "int8"], "For litert: smaller weights; default: float32."
+    "quantize",
+    None,
+    ["float16", "int8", "int8_static"],
+    "For litert: smaller weights; int8_static has integers throughout and needs --images or "
+    "--dataset; default: float32.",
 )
+_BATCH = flags.DEFINE_integer(
+    "batch_size",
+    None,
+    "Images at a time, for litert (faster with a number), onnx and openvino; default: any number.",
+    lower_bound=1,
+)
+_IMAGES = flags.DEFINE_multi_string(
+    "images", [], "For int8_static: image files, patterns or folders, like the images to come."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "For int8_static: images of the training split of this data set instead."
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
 _LABELS = flags.DEFINE_string(
     "labels",
     None,
@@ -41,7 +60,9 @@ _LABELS = flags.DEFINE_string(
 _TOP_K = flags.DEFINE_integer(
     "top_k", 5, "Classes that `classify_bytes` names for an image.", lower_bound=1
 )
-_CHECK = flags.DEFINE_bool("check", True, "Whether to compare the export with the model.")
+_CHECK = flags.DEFINE_bool(
+    "check", True, "Whether to compare a SavedModel with the model; other forms always are."
+)
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     None,
@@ -50,10 +71,19 @@ _TOLERANCE = flags.DEFINE_float(
 )
 flags.mark_flags_as_required(["model", "output_dir"])
 
+SUFFIXES = {"litert": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
+
 
 def run() -> None:
     """Loads, writes, checks, and says where everything is."""
-    from keras_vit import export
+    if _QUANTIZE.value and _FORMAT.value != "litert":
+        raise ValueError(
+            f"Expected --quantize with --format=litert alone. Received: {_FORMAT.value}."
+        )
+    if _BATCH.value and _FORMAT.value == "saved_model":
+        raise ValueError("Expected no --batch_size with a SavedModel, which takes any number.")
+    if (_IMAGES.value or _DATASET.value) and _QUANTIZE.value != "int8_static":
+        raise ValueError("Expected --images and --dataset with --quantize=int8_static alone.")
     from keras_vit.export.source import load_model
     from keras_vit.labels import labels_beside, read_labels
 
@@ -63,15 +93,49 @@ def run() -> None:
         labels = read_labels(_LABELS.value, classes)
     else:
         labels = labels_beside(_MODEL.value, classes)
-    if _FORMAT.value == "litert":
-        path = Path(_OUTPUT_DIR.value) / f"{Path(_MODEL.value).stem}.tflite"
-        export.litert(model, path, _QUANTIZE.value, labels=labels)
-        print(f"LiteRT           {path}, compared with the model before it was written")
-        print(f"Size             {path.stat().st_size / 1e6:.1f} MB")
-    elif _QUANTIZE.value:
-        raise ValueError("Expected --quantize with --format=litert alone.")
-    else:
+    if _FORMAT.value == "saved_model":
         write_saved_model(model, labels)
+    else:
+        write_file(model, labels)
+
+
+def write_file(model, labels) -> None:
+    """Writes one file of another form and prints where it is."""
+    from keras_vit import export
+    from keras_vit.export.beside import metadata_path
+
+    form = _FORMAT.value
+    path = Path(_OUTPUT_DIR.value) / f"{Path(_MODEL.value).stem}{SUFFIXES[form]}"
+    options = {"labels": labels, "batch_size": _BATCH.value}
+    if form == "litert":
+        options["quantize"] = _QUANTIZE.value
+        if _QUANTIZE.value == "int8_static":
+            options["images"] = representative_images(model)
+    start = time.perf_counter()
+    {"litert": export.litert, "onnx": export.onnx, "openvino": export.openvino}[form](
+        model, path, **options
+    )
+    seconds = time.perf_counter() - start
+    companions = [path.with_suffix(".bin")] if form == "openvino" else []
+    companions.append(path.with_name(path.name + ".data"))
+    files = [path, *(file for file in companions if file.exists())]
+    print(f"{form:<16} {path}, compared with the model in its own runtime")
+    print(f"metadata         {metadata_path(path)}: preprocessing and labels")
+    size = sum(file.stat().st_size for file in files)
+    print(f"Size             {size / 1e6:.1f} MB, written in {seconds:.1f} s")
+
+
+def representative_images(model):
+    """Loads the images from which the ranges of static integers are learned."""
+    from keras_vit.export.litert_file import MAX_REPRESENTATIVE
+    from keras_vit.interpret.samples import from_dataset, from_files
+
+    if bool(_IMAGES.value) == bool(_DATASET.value):
+        raise ValueError("Expected either --images or --dataset with --quantize=int8_static.")
+    if _IMAGES.value:
+        return from_files(model, _IMAGES.value, count=MAX_REPRESENTATIVE).images
+    options = {"count": MAX_REPRESENTATIVE, "split": "train", "data_dir": _DATA_DIR.value}
+    return from_dataset(model, _DATASET.value, **options).images
 
 
 def write_saved_model(model, labels) -> None:
@@ -99,16 +163,7 @@ def write_saved_model(model, labels) -> None:
         )
 
 
-def main(argv: list[str]) -> None:
-    """Runs the app; an error that a user can mend is one line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
-    try:
-        run()
-    except (ValueError, RuntimeError, OSError) as error:
-        logging.debug("Where it happened:", exc_info=True)  # shown with --verbosity=1
-        sys.exit(f"Error: {error}")
-
+main = command(run)
 
 if __name__ == "__main__":
     app.run(main)

@@ -2,6 +2,7 @@
 
 Examples:
   predict.py --model=runs/digits/model.keras seven.png three.png
+  predict.py --model=phone/model.tflite seven.png
   predict.py --model=runs/digits/served --output=json 'photos/*.jpg' > predictions.json
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "A `.keras` file, a checkpoint (.npz, .safetensors, hf://owner/repo), or the folder of an "
-    "exported SavedModel.",
+    "A `.keras` file, a checkpoint (.npz, .safetensors, hf://owner/repo), or an export: the "
+    "folder of a SavedModel, or a .tflite, .onnx or .xml (OpenVINO) file.",
 )
 _IMAGES = flags.DEFINE_multi_string(
     "images",
@@ -44,6 +44,7 @@ flags.mark_flag_as_required("model")
 def run(sources: list[str]) -> bool:
     """Classifies and prints; returns whether every file was an image."""
     from keras_vit import export
+    from keras_vit.export.exported import is_exported
     from keras_vit.export.source import load_model
     from keras_vit.interpret.samples import find_images
     from keras_vit.labels import CLASS_SETS, labels_beside, read_labels
@@ -52,7 +53,7 @@ def run(sources: list[str]) -> bool:
         raise ValueError("Expected image files, patterns or folders. Received: none.")
     paths = find_images(sources)
     model, labels = _MODEL.value, None
-    if not Path(model).is_dir():
+    if not is_exported(model):
         model = load_model(model)
         classes = model.config.num_classes
         if _LABELS.value:

@@ -83,4 +83,5 @@ def _convert(model: Any, batch_size: int | None) -> Any:
     signature = served.all_outputs(batch_size)
     with tempfile.TemporaryDirectory() as scratch:
         tf.saved_model.save(served.module, scratch, signatures={"serving_default": signature})
-        return openvino_package.convert_model(scratch)
+        # Not convert_model, which tries every framework and reports its use to Intel.
+        return openvino_package.Core().read_model(scratch)

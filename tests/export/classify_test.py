@@ -7,7 +7,6 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export.classify import find_saved_model
 from keras_vit.images import load_image
 
 LABELS = ["ant", "bee", "cow", "dog"]
@@ -67,6 +66,25 @@ def test_the_export_says_the_same(files, tmp_path):
                 assert one["score"] == pytest.approx(other["score"], abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "tool"),
+    [("m.tflite", "tensorflow"), ("m.onnx", "tf2onnx"), ("m.xml", "openvino")],
+)
+def test_other_forms_say_the_same(files, tmp_path, name, tool):
+    pytest.importorskip(tool, reason=f"needs {tool}")
+    model = tiny()
+    write = {"m.tflite": export.litert, "m.onnx": export.onnx, "m.xml": export.openvino}[name]
+    path = write(model, tmp_path / name, labels=LABELS)
+    expected = list(export.classify_files(model, files, top=3, labels=LABELS))
+    for got, wanted in zip(export.classify_files(path, files, top=3), expected, strict=True):
+        assert got.keys() == wanted.keys()
+        for one, other in zip(
+            got.get("predictions", []), wanted.get("predictions", []), strict=True
+        ):
+            assert (one["class"], one["label"]) == (other["class"], other["label"])
+            assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+
+
 def test_logits_become_probabilities(files):
     scores = [
         [p["score"] for p in result["predictions"]]
@@ -74,17 +92,6 @@ def test_logits_become_probabilities(files):
         for result in export.classify_files(tiny(activation), files[:1], labels=LABELS)
     ]
     np.testing.assert_allclose(*scores, atol=1e-6)
-
-
-def test_the_latest_version_is_found(tmp_path):
-    for number in ("2", "10", "11"):
-        (tmp_path / number).mkdir()
-    for number in ("2", "10"):
-        (tmp_path / number / "saved_model.pb").touch()
-    assert find_saved_model(tmp_path) == tmp_path / "10"
-    assert find_saved_model(tmp_path / "2") == tmp_path / "2"
-    with pytest.raises(ValueError, match="no saved_model.pb"):
-        find_saved_model(tmp_path / "11")
 
 
 def test_what_cannot_be_classified_is_refused(files, tmp_path):

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_vit
 
@@ -53,10 +54,45 @@ def test_labels_that_do_not_fit_are_one_line(model_file, tmp_path):
     assert not (tmp_path / "served").exists()
 
 
-def test_a_litert_file_is_named_after_the_model(model_file, tmp_path):
-    result = run(
-        f"--model={model_file}", f"--output_dir={tmp_path}", "--format=litert", "--quantize=int8"
-    )
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "name", "tool", "flags"),
+    [
+        ("litert", "model.tflite", "tensorflow", ["--quantize=int8"]),
+        ("onnx", "model.onnx", "tf2onnx", ["--batch_size=2"]),
+        ("openvino", "model.xml", "openvino", []),
+    ],
+)
+def test_a_file_is_named_after_the_model(model_file, tmp_path, form, name, tool, flags):
+    pytest.importorskip(tool, reason=f"needs {tool}")
+    result = run(f"--model={model_file}", f"--output_dir={tmp_path}", f"--format={form}", *flags)
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "model.tflite").exists() and "model.tflite" in result.stdout
-    assert json.loads((tmp_path / "model.json").read_text())["labels"] == ["ant", "bee", "cow"]
+    assert (tmp_path / name).exists() and name in result.stdout
+    values = json.loads((tmp_path / f"{name}.json").read_text())
+    assert values["labels"] == ["ant", "bee", "cow"] and values["format"] == form
+
+
+@pytest.mark.slow
+def test_static_integers_learn_from_image_files(model_file, tmp_path):
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 256, (16, 16, 3), "uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    arguments = [f"--model={model_file}", f"--output_dir={tmp_path / 'out'}", "--format=litert"]
+    result = run(*arguments, "--quantize=int8_static", f"--images={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "model.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--format=onnx", "--quantize=int8"],
+        ["--batch_size=2"],
+        ["--images=x.png"],
+    ],
+)
+def test_flags_that_do_not_fit_are_one_line(model_file, tmp_path, flags):
+    result = run(f"--model={model_file}", f"--output_dir={tmp_path / 'out'}", *flags)
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("Error: Expected")
+    assert not (tmp_path / "out").exists()

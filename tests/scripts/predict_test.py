@@ -39,6 +39,7 @@ def folder(tmp_path_factory):
     model.save(folder / "model.keras")
     (folder / "summary.json").write_text('{"class_names": ["red", "green", "blue"]}')
     export.saved_model(model, folder / "served", labels=["red", "green", "blue"])
+    export.litert(model, folder / "small.tflite", "int8", labels=["red", "green", "blue"])
     (folder / "images").mkdir()
     for index, name in enumerate(["red", "green", "blue"]):
         pixels = np.zeros((20, 20, 3), "uint8")
@@ -47,7 +48,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("model", ["model.keras", "served"])
+@pytest.mark.parametrize("model", ["model.keras", "served", "small.tflite"])
 def test_json_names_every_file(folder, model):
     result = run(
         f"--model={folder / model}", "--top_k=2", "--output=json", folder / "images" / "*.png"
