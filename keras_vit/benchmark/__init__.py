@@ -1,16 +1,20 @@
 """Speed and memory of a model, beside its peers and the limit of the machine."""
 
+from keras_vit.benchmark.exported import measure_exported
 from keras_vit.benchmark.flops import forward_flops
-from keras_vit.benchmark.report import format_table, write_json
+from keras_vit.benchmark.report import format_exported_table, format_table, write_json
 from keras_vit.benchmark.runner import measure, measure_imports
-from keras_vit.benchmark.subjects import SUBJECTS, available_peers
+from keras_vit.benchmark.subjects import SUBJECTS, available_peers, sample_pictures
 
 __all__ = [
     "SUBJECTS",
     "available_peers",
+    "format_exported_table",
     "format_table",
     "forward_flops",
     "measure",
+    "measure_exported",
     "measure_imports",
+    "sample_pictures",
     "write_json",
 ]

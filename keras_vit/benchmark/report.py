@@ -67,12 +67,52 @@ def format_table(result: dict[str, Any]) -> str:
                 f"{subject['train_peak_mib']:.0f}" if train_rate else "-",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    return "\n".join([*lines, *_align(rows)])
+
+
+def format_exported_table(result: dict[str, Any]) -> str:
+    """Formats what `measure_exported` returned.
+
+    Args:
+        result: the dictionary of `keras_vit.benchmark.measure_exported`.
+
+    Returns:
+        Lines of text: the work and the machine, then a row a form. "MiB" is the most memory
+        held beyond what the imports take, "max. diff." the largest difference of a probability,
+        "cosine" the mean over the images for the logits, "top-1" the share of images with the same
+        best class; "accuracy" stands where labels are known.
+    """
+    machine, batch_size = result["machine"], result["batch_size"]
+    gflop, limit = result["gflop_per_image"], result["matrix_product_gflops"]
+    lines = [
+        f"{result['model']}, {gflop:.3g} GFLOP an image; compared on {result['images']} images, "
+        f"timed with batch {batch_size}; {machine['processor']}, {machine['cores']} cores",
+        f"matrix product {limit:.0f} GFLOP/s in float32: at most {limit / gflop:.3g} img/s",
+    ]
+    with_labels = "accuracy" in result["rows"][0]["agreement"]
+    header = ["form", "MB", "export s", "load s", "img/s", "(min-max)", "MiB"]
+    header += ["max. diff.", "cosine", "top-1"] + ["accuracy"] * with_labels
+    rows = [tuple(header)]
+    for row in result["rows"]:
+        rate, spread, _ = _rate(row["infer_s"], batch_size)
+        agreement = row["agreement"]
+        cells = [row["form"], f"{row['size_mb']:.1f}", f"{row['export_s']:.1f}"]
+        cells += [f"{row['load_s']:.2f}", rate, spread, f"{row['memory_mib']:.0f}"]
+        cells += [f"{agreement['max_difference']:.1e}", f"{agreement['cosine']:.5f}"]
+        cells += [f"{agreement['top1_agreement']:.1%}"]
+        cells += [f"{agreement['accuracy']:.1%}"] if with_labels else []
+        rows.append(tuple(cells))
+    return "\n".join([*lines, *_align(rows)])
+
+
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
     for row in rows:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells))
-    return "\n".join(lines)
+    return lines
 
 
 def write_json(results: Any, path: str) -> None:

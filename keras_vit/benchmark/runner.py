@@ -22,7 +22,7 @@ class Worker:
 
     Args:
         subject: a key of `SUBJECTS`.
-        model: name of a variant.
+        model: name of a variant, or a file.
         dtype: `"float32"`, `"bfloat16"` or `"float16"`.
         batch_size: images a batch.
     """
@@ -115,8 +115,7 @@ def measure(
     limit = Worker("matrix_product", model, dtype, batch_size)
     limit.read()
     limit.ask("infer")
-    rows, inner, columns = MATRIX_PRODUCT
-    limit_flops = 8 * 2 * rows * inner * columns
+    limit_flops = matrix_product_flops()
     limits: list[float] = []
     workers: dict[str, Worker] = {}
     figures: dict[str, Figures] = {}
@@ -146,6 +145,12 @@ def measure(
         "matrix_product_gflops": statistics.median(limits) / 1e9,
         "subjects": [dataclasses.asdict(figures[name]) for name in names],
     }
+
+
+def matrix_product_flops() -> int:
+    """Returns the operations of one `infer` of the subject `matrix_product`."""
+    rows, inner, columns = MATRIX_PRODUCT
+    return 8 * 2 * rows * inner * columns
 
 
 def measure_imports(repeats: int = 5) -> dict[str, float]:
@@ -181,7 +186,17 @@ def describe_machine() -> dict[str, Any]:
     except OSError:
         pass
     versions = {}
-    for package in ("tensorflow", "keras", "jax", "keras-hub", "timm", "torch"):
+    for package in (
+        "tensorflow",
+        "keras",
+        "jax",
+        "keras-hub",
+        "timm",
+        "torch",
+        "ai-edge-litert",
+        "onnxruntime",
+        "openvino",
+    ):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -53,13 +53,74 @@ def _set_keras_policy(dtype: str) -> None:
     keras.config.set_dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}")
 
 
+def sample_pictures(model: Any, count: int, seed: int = 0) -> np.ndarray:
+    """Cuts pictures at random out of scikit-learn's two photographs.
+
+    Args:
+        model: a `keras_vit.VisionTransformer` of three channels.
+        count: how many.
+        seed: of the places and sizes.
+
+    Returns:
+        Prepared images, float32 (count, height, width, 3).
+    """
+    from sklearn.datasets import load_sample_images
+
+    from keras_vit.preprocessing import preprocess_input
+
+    photographs = load_sample_images().images
+    random = np.random.default_rng(seed)
+    pictures = []
+    for index in range(count):
+        photograph = photographs[index % len(photographs)]
+        side = int(random.integers(100, min(photograph.shape[:2])))
+        top, left = (int(random.integers(0, length - side)) for length in photograph.shape[:2])
+        cut = photograph[top : top + side, left : left + side]
+        pictures.append(np.asarray(preprocess_input(cut[None], model.preprocessing), "float32")[0])
+    return np.stack(pictures)
+
+
+def load_subject_model(model: str) -> Any:
+    """Returns our model: that of a file, or a variant with random weights, those of its head too.
+
+    Args:
+        model: name of a variant, or a `.keras` file.
+    """
+    if model.endswith(".keras"):
+        from keras_vit.export.source import load_model
+
+        return load_model(model)
+    import keras_vit
+
+    built = getattr(keras_vit, model)(classes=1000)
+    kernel = built.get_layer("head").kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 0.02, kernel.shape))
+    return built
+
+
 def build_keras_vit(model: str, dtype: str, batch_size: int) -> Subject:
-    """Builds our model as a subject."""
+    """Builds our model as a subject: a variant, or the model of a `.keras` file."""
     import keras_vit
 
     _set_keras_policy(dtype)
+    if model.endswith(".keras"):
+        built = load_subject_model(model)
+        shape = (batch_size, *built.preprocessing.size, built.config.in_channels)
+        images = np.random.default_rng(0).normal(size=shape).astype("float32")
+        return _keras_subject(built, images, np.zeros(batch_size, int))
     built = getattr(keras_vit, model)(classes=1000, classifier_activation=None)
     return _keras_subject(built, *_batch(batch_size, built.config.image_size))
+
+
+def build_exported(model: str, dtype: str, batch_size: int) -> Subject:
+    """Opens an exported file or folder in its own runtime."""
+    from keras_vit.export import open_exported
+
+    exported = open_exported(model, precision="bf16" if dtype == "bfloat16" else "f32")
+    preprocessing = exported.preprocessing
+    shape = (batch_size, *preprocessing.size, len(preprocessing.mean))
+    images = np.random.default_rng(0).normal(size=shape).astype("float32")
+    return Subject(lambda: exported(images), None)
 
 
 def build_keras_hub(model: str, dtype: str, batch_size: int) -> Subject:
@@ -154,6 +215,7 @@ def build_matrix_product(model: str, dtype: str, batch_size: int) -> Subject:
 
 SUBJECTS: dict[str, Callable[[str, str, int], Subject]] = {
     "keras_vit": build_keras_vit,
+    "exported": build_exported,
     "keras_hub": build_keras_hub,
     "timm": build_timm,
     "matrix_product": build_matrix_product,

@@ -5,7 +5,7 @@ import pytest
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export.agreement import RUNNER
+from keras_vit.export.agreement import RUNNER, agreement
 
 
 def tiny(**changes):
@@ -39,3 +39,20 @@ def test_a_model_that_does_not_load_is_an_error(tmp_path):
 
 def test_the_process_blocks_keras():
     assert 'sys.modules["keras"] = sys.modules["keras_vit"] = None' in RUNNER.read_text()
+
+
+def test_agreement_of_logits_and_classes():
+    logits = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 4.0]])
+    other = logits.copy()
+    other[0] = [0.0, 1.0]
+    expected, received = (
+        {"logits": values, "probabilities": values / 10} for values in (logits, other)
+    )
+    values = agreement(expected, received, labels=[1, 1, 1, 1])
+    assert values == {
+        "max_difference": pytest.approx(0.1),
+        "cosine": pytest.approx(0.75),
+        "top1_agreement": 0.75,
+        "accuracy": 0.75,
+    }
+    assert "accuracy" not in agreement(expected, expected)

@@ -1,0 +1,41 @@
+"""What is measured."""
+
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit.benchmark import SUBJECTS, available_peers, sample_pictures
+from keras_vit.benchmark.subjects import load_subject_model
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    config = keras_vit.VisionTransformerConfig(
+        image_size=16, patch_size=8, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=16,
+        num_classes=3,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("run") / "model.keras"
+    keras_vit.VisionTransformer(config).save(path)
+    return str(path)
+
+
+def test_our_subject_runs_a_model_of_a_file(model_file):
+    subject = SUBJECTS["keras_vit"](model_file, "float32", 2)
+    assert subject.infer().shape == (2, 3)
+    assert np.all(np.isfinite(subject.train()))
+
+
+def test_a_variant_has_a_random_head():
+    assert np.std(load_subject_model("ViT_Ti16").get_layer("head").kernel) > 0.01
+
+
+def test_pictures_are_prepared_and_differ(model_file):
+    model = load_subject_model(model_file)
+    images = sample_pictures(model, 3)
+    assert images.shape == (3, 16, 16, 3) and images.dtype == np.float32
+    assert np.abs(images).max() <= 1 and not np.allclose(images[0], images[2])
+    np.testing.assert_array_equal(images, sample_pictures(model, 3))
+
+
+def test_peers_have_our_models_only():
+    assert available_peers("DINOv2_S14") == []
