@@ -1,9 +1,11 @@
-"""The SavedModel in the hands of programs that nobody here wrote: TensorFlow's C library and CLI.
+"""The SavedModel in the hands of programs that nobody here wrote: the C library, the CLI, Node.js.
 
 TF Serving itself cannot be installed from a package registry; the C program in native/ loads a
 SavedModel through the same call.
 """
 
+import json
+import os
 import pathlib
 import re
 import shutil
@@ -109,3 +111,45 @@ def test_saved_model_cli_shows_and_runs_it(exported, tmp_path):
     assert run.returncode == 0, run.stderr
     labels = [label.decode() for label in np.load(tmp_path / "labels.npy", allow_pickle=True)[0]]
     agree(labels, np.load(tmp_path / "scores.npy")[0], expected[1])
+
+
+@pytest.fixture(scope="module")
+def node_modules():
+    """The folder that holds tfjs-node, its binding built against TensorFlow's own wheel."""
+    modules = pathlib.Path(os.environ.get("TFJS_NODE_MODULES", "nowhere")).absolute()
+    package = modules / "@tensorflow" / "tfjs-node"
+    if not package.is_dir():
+        pytest.skip(
+            "needs TFJS_NODE_MODULES, the node_modules folder that "
+            "`npm install @tensorflow/tfjs-node --ignore-scripts` made"
+        )
+    headers = pathlib.Path(os.environ.get("NODE_INCLUDE", "/usr/include/node"))
+    if not shutil.which("node") or not shutil.which("g++") or not headers.is_dir():
+        pytest.skip("needs node, its headers (NODE_INCLUDE) and g++")
+    root = pathlib.Path(tf.__file__).parent
+    binding = package / "lib" / "napi-v8" / "tfjs_binding.node"
+    binding.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        "g++", "-std=c++17", "-fPIC", "-shared", "-w", "-DNAPI_VERSION=8",
+        "-DBUILDING_NODE_EXTENSION", f"-I{headers}", f"-I{package}", f"-I{root / 'include'}",
+        *map(str, (package / "binding").glob("*.cc")), "-o", str(binding),
+        *map(str, root.glob("libtensorflow_cc.so.*")),
+        *map(str, root.glob("libtensorflow_framework.so.*")), f"-Wl,-rpath,{root}",
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    return modules
+
+
+@pytest.mark.slow
+def test_node_names_the_same_classes(exported, node_modules):
+    folder, files, expected = exported
+    result = subprocess.run(
+        ["node", NATIVE / "classify.js", node_modules, folder, *files],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    rows = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    assert [row["valid"] for row in rows] == [True, False, True]
+    agree(rows[0]["labels"], rows[0]["scores"], expected[0])
+    assert rows[1]["labels"] == [""] * 4 and rows[1]["scores"] == [0] * 4
+    agree(rows[2]["labels"], rows[2]["scores"], expected[1])
