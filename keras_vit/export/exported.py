@@ -60,6 +60,9 @@ def open_exported(path: str | os.PathLike, *, precision: str = "f32") -> Exporte
             SavedModel, the version itself or the folder of the versions (the latest is taken).
         precision: for OpenVINO: `"f32"` or `"bf16"`, faster where the processor has it.
 
+    Returns:
+        The model in its own runtime, ready to be called.
+
     Raises:
         ImportError: its runtime is missing.
         ValueError: no such file, or the metadata is missing.
