@@ -5,8 +5,9 @@ import os
 import sys
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-# Rooms and scripts that are TensorFlow's alone.
+# Rooms and scripts that are TensorFlow's alone, and what need not run twice.
 NEEDS_TENSORFLOW = ("data", "training", "evaluation", "export", "benchmark", "scripts")
+NEEDS_NO_BACKEND = ("house_test.py", "readme_test.py", "files_test.py")
 BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets")
 
 collect_ignore = []
@@ -24,17 +25,17 @@ class _Blocker(importlib.abc.MetaPathFinder):
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
 
-# The measures run operation by operation there, which JAX compiles one by one: minutes.
-LONG_ON_JAX = ("interpret",)
+# Each command starts processes of its own, and each of those imports TensorFlow. The measures run
+# operation by operation, which JAX compiles one by one.
+LONG = {"tensorflow": ("scripts",), "jax": ("interpret",)}
 
 
 def pytest_collection_modifyitems(items):
-    if BACKEND == "jax":
-        for item in items:
-            if item.path.parent.name in LONG_ON_JAX:
-                item.add_marker("slow")
+    for item in items:
+        if item.path.parent.name in LONG.get(BACKEND, ()):
+            item.add_marker("slow")
 
 
 if BACKEND != "tensorflow":
     sys.meta_path.insert(0, _Blocker())
-    collect_ignore.extend(NEEDS_TENSORFLOW)
+    collect_ignore.extend([*NEEDS_TENSORFLOW, *NEEDS_NO_BACKEND])
