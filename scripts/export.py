@@ -35,7 +35,7 @@ _QUANTIZE = flags.DEFINE_enum(
     "quantize",
     None,
     ["float16", "int8", "int8_static"],
-    "For litert: smaller weights; int8_static has integers throughout and needs --images or "
+    "For litert: smaller weights; int8_static learns ranges beforehand and needs --images or "
     "--dataset; default: float32.",
 )
 _BATCH = flags.DEFINE_integer(

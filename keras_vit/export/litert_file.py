@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import tempfile
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,14 @@ from keras_vit.export.source import in_float32
 
 QUANTIZATIONS = (None, "float16", "int8", "int8_static")
 MAX_REPRESENTATIVE = 200
+# What static integers leave in float32: everything but the products with weight matrices. Integers
+# there cost most of the agreement (norms, attention) and make the file slower than float32.
+_FLOAT_OPERATIONS = (
+    "ADD", "BATCH_MATMUL", "BROADCAST_TO", "CONCATENATION", "DIV", "GATHER", "GELU", "LOGISTIC",
+    "MAX_POOL_2D", "MEAN", "MUL", "NEG", "PACK", "PAD", "PADV2", "POW", "RESHAPE", "RSQRT",
+    "SLICE", "SOFTMAX", "SPLIT", "SQRT", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM",
+    "TANH", "TRANSPOSE",
+)  # fmt: skip
 # Of the largest value of an output.
 _TOLERANCES = {None: 1e-3, "float16": 0.02, "int8": 0.5, "int8_static": 0.5}
 
@@ -49,8 +58,9 @@ def litert(
         path: the file, ending in `.tflite`.
         quantize: None for float32; `"float16"` halves the file, weights being float16; `"int8"`
             quarters it, weights being int8 and the matrix products of integers, with the range of
-            each input taken as it comes (dynamic range); `"int8_static"` has integers throughout,
-            with ranges learned from `images`.
+            each input taken as it comes (dynamic range); `"int8_static"` multiplies by
+            weights in integers too, with the ranges of inputs learned from `images`; attention,
+            norms and non-linearities stay float32.
         labels: one name for each class, as in `saved_model`.
         batch_size: images at a time; None for any number.
         images: for `"int8_static"`: images like those to come, prepared as the model takes them,
@@ -126,7 +136,6 @@ def _convert(model: Any, quantize: str | None, batch_size: int | None, images: A
 
     served = ServedModel(model, [], 1, None)
     signature = served.all_outputs(batch_size)
-    size = batch_size or 1
     with tempfile.TemporaryDirectory() as scratch:
         tf.saved_model.save(served.module, scratch, signatures={"serving_default": signature})
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
@@ -135,8 +144,25 @@ def _convert(model: Any, quantize: str | None, batch_size: int | None, images: A
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if quantize == "int8_static":
-            converter.representative_dataset = lambda: (
-                {"images": images[start : start + size]}
-                for start in range(0, len(images) - size + 1, size)
-            )
+            return _convert_static(converter, images, batch_size or 1)
         return converter.convert()
+
+
+def _convert_static(converter: Any, images: np.ndarray, size: int) -> bytes:
+    import tensorflow as tf
+
+    def batches():
+        for start in range(0, len(images) - size + 1, size):
+            yield {"images": images[start : start + size]}
+
+    converter.representative_dataset = batches
+    with warnings.catch_warnings():  # TensorFlow's own use of its old interpreter
+        warnings.simplefilter("ignore")
+        quantizer = tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=batches,
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                denylisted_ops=list(_FLOAT_OPERATIONS)
+            ),
+        )
+        return quantizer.get_nondebug_quantized_model()
