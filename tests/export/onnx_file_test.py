@@ -73,6 +73,15 @@ def test_other_models_agree(tmp_path, changes):
     agrees(model, path, 2, atol=0.05 if "dtype" in changes else 1e-4)
 
 
+def test_images_of_any_size_agree(tmp_path):
+    model = tiny(dynamic_image_size=True)
+    path = export.onnx(model, tmp_path / "model.onnx")
+    inputs = images(2, (32, 16, 3))
+    outputs = export.open_exported(path)(inputs)
+    for name, value in model_outputs(model, inputs).items():
+        np.testing.assert_allclose(outputs[name], value, atol=1e-4)
+
+
 def test_a_fixed_batch_runs_any_number_of_images(tmp_path):
     model = tiny()
     path = export.onnx(model, tmp_path / "model.onnx", batch_size=2)
