@@ -18,11 +18,12 @@ GELUS = ("erf", "tanh", "quick")
 FINAL_NORMS = ("tokens", "pooled")
 POSITION_EMBEDDINGS = ("learned", "sincos2d")
 POSITION_INTERPOLATIONS = ("linear_align_corners", "bicubic_antialias", "bicubic", "linear")
+_MOST_NAMES = 40  # an error that lists more is not read
 WEIGHT_STANDARDIZATIONS = ("std_plus_epsilon", "variance_plus_epsilon")
 
 
 def nearest_names(name: str, names: Iterable[str]) -> str:
-    """Returns the end of an error message: the names closest to `name`, or all of them.
+    """Returns the end of an error message: the names closest to `name`, or what there is.
 
     Args:
         name: what the user asked for.
@@ -34,6 +35,8 @@ def nearest_names(name: str, names: Iterable[str]) -> str:
     names = sorted(names)
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(str(name).lower(), lowered, n=5, cutoff=0.5)
+    if not close and len(names) > _MOST_NAMES:
+        return f"None of the {len(names)} names is near."
     chosen = [lowered[key] for key in close] or names
     return f"{'Nearest' if close else 'Known'}: {', '.join(map(repr, chosen))}."
 

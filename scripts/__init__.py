@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
-from collections.abc import Callable
 
 COMMANDS = {
     "train": "train or fine-tune a model on a data set or a folder",
@@ -18,34 +16,6 @@ COMMANDS = {
     "benchmark": "measure speed and memory, peers beside ours",
     "quickstart": "all of it on handwritten digits",
 }
-
-
-def command(run: Callable[..., None], *, takes_arguments: bool = False) -> Callable:
-    """Makes the `main` of a command; an error that a user can mend becomes one line.
-
-    Args:
-        run: does the work; called with the positional arguments when it takes them.
-        takes_arguments: whether the command has arguments beside its flags.
-
-    Returns:
-        A function for `absl.app.run`.
-    """
-    from absl import app, logging
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow and TFDS tell much; --verbosity=0 brings it back.
-    logging.set_verbosity(logging.WARNING)
-
-    def main(argv: list[str]) -> None:
-        if argv[1:] and not takes_arguments:
-            raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
-        try:
-            run(*([argv[1:]] if takes_arguments else []))
-        except (ValueError, RuntimeError, OSError, ImportError) as error:
-            logging.debug("Where it happened:", exc_info=True)  # shown with --verbosity=1
-            sys.exit(f"Error: {error}")
-
-    return main
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ Peers (keras-hub, timm) are measured when they are installed: pip install "keras
 
 from absl import app, flags
 
-from keras_vit.commands import command
+from keras_vit.command_line import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "ViT_B16", "Name of a variant, or with --exported a `.keras` file.")

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_vit.commands import command
-
+from keras_vit.command_line import command
 
 _QUICK_START = "outputs/quickstart/model.keras"
 _MODEL = flags.DEFINE_string(

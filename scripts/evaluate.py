@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_vit.commands import command
+from keras_vit.command_line import command
 
 _MODEL = flags.DEFINE_string("model", None, "The `.keras` file.")
 _DATASET = flags.DEFINE_string(

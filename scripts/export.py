@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_vit.commands import command
+from keras_vit.command_line import command
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_vit.commands import command
+from keras_vit.command_line import command
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "outputs/quickstart", "Folder for all results.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the training run.", lower_bound=0)
@@ -75,8 +75,9 @@ def run() -> None:
     seconds = {}
     for what, arguments in steps(folder, _SEED.value).items():
         print(f"\n== {what}: keras-vit {shlex.join(arguments)}", flush=True)
+        script = Path(__file__).with_name(f"{arguments[0]}.py")
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "keras_vit.commands", *arguments])
+        done = subprocess.run([sys.executable, script, *arguments[1:]])
         if done.returncode:
             raise RuntimeError(f"The step '{what}' failed; its last lines say why.")
         seconds[what] = time.perf_counter() - start

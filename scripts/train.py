@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from absl import app, flags
 
-from keras_vit.commands import command
+from keras_vit.command_line import command
 
 _DATASET = flags.DEFINE_string(
     "dataset",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_vit.commands import command
+from keras_vit.command_line import command
 
 _MODEL = flags.DEFINE_string("model", None, "List the weights of this variant alone.")
 _README = flags.DEFINE_string(

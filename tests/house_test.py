@@ -16,7 +16,7 @@ from keras_vit.configs import nearest_names
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_vit"
 FLOORS = {
-    1: {"configs", "files", "layers", "version"},
+    1: {"command_line", "configs", "files", "layers", "version"},
     2: {"images", "labels", "preprocessing", "vision_transformer", "weights"},
     3: {
         "applications", "benchmark", "building", "checkpoint_models", "data", "evaluation",
@@ -193,3 +193,4 @@ def test_model_layers_and_weights_know_no_backend():
 def test_nearest_names_suggests_or_lists():
     assert nearest_names("vit_b_16", ["ViT_B16", "DeiT_B16"]).startswith("Nearest: 'ViT_B16'")
     assert nearest_names("zzz", ["b", "a"]) == "Known: 'a', 'b'."
+    assert nearest_names("zzz", map(str, range(99))) == "None of the 99 names is near."
