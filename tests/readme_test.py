@@ -76,7 +76,7 @@ def test_the_examples_run_in_their_order(place):
     # The commands continue with what the examples have left.
     assert len(COMMANDS) == 2
     for line in COMMANDS:
-        arguments = shlex.split(line)[1:]
+        arguments = shlex.split(line.replace("\\\n", " "))[1:]
         if arguments[0] == "train":  # as written, but for three steps
             arguments += ["--set", "steps=3", "--set", "batch_size=4"]
         subprocess.run(
