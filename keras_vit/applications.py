@@ -53,9 +53,7 @@ _REFERENCES = {
 }
 
 
-def _document(
-    factory: Callable, variant: str, family_argument: _FamilyArgument | None
-) -> Callable:
+def _document(factory: Callable, variant: str, family_argument: _FamilyArgument | None) -> Callable:
     """Gives a factory its name, its docstring and, for a family's own argument, its signature."""
     config = get_variant(variant)
     family = "R" if variant[0] == "R" else variant.split("_")[0]
@@ -71,7 +69,9 @@ def _document(
     )
     if family_argument is not None:
         line = f"        {family_argument.name}: {family_argument.document}\n"
-        document = document.replace("        **config_overrides", f"{line}        **config_overrides")
+        document = document.replace(
+            "        **config_overrides", f"{line}        **config_overrides"
+        )
         signature = inspect.signature(factory)
         parameters = list(signature.parameters.values())
         extra = inspect.Parameter(

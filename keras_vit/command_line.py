@@ -1,4 +1,4 @@
-"""How every command begins and ends: quietly, and with one line for an error that a user can mend."""
+"""How commands begin and end: quietly, and with one line for an error that a user can mend."""
 
 from __future__ import annotations
 

@@ -43,9 +43,7 @@ def nearest_names(name: str, names: Iterable[str]) -> str:
 
 def _check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(
-            f"Expected `{field}` to be one of {choices}. Received: {field}={value!r}."
-        )
+        raise ValueError(f"Expected `{field}` to be one of {choices}. Received: {field}={value!r}.")
 
 
 def _is_int(value: Any) -> bool:
@@ -142,7 +140,7 @@ class HybridConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HybridConfig:
-        """Reads a mapping; what follows from the other fields (`total_stride`, `padding`) may be present."""
+        """Reads a mapping; what follows from other fields (`total_stride`) may be there."""
         values = dict(values)
         values.pop("total_stride", None)
         padding = values.pop("padding", "same")
@@ -261,7 +259,10 @@ class VisionTransformerConfig:
             put("position_embedding_interpolation", "linear_align_corners")
         if self.position_embedding_prefix_rows is None:
             rows = int(self.class_token) + int(self.distillation_token)
-            put("position_embedding_prefix_rows", rows if self.position_embedding == "learned" else 0)
+            put(
+                "position_embedding_prefix_rows",
+                rows if self.position_embedding == "learned" else 0,
+            )
 
     def _check_numbers(self) -> None:
         for field in (
@@ -331,7 +332,8 @@ class VisionTransformerConfig:
         if self.position_embedding_prefix_rows > self.num_prefix_tokens:
             raise ValueError(
                 "Expected `position_embedding_prefix_rows` to be at most the number of prefix "
-                f"tokens, {self.num_prefix_tokens}. Received: {self.position_embedding_prefix_rows}."
+                f"tokens, {self.num_prefix_tokens}. "
+                f"Received: {self.position_embedding_prefix_rows}."
             )
 
     @property
@@ -401,7 +403,11 @@ class VisionTransformerConfig:
         values = dict(values)
         derived = {
             name: values.pop(name)
-            for name in ("grid_size", "num_prefix_tokens", "position_embedding_includes_prefix_tokens")
+            for name in (
+                "grid_size",
+                "num_prefix_tokens",
+                "position_embedding_includes_prefix_tokens",
+            )
             if name in values
         }
         config = cls().replace(**{"position_embedding_prefix_rows": None, **values})
@@ -510,8 +516,9 @@ _CLIP = {
 }
 
 VARIANTS: dict[str, VisionTransformerConfig] = {
-    # "An Image is Worth 16x16 Words" (arXiv 2010.11929), Table 1; Ti and S: "How to train your ViT?"
-    # (arXiv 2106.10270), Table 1; g and G: "Scaling Vision Transformers" (arXiv 2106.04560), Table 2.
+    # "An Image is Worth 16x16 Words" (arXiv 2010.11929), Table 1; Ti and S: "How to train your
+    # ViT?" (arXiv 2106.10270), Table 1; g and G: "Scaling Vision Transformers" (arXiv 2106.04560),
+    # Table 2.
     "ViT_Ti16": _row(16, 192, 768, 3, 12),
     "ViT_S32": _row(32, 384, 1536, 6, 12),
     "ViT_S16": _row(16, 384, 1536, 6, 12),

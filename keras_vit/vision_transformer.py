@@ -1,4 +1,4 @@
-"""The Vision Transformer: image, patches, tokens, blocks, pooled vector, head, from top to bottom."""
+"""The Vision Transformer, top to bottom: image, patches, tokens, blocks, pooled vector, head."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class VisionTransformer(keras.Model):
         preprocessing: how an image becomes the input, a `Preprocessing` or its `to_dict()`; None
             is [-1, 1] at `config.image_size`, with mean and std for its channels.
         name: name of the model.
-        dtype: dtype or policy of all layers, such as `"mixed_bfloat16"`; None is Keras's global one.
+        dtype: dtype or policy of all layers, such as `"mixed_bfloat16"`; None is the global one.
         trainable: whether the weights are trained.
 
     Output, always float32: `(batch, num_classes)`; with `num_classes=0` the pooled vector
@@ -69,7 +69,7 @@ class VisionTransformer(keras.Model):
         output = keras.layers.Activation(
             "linear" if logits is None else activation, dtype="float32", name="predictions"
         )(features if logits is None else logits)
-        # Keras turns this class into a functional model, the inputs being all that lead to `images`.
+        # Keras makes this a functional model; its inputs are all that lead to `images`.
         inputs = images if input_tensor is None else _source_inputs(images)
         super().__init__(inputs=inputs, outputs=output, name=name, trainable=trainable)
 
@@ -85,9 +85,7 @@ class VisionTransformer(keras.Model):
     @property
     def blocks(self) -> list[layers.TransformerBlock]:
         """The encoder blocks, first to last."""
-        return [
-            self.get_layer(f"encoder_block_{index}") for index in range(self.config.num_layers)
-        ]
+        return [self.get_layer(f"encoder_block_{index}") for index in range(self.config.num_layers)]
 
     def embed(self, images: Any, training: bool = False) -> Any:
         """Turns images into the sequence that enters the first block.
@@ -102,8 +100,10 @@ class VisionTransformer(keras.Model):
         x = images
         for name in ("stem", "patches", "patch_encoder", "pre_norm"):
             if name in self._layer_names:
-                x = self.get_layer(name)(x, training=training) if name == "patch_encoder" else (
-                    self.get_layer(name)(x)
+                x = (
+                    self.get_layer(name)(x, training=training)
+                    if name == "patch_encoder"
+                    else (self.get_layer(name)(x))
                 )
         return x
 

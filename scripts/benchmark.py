@@ -31,6 +31,7 @@ flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its 
 flags.DEFINE_integer(
     "images", 400, "With --exported: images to compare on, at most.", lower_bound=1
 )
+flags.DEFINE_bool("loading", False, "Whether loading a checkpoint of the model is measured too.")
 flags.DEFINE_string("output", None, "JSON file for the figures.")
 
 
@@ -39,6 +40,7 @@ def exported():
     from keras_vit import benchmark
     from keras_vit.benchmark.subjects import load_subject_model
     from keras_vit.export.litert_file import MAX_REPRESENTATIVE
+    from keras_vit.files import write_json
     from keras_vit.interpret.samples import from_dataset
 
     model, labels = load_subject_model(FLAGS.model), None
@@ -63,13 +65,14 @@ def exported():
     )
     print(benchmark.format_exported_table(result))
     if FLAGS.output:
-        benchmark.write_json(result, FLAGS.output)
+        write_json(FLAGS.output, result)
         print(f"figures: {FLAGS.output}")
 
 
 def run():
     """Measures, prints the tables and writes the figures."""
     from keras_vit import benchmark
+    from keras_vit.files import write_json
 
     if FLAGS.exported:
         return exported()
@@ -90,8 +93,11 @@ def run():
         imports = benchmark.measure_imports()
         extra = imports["keras_vit"] - imports["tensorflow"]
         print(f"import tensorflow {imports['tensorflow']:.2f} s, keras_vit {extra:+.2f} s more")
+    loading = benchmark.measure_loading(FLAGS.model) if FLAGS.loading else None
+    if loading:
+        print(benchmark.format_loading(loading))
     if FLAGS.output:
-        benchmark.write_json({"results": results, "import_s": imports}, FLAGS.output)
+        write_json(FLAGS.output, {"results": results, "import_s": imports, "loading": loading})
         print(f"figures: {FLAGS.output}")
 
 

@@ -38,10 +38,9 @@ _PORT = flags.DEFINE_integer(
 
 def run() -> None:
     """Loads the model and serves the page until it is stopped."""
-    from keras_vit.export.source import load_model
     from keras_vit.interpret import demo
     from keras_vit.interpret.looker import Looker
-    from keras_vit.labels import labels_beside, read_labels
+    from keras_vit.model_files import load_labels, load_model
 
     if _MODEL.value == _QUICK_START and not Path(_QUICK_START).is_file():
         raise ValueError(
@@ -49,11 +48,7 @@ def run() -> None:
             "./scripts/quickstart.sh first, or name a model with --model."
         )
     model = load_model(_MODEL.value)
-    classes = model.config.num_classes
-    if _LABELS.value:
-        labels = read_labels(_LABELS.value, classes)
-    else:
-        labels = labels_beside(_MODEL.value, classes)
+    labels = load_labels(model, _MODEL.value, _LABELS.value)
     page = demo.build_page(Looker(model, labels))
     address = demo.launch(page, host=_HOST.value, port=_PORT.value, block=False)
     print(f"Serving {model.name} at {address}\nStop with Ctrl+C.", flush=True)

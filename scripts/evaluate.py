@@ -12,7 +12,9 @@ from absl import app, flags
 
 from keras_vit.command_line import command
 
-_MODEL = flags.DEFINE_string("model", None, "The `.keras` file.")
+_MODEL = flags.DEFINE_string(
+    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
+)
 _DATASET = flags.DEFINE_string(
     "dataset",
     "digits",
@@ -34,21 +36,17 @@ flags.mark_flag_as_required("model")
 
 def run() -> None:
     """Loads, measures, prints and writes."""
-    path = Path(_MODEL.value)
-    if not path.is_file():
-        raise ValueError(f"Expected the `.keras` file of a model. Received: '{path}'.")
-    import keras
-
-    import keras_vit  # noqa: F401  (registers the model with Keras)
     from keras_vit import data as data_room
     from keras_vit import evaluation
     from keras_vit.files import write_json
+    from keras_vit.model_files import load_model
 
+    path = Path(_MODEL.value)
+    model = load_model(_MODEL.value)
     data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
     role = _SPLIT.value or next(
         role for role in ("test", "validation", "train") if role in data.splits
     )
-    model = keras.saving.load_model(path)
     result = evaluation.evaluate(
         model, data.split(role), data.class_names, batch_size=_BATCH_SIZE.value
     )

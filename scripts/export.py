@@ -84,15 +84,10 @@ def run() -> None:
         raise ValueError("Expected no --batch_size with a SavedModel, which takes any number.")
     if (_IMAGES.value or _DATASET.value) and _QUANTIZE.value != "int8_static":
         raise ValueError("Expected --images and --dataset with --quantize=int8_static alone.")
-    from keras_vit.export.source import load_model
-    from keras_vit.labels import labels_beside, read_labels
+    from keras_vit.model_files import load_labels, load_model
 
     model = load_model(_MODEL.value)
-    classes = model.config.num_classes
-    if _LABELS.value:
-        labels = read_labels(_LABELS.value, classes)
-    else:
-        labels = labels_beside(_MODEL.value, classes)
+    labels = load_labels(model, _MODEL.value, _LABELS.value)
     if _FORMAT.value == "saved_model":
         write_saved_model(model, labels)
     else:

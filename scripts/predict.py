@@ -45,9 +45,9 @@ def run(sources: list[str]) -> bool:
     """Classifies and prints; returns whether every file was an image."""
     from keras_vit import export
     from keras_vit.export.exported import is_exported
-    from keras_vit.export.source import load_model
     from keras_vit.interpret.samples import find_images
-    from keras_vit.labels import CLASS_SETS, labels_beside, read_labels
+    from keras_vit.labels import CLASS_SETS
+    from keras_vit.model_files import load_labels, load_model
 
     if not sources:
         raise ValueError("Expected image files, patterns or folders. Received: none.")
@@ -56,12 +56,9 @@ def run(sources: list[str]) -> bool:
     if not is_exported(model):
         model = load_model(model)
         classes = model.config.num_classes
-        if _LABELS.value:
-            labels = read_labels(_LABELS.value, classes)
-        else:
-            labels = labels_beside(_MODEL.value, classes)
-            if labels is None and classes not in CLASS_SETS:
-                labels = [str(column) for column in range(classes)]
+        labels = load_labels(model, _MODEL.value, _LABELS.value)
+        if labels is None and classes not in CLASS_SETS:
+            labels = [str(column) for column in range(classes)]
     elif _LABELS.value:
         raise ValueError("Expected no --labels with an exported model, which has its own.")
     results = export.classify_files(

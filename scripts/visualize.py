@@ -40,9 +40,8 @@ def run() -> None:
     """Loads the model and the images, draws, and says where everything is."""
     if bool(_IMAGES.value) == bool(_DATASET.value):
         raise ValueError("Expected either --images or --dataset. Received both or neither.")
-    from keras_vit.export.source import load_model
     from keras_vit.interpret import report, samples
-    from keras_vit.labels import labels_beside, read_labels
+    from keras_vit.model_files import load_labels, load_model
 
     model = load_model(_MODEL.value)
     if _DATASET.value:
@@ -54,11 +53,7 @@ def run() -> None:
             data_dir=_DATA_DIR.value,
         )
     else:
-        classes = model.config.num_classes
-        if _LABELS.value:
-            names = read_labels(_LABELS.value, classes)
-        else:
-            names = labels_beside(_MODEL.value, classes)
+        names = load_labels(model, _MODEL.value, _LABELS.value)
         chosen = samples.from_files(model, _IMAGES.value, count=_COUNT.value, class_names=names)
     print(f"Looking at {len(chosen.images)} images with {model.name}", flush=True)
     files = report.write(model, chosen, _OUTPUT_DIR.value, batch_size=_BATCH_SIZE.value)

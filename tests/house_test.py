@@ -19,8 +19,9 @@ FLOORS = {
     1: {"command_line", "configs", "files", "layers", "version"},
     2: {"images", "labels", "preprocessing", "vision_transformer", "weights"},
     3: {
-        "applications", "benchmark", "building", "checkpoint_models", "data", "evaluation",
-        "export", "interpret", "training",
+        "applications", "benchmark", "building", "checkpoint_models", "data", "decoding",
+        "evaluation",
+        "export", "interpret", "model_files", "training",
     },
     4: {"commands"},
 }  # fmt: skip

@@ -8,7 +8,13 @@ from keras import ops
 from keras_vit import HybridConfig, Preprocessing, VisionTransformer, VisionTransformerConfig
 
 TINY = VisionTransformerConfig(
-    image_size=16, patch_size=4, hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24, num_classes=5
+    image_size=16,
+    patch_size=4,
+    hidden_size=16,
+    num_layers=2,
+    num_heads=2,
+    mlp_dim=24,
+    num_classes=5,
 )
 KINDS = {
     "token": {},

@@ -2,7 +2,8 @@
 
 from keras_vit.benchmark.exported import measure_exported
 from keras_vit.benchmark.flops import forward_flops
-from keras_vit.benchmark.report import format_exported_table, format_table, write_json
+from keras_vit.benchmark.loading import format_loading, measure_loading
+from keras_vit.benchmark.report import format_exported_table, format_table
 from keras_vit.benchmark.runner import measure, measure_imports
 from keras_vit.benchmark.subjects import SUBJECTS, available_peers, sample_pictures
 
@@ -10,11 +11,12 @@ __all__ = [
     "SUBJECTS",
     "available_peers",
     "format_exported_table",
+    "format_loading",
     "format_table",
     "forward_flops",
     "measure",
     "measure_exported",
     "measure_imports",
+    "measure_loading",
     "sample_pictures",
-    "write_json",
 ]

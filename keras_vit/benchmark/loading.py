@@ -34,25 +34,42 @@ def read_arrays(path: str) -> float:
     return seconds
 
 
-def load_model(model: str, path: str) -> float:
-    """Loads a file into a model that is built already, checking all before the first assignment.
+def write(model: str, path: str) -> dict[str, float]:
+    """Writes a checkpoint of a variant with initial values.
 
     Args:
         model: name of a variant.
         path: the file.
 
     Returns:
-        Seconds.
+        Nothing measured.
+    """
+    import keras_vit
+
+    keras_vit.save_checkpoint(getattr(keras_vit, model)(), path, layout="google")
+    return {}
+
+
+def load(model: str, path: str) -> dict[str, float]:
+    """Reads the arrays of a file, and loads it into a model that is built already.
+
+    Args:
+        model: name of a variant.
+        path: the file.
+
+    Returns:
+        Seconds of both; loading checks all values before the first assignment.
     """
     import keras_vit
 
     built = getattr(keras_vit, model)()
+    read_s = read_arrays(path)
     start = time.perf_counter()
     keras_vit.load_weights(built, path)
-    return time.perf_counter() - start
+    return {"read_s": read_s, "load_s": time.perf_counter() - start}
 
 
-def build_and_load(model: str, path: str) -> float:
+def build(model: str, path: str) -> dict[str, float]:
     """Builds a model from a file.
 
     Args:
@@ -60,33 +77,21 @@ def build_and_load(model: str, path: str) -> float:
         path: the file.
 
     Returns:
-        Seconds, those to build included.
+        Seconds, those to build included, and the most memory held, in MiB.
     """
     import keras_vit
 
     start = time.perf_counter()
     getattr(keras_vit, model)(weights=path)
-    return time.perf_counter() - start
+    return {"build_s": time.perf_counter() - start, "peak_mib": peak_memory_mib()}
 
 
-MODES = {
-    "read": lambda model, path: read_arrays(path),
-    "load": load_model,
-    "build": build_and_load,
-    "write": lambda model, path: _write(model, path),
-}
-
-
-def _write(model: str, path: str) -> float:
-    import keras_vit
-
-    start = time.perf_counter()
-    keras_vit.save_checkpoint(getattr(keras_vit, model)(), path, layout="google")
-    return time.perf_counter() - start
+MODES = {"write": write, "load": load, "build": build}
 
 
 def _run(mode: str, model: str, path: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "keras_vit.benchmark.loading", mode, model, str(path)]
+    code = "from keras_vit.benchmark.loading import answer; answer()"
+    command = [sys.executable, "-c", code, mode, model, str(path)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
@@ -101,7 +106,7 @@ def measure_loading(model: str, *, repeats: int = 5) -> dict[str, Any]:
 
     Args:
         model: name of a variant that the Google layout can express.
-        repeats: runs of each kind, after one that warms the disk cache.
+        repeats: processes of each kind, after one that warms the disk cache.
 
     Returns:
         The size of the file in MiB; median seconds to read its arrays (`read_s`), to load them into
@@ -112,18 +117,17 @@ def measure_loading(model: str, *, repeats: int = 5) -> dict[str, Any]:
         path = Path(folder) / "weights.npz"
         _run("write", model, path)
         size = path.stat().st_size / 2**20
-        runs: dict[str, list[dict[str, float]]] = {"read": [], "load": [], "build": []}
+        runs = []
         for repeat in range(repeats + 1):
-            for mode, answers in runs.items():
-                answer = _run(mode, model, path)
-                if repeat:
-                    answers.append(answer)
+            answer = {**_run("load", model, path), **_run("build", model, path)}
+            if repeat:
+                runs.append(answer)
     figures = {
-        f"{mode}_s": statistics.median(answer["seconds"] for answer in answers)
-        for mode, answers in runs.items()
+        name: statistics.median(run[name] for run in runs)
+        for name in ("read_s", "load_s", "build_s", "peak_mib")
     }
-    peak = max(answer["peak_mib"] for answer in runs["build"])
-    return {"model": model, "file_mib": size, **figures, "build_peak_ratio": peak / size}
+    ratio = figures.pop("peak_mib") / size
+    return {"model": model, "file_mib": size, **figures, "build_peak_ratio": ratio}
 
 
 def format_loading(result: dict[str, Any]) -> str:
@@ -143,8 +147,6 @@ def format_loading(result: dict[str, Any]) -> str:
     )
 
 
-if __name__ == "__main__":
-    import numpy  # noqa: F401  so that the time to read is not the time to import
-
-    seconds = MODES[sys.argv[1]](sys.argv[2], sys.argv[3])
-    print(ANSWER + json.dumps({"seconds": seconds, "peak_mib": peak_memory_mib()}), flush=True)
+def answer() -> None:
+    """Runs the mode that the command line names and prints what it measured."""
+    print(ANSWER + json.dumps(MODES[sys.argv[1]](sys.argv[2], sys.argv[3])), flush=True)

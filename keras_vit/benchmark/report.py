@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 from typing import Any
 
@@ -113,18 +111,3 @@ def _align(rows: list[tuple[str, ...]]) -> list[str]:
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells))
     return lines
-
-
-def write_json(results: Any, path: str) -> None:
-    """Writes results beside `path` and moves them into place.
-
-    Args:
-        results: what JSON can hold.
-        path: the file; its folder is made when it is missing.
-    """
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    partial = f"{path}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1)
-        file.write("\n")
-    os.replace(partial, path)

@@ -29,14 +29,18 @@ class Worker:
 
     def __init__(self, subject: str, model: str, dtype: str, batch_size: int):
         self.subject = subject
-        command = [sys.executable, "-m", "keras_vit.benchmark.worker"]
+        code = "import sys; from keras_vit.benchmark.worker import serve; "
+        code += "serve(*sys.argv[1:4], int(sys.argv[4]))"
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if subject == "timm":  # TensorFlow and PyTorch in one process may crash
+            environment["KERAS_BACKEND"] = "torch"
         self._process = subprocess.Popen(
-            [*command, subject, model, dtype, str(batch_size)],
+            [sys.executable, "-c", code, subject, model, dtype, str(batch_size)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=environment,
         )
 
     def read(self) -> dict[str, float]:
@@ -49,7 +53,10 @@ class Worker:
             if line.startswith(ANSWER):
                 return json.loads(line[len(ANSWER) :])
         words = self._process.stderr.read().strip().splitlines()[-1:]
-        raise RuntimeError(f"The benchmark of {self.subject!r} failed: {' '.join(words)}")
+        status = self._process.wait()
+        raise RuntimeError(
+            f"The benchmark of {self.subject!r} failed with exit status {status}: {' '.join(words)}"
+        )
 
     def ask(self, command: str) -> dict[str, float]:
         """Runs one command and returns its answer."""

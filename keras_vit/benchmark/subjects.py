@@ -87,7 +87,7 @@ def load_subject_model(model: str) -> Any:
         model: name of a variant, or a `.keras` file.
     """
     if model.endswith(".keras"):
-        from keras_vit.export.source import load_model
+        from keras_vit.model_files import load_model
 
         return load_model(model)
     import keras_vit

@@ -54,7 +54,3 @@ def serve(subject_name: str, model: str, dtype: str, batch_size: int) -> None:
     for line in sys.stdin:
         seconds = _timed(getattr(subject, line.strip()))
         answer(seconds=seconds, peak_mib=peak_memory_mib())
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

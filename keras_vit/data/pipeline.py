@@ -12,37 +12,13 @@ from typing import TYPE_CHECKING
 from keras_vit.configs import Preprocessing
 from keras_vit.data.augment import Augmentation, random_crop, random_layers, transform
 from keras_vit.data.dataset import Split
+from keras_vit.decoding import decode_image
 from keras_vit.preprocessing import normalize, preprocess_input
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _SEEDS_AN_IMAGE = 16  # more than the random numbers that one image needs
-
-
-def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes an image file.
-
-    Args:
-        contents: () string, the bytes of a JPEG, PNG, GIF (its first frame), BMP or WebP file.
-        channels: 1 for grey or 3 for RGB.
-
-    Returns:
-        uint8 `(height, width, channels)`.
-    """
-    import tensorflow as tf
-
-    def from_rgb():
-        image = tf.io.decode_image(contents, channels=3, expand_animations=False)
-        return image if channels == 3 else tf.image.rgb_to_grayscale(image)
-
-    if channels == 3:
-        image = from_rgb()
-    else:  # GIF, BMP and WebP decode to colour alone
-        start = tf.strings.substr(contents, 0, 4)
-        direct = tf.io.is_jpeg(contents) | tf.equal(start, b"\x89PNG")
-        image = tf.cond(direct, lambda: tf.io.decode_png(contents, channels=channels), from_rgb)
-    return tf.ensure_shape(image, [None, None, channels])
 
 
 def evaluation_batches(
@@ -68,7 +44,7 @@ def evaluation_batches(
 
     def prepare(reference):
         example = split.read(reference)
-        image = preprocess_input(decode(example["image"], channels), preprocessing)
+        image = preprocess_input(decode_image(example["image"], channels), preprocessing)
         return image, tf.one_hot(example["label"], num_classes)
 
     examples = split.references().map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
@@ -115,7 +91,7 @@ def training_batches(
     def prepare(place, reference):
         example = split.read(reference)
         seeds = tf.stack([tf.constant(seed, tf.int64), place * _SEEDS_AN_IMAGE])
-        image = random_crop(decode(example["image"], channels), augmentation, seeds)
+        image = random_crop(decode_image(example["image"], channels), augmentation, seeds)
         image = preprocess_input(image, resize_alone)  # still 0 to 255
         image = transform(image, layers, seeds + tf.constant([0, 1], tf.int64))
         image = tf.ensure_shape(image, [*preprocessing.size, channels])

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_vit.decoding import decode_image
+from keras_vit.decoding.image_header import UNKNOWN, image_kind
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -61,7 +64,7 @@ def _decode_small(name: tf.Tensor) -> tf.Tensor:
     return tf.cond(
         tf.io.is_jpeg(contents),
         lambda: tf.io.decode_jpeg(contents, channels=3, ratio=8),
-        lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
+        lambda: decode_image(contents),
     )
 
 
@@ -76,10 +79,9 @@ def _reason(path: Path) -> str:
     try:
         _decode_small(str(path))
     except tf.errors.OpError as error:
-        text = error.message
-        if "Unknown image file format" in text:
-            return "not an image"
         if "PermissionDenied" in type(error).__name__:
             return "no permission to read it"
+        if image_kind(path.read_bytes()) == UNKNOWN:
+            return "not an image"
         return "corrupt or cut short"
     return "read on a second try"

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vit.configs import Preprocessing
 from keras_vit.data.dataset import ImageDataset, Split
-from keras_vit.data.pipeline import decode, evaluation_batches
+from keras_vit.data.pipeline import evaluation_batches
 
 MAX_TRAIN_EXAMPLES = 10_000
 MAX_SIDE = 32

@@ -12,12 +12,8 @@ from typing import Any
 import tensorflow as tf
 
 from keras_vit.configs import Preprocessing
-from keras_vit.export import gif, image_header
-from keras_vit.images import MAX_PIXELS
+from keras_vit.decoding import decode_image
 from keras_vit.preprocessing import preprocess_input
-
-MAX_BYTES = 32 * 2**20
-"""Longer bodies are refused before they are decoded."""
 
 
 def decode_batch(image_bytes: Any, preprocessing: Preprocessing) -> tuple[Any, Any]:
@@ -63,81 +59,6 @@ def prepare(data: Any, preprocessing: Preprocessing) -> Any:
         float32 (*size, channels).
 
     Raises:
-        tf.errors.InvalidArgumentError: as the graph runs, for anything but such an image, more
-            than `MAX_BYTES` bytes or more than `MAX_PIXELS` pixels.
+        tf.errors.InvalidArgumentError: as the graph runs, for what `decode_image` refuses.
     """
-    pixels = decode(data)
-    if len(preprocessing.mean) == 1:
-        weights = tf.constant([[299.0], [587.0], [114.0]]) / 1000  # ITU-R BT.601, as Pillow's
-        pixels = tf.round(tf.tensordot(tf.cast(pixels, tf.float32), weights, 1))
-    return preprocess_input(pixels, preprocessing)
-
-
-def decode(data: Any) -> Any:
-    """Decodes one image, upright, to uint8 (height, width, 3); see `prepare`."""
-    kind = image_header.image_kind(data)
-    with tf.control_dependencies(
-        [tf.debugging.Assert(tf.strings.length(data) <= MAX_BYTES, ["more bytes than allowed"])]
-    ):
-        height, width = image_header.image_size(data, kind)
-    sensible = (height > 0) & (width > 0) & (height <= MAX_PIXELS) & (width <= MAX_PIXELS)
-    with tf.control_dependencies(
-        [tf.debugging.Assert(sensible & (height * width <= MAX_PIXELS), ["size", height, width])]
-    ):
-        data = tf.identity(data)
-    pixels = tf.switch_case(
-        kind,
-        {
-            image_header.JPEG: lambda: _decode_jpeg(data),
-            image_header.BMP: lambda: _decode_bmp(data),
-            image_header.GIF: lambda: _decode_any(gif.first_frame(data, MAX_PIXELS)),
-        },
-        default=lambda: _decode_any(data),
-    )
-    return tf.ensure_shape(pixels, [None, None, 3])
-
-
-def _decode_any(data: Any) -> Any:
-    return tf.io.decode_image(data, channels=3, expand_animations=False)
-
-
-def _decode_jpeg(data: Any) -> Any:
-    pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    return upright(pixels, image_header.jpeg_orientation(data))
-
-
-def _decode_bmp(data: Any) -> Any:
-    """Looks colours up in the palette, which TensorFlow's decoder leaves out."""
-    pixels = tf.io.decode_bmp(data)
-
-    def from_palette():
-        header = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 0, 18), tf.uint8), tf.int32)
-        places = 256 ** tf.range(4)
-        end = tf.reduce_sum(header[10:14] * places)  # where the pixels start
-        start = 14 + tf.reduce_sum(header[14:18] * places)
-        table = tf.io.decode_raw(tf.strings.substr(data, start, end - start), tf.uint8)
-        return tf.gather(tf.reshape(table, [-1, 4])[:, 2::-1], tf.cast(pixels[..., 0], tf.int32))
-
-    return tf.cond(tf.shape(pixels)[-1] == 1, from_palette, lambda: pixels[..., :3])
-
-
-def upright(pixels: Any, orientation: Any) -> Any:
-    """Turns and mirrors an image as its EXIF mark says.
-
-    Args:
-        pixels: (height, width, channels).
-        orientation: int64 scalar, 1 to 8.
-
-    Returns:
-        The image as it was seen; height and width change places for 5 to 8.
-    """
-
-    def where(orientations, change):
-        nonlocal pixels
-        image, wanted = pixels, tf.reduce_any(orientation == tf.constant(orientations, tf.int64))
-        pixels = tf.cond(wanted, lambda: change(image), lambda: image)
-
-    where([5, 6, 7, 8], lambda image: tf.transpose(image, [1, 0, 2]))
-    where([2, 3, 6, 7], lambda image: tf.reverse(image, [1]))
-    where([3, 4, 7, 8], lambda image: tf.reverse(image, [0]))
-    return pixels
+    return preprocess_input(decode_image(data, len(preprocessing.mean)), preprocessing)

@@ -70,9 +70,7 @@ def build_page(looker: Looker) -> Any:
         )
 
     # Uploads are deleted ten minutes after they came.
-    with gradio.Blocks(
-        title="keras_vit", analytics_enabled=False, delete_cache=(600, 600)
-    ) as page:
+    with gradio.Blocks(title="keras_vit", analytics_enabled=False, delete_cache=(600, 600)) as page:
         gradio.Markdown(f"# What {looker.model.name} sees\n{_LIMITS}")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
@@ -146,7 +144,7 @@ def _gradio() -> Any:
         import gradio
     except ImportError as error:
         raise ImportError(
-            'Expected Gradio for the demo page. Received: no such package. pip install '
+            "Expected Gradio for the demo page. Received: no such package. pip install "
             '"keras-vit[demo]"'
         ) from error
     return gradio

@@ -55,6 +55,5 @@ def pull_back(
             for gradient, value in zip(gradients, inputs, strict=True)
         ]
     raise NotImplementedError(
-        "Expected a Keras backend with gradients: tensorflow, jax or torch. "
-        f"Received: {backend!r}."
+        f"Expected a Keras backend with gradients: tensorflow, jax or torch. Received: {backend!r}."
     )

@@ -40,9 +40,13 @@ def check_images(model: Any, images: Any) -> np.ndarray:
     """
     config = check_model(model)
     images = np.asarray(ops.convert_to_numpy(images), dtype=np.float32)
-    fits = images.ndim == 4 and len(images) and all(
-        expected in (None, received)
-        for expected, received in zip(config.input_shape, images.shape[1:], strict=True)
+    fits = (
+        images.ndim == 4
+        and len(images)
+        and all(
+            expected in (None, received)
+            for expected, received in zip(config.input_shape, images.shape[1:], strict=True)
+        )
     )
     if not fits:
         raise ValueError(

@@ -152,9 +152,7 @@ def _short(name: str, limit: int) -> str:
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
-def _caption(
-    predicted: str, true: str | None, score: float | None, limit: int
-) -> tuple[str, str]:
+def _caption(predicted: str, true: str | None, score: float | None, limit: int) -> tuple[str, str]:
     """The words above a prediction, in lines of about `limit` characters, and their colour."""
     percent = "" if score is None else f" ({100 * score:.0f} %)"
     told = _short(predicted, limit - len(percent) - 2) + percent

@@ -199,8 +199,10 @@ def class_relevance(
     images = check_images(model, images)
     if classes is not None:
         classes = np.asarray(classes)
-        if classes.shape not in ((), (len(images),)) or classes.dtype.kind not in "iu" or (
-            not ((0 <= classes) & (classes < config.num_classes)).all()
+        if (
+            classes.shape not in ((), (len(images),))
+            or classes.dtype.kind not in "iu"
+            or (not ((0 <= classes) & (classes < config.num_classes)).all())
         ):
             raise ValueError(
                 f"Expected `classes` to be one number from 0 to {config.num_classes - 1}, or one "

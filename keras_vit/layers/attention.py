@@ -28,10 +28,9 @@ def attend(query, key, value, dropout=None, training=None):
     Reference: arXiv 2010.11929, appendix A.
     """
     query = query * ops.cast(query.shape[-1] ** -0.5, query.dtype)
-    query = ops.transpose(query, (0, 2, 1, 3))
-    key = ops.transpose(key, (0, 2, 3, 1))
-    value = ops.transpose(value, (0, 2, 1, 3))
-    weights = ops.softmax(ops.matmul(query, key), axis=-1)
+    query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
+    # The second transpose is of the last two axes alone, which TensorFlow folds into the product.
+    weights = ops.softmax(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), axis=-1)
     mixed = weights if dropout is None else dropout(weights, training=training)
     return ops.transpose(ops.matmul(mixed, value), (0, 2, 1, 3)), weights
 
@@ -99,9 +98,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="qkv",
         )
-        self.output_dense = keras.layers.Dense(
-            hidden_size, dtype=self.dtype_policy, name="output"
-        )
+        self.output_dense = keras.layers.Dense(hidden_size, dtype=self.dtype_policy, name="output")
         self.qkv.build((None, hidden_size))
         self.output_dense.build((None, hidden_size))
         if self.qk_norm:

@@ -106,7 +106,11 @@ class PatchEncoder(keras.layers.Layer):
 
         def token(name, present, count=1, initializer="zeros"):
             shape = (1, count, self.hidden_size)
-            return self.add_weight(shape=shape, initializer=initializer, name=name) if present else None
+            return (
+                self.add_weight(shape=shape, initializer=initializer, name=name)
+                if present
+                else None
+            )
 
         normal = keras.initializers.RandomNormal(stddev=0.02)
         self.class_token = token("class_token", self.has_class_token)

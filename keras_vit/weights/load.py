@@ -140,6 +140,12 @@ def assign(
     return plan.report()
 
 
+def _is_finite(array: np.ndarray) -> bool:
+    """Says whether all values are finite; one sum tells, unless it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
 def _check_model(model: Any) -> None:
     if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
         raise ValueError(
@@ -264,7 +270,7 @@ class _Plan:
         wanted = set(self.wanted) - set(self.fresh)
         class_token = position = None
         for name, array in self.bound.arrays(wanted):
-            if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+            if not _is_finite(array):
                 bad.append(name)
             elif name == _CLASS_TOKEN and self.positions:
                 class_token = array

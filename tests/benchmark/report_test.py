@@ -1,8 +1,6 @@
 """Tables of figures."""
 
-import json
-
-from keras_vit.benchmark import format_exported_table, format_table, write_json
+from keras_vit.benchmark import format_exported_table, format_table
 
 MACHINE = {"processor": "Abacus", "cores": 2, "backend": "tensorflow"}
 WORK = {"model": "ViT_X", "batch_size": 4, "gflop_per_image": 10.0, "machine": MACHINE,
@@ -41,9 +39,3 @@ def test_the_table_of_exported_forms():
     ]  # fmt: skip
     agreement["accuracy"] = 0.25
     assert format_exported_table({**WORK, "images": 16, "rows": [row]}).endswith("25.0%")
-
-
-def test_figures_are_written_whole(tmp_path):
-    write_json({"a": 1}, str(tmp_path / "new" / "figures.json"))
-    assert json.loads((tmp_path / "new" / "figures.json").read_text()) == {"a": 1}
-    assert len(list((tmp_path / "new").iterdir())) == 1

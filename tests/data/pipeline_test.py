@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from keras_vit.configs import Preprocessing
 from keras_vit.data.augment import Augmentation
-from keras_vit.data.pipeline import decode, evaluation_batches, shuffled_stream, training_batches
+from keras_vit.data.pipeline import evaluation_batches, shuffled_stream, training_batches
+from keras_vit.decoding import decode_image
 from keras_vit.preprocessing import preprocess_input
 
 GREY = Preprocessing(size=8, mean=(0.5,), std=(0.5,))
@@ -124,7 +125,7 @@ def test_paths_are_read(tmp_path, image_sets):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_kind_of_image_decodes_to_the_channels_of_the_model(image_sets, kind, channels):
     smooth = np.linspace(0, 255, 32 * 32).reshape(32, 32).astype(np.uint8)
-    image = decode(tf.constant(image_sets.encode(np.dstack([smooth] * 3), kind)), channels)
+    image = decode_image(tf.constant(image_sets.encode(np.dstack([smooth] * 3), kind)), channels)
     assert image.shape == (32, 32, channels)
     np.testing.assert_allclose(image[..., 0].numpy().astype(int), smooth, atol=10)
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_vit.configs import Preprocessing
+from keras_vit.decoding import pixels
 from keras_vit.export import decoding
 from keras_vit.images import decode_image, load_image
 
@@ -19,7 +20,7 @@ LEVELS = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}  # keeps the values 0 to 25
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def decode(data):
-    return decoding.decode(data)
+    return pixels.decode_image(data)
 
 
 @functools.cache
@@ -113,7 +114,7 @@ BROKEN = {
     "png of 70,000 x 70,000": png_header(70_000, 70_000) + encode(picture())[33:],
     "png of 2**31 x 2**31": png_header(2**31, 2**31) + encode(picture())[33:],
     "jpeg of 60,000 x 60,000": jpeg_header(60_000, 60_000),
-    "long body": encode(picture()) + b"\0" * decoding.MAX_BYTES,
+    "long body": encode(picture()) + b"\0" * pixels.MAX_BYTES,
 }
 
 
@@ -148,7 +149,7 @@ def test_rows_keep_their_order_in_a_large_batch():
 
 
 def test_the_pixel_limit_is_checked_before_decoding(monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 40 * 60 - 1)
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 40 * 60 - 1)
     fits, too_large = encode(picture(40, 59)), encode(picture(40, 60))
     valid = in_graph(Preprocessing(8))(tf.constant([fits, too_large]))[1]
     assert valid.numpy().tolist() == [True, False]

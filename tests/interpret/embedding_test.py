@@ -74,9 +74,7 @@ def test_filters_are_images_from_0_to_1_around_grey():
     np.testing.assert_allclose(flat @ flat.T, np.eye(5), atol=1e-5)  # principal axes
 
 
-@pytest.mark.parametrize(
-    ("fields", "count"), [({}, 15), ({"patch_size": 2, "in_channels": 1}, 4)]
-)
+@pytest.mark.parametrize(("fields", "count"), [({}, 15), ({"patch_size": 2, "in_channels": 1}, 4)])
 def test_small_patches_have_fewer_filters(fields, count):
     assert len(interpret.embedding_filters(make(**fields))) == count
 

@@ -28,8 +28,10 @@ def test_no_model_of_the_quick_start_is_one_line(tmp_path):
         cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert result.stderr.strip().splitlines()[-1].startswith(
-        "Error: Expected the model of the quick start."
+    assert (
+        result.stderr.strip()
+        .splitlines()[-1]
+        .startswith("Error: Expected the model of the quick start.")
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_vit.export import image_header
+from keras_vit.decoding import image_header
 
 KINDS = ["JPEG", "BMP", "GIF", "PNG", "WEBP"]
 

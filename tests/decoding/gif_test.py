@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_vit.export.gif import first_frame
+from keras_vit.decoding.gif import first_frame
 
 
 @tf.function

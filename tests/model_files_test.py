@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import keras_vit
-from keras_vit.export.source import load_model
+from keras_vit.model_files import load_model
 
 CONFIG = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_layers": 1, "num_heads": 2,
           "mlp_dim": 16, "num_classes": 3}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The model that is to leave Python, from whatever file it is in."""
+"""A trained model and the names of its classes, from whatever files they are in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from keras_vit.configs import VisionTransformerConfig
+from keras_vit.labels import labels_beside, read_labels
 
 
 def load_model(source: str | os.PathLike) -> Any:
@@ -75,3 +76,26 @@ def in_float32(model: Any) -> Any:
     )
     copy.set_weights(model.get_weights())
     return copy
+
+
+def load_labels(
+    model: Any, source: str | os.PathLike, labels_file: str | os.PathLike | None = None
+) -> list[str] | None:
+    """Finds the names of a model's classes.
+
+    Args:
+        model: the model.
+        source: the file it came from; training leaves the names beside it.
+        labels_file: a text file with a name on each line, or a JSON file; None looks beside
+            `source`.
+
+    Returns:
+        A name for each class, or None when there is no file.
+
+    Raises:
+        ValueError: another number of names than the model has classes.
+    """
+    classes = model.config.num_classes
+    if labels_file:
+        return read_labels(labels_file, classes)
+    return labels_beside(source, classes)
