@@ -7,6 +7,7 @@ import numpy as np
 from keras_vit.configs import Preprocessing
 from keras_vit.data.dataset import ImageDataset, Split
 from keras_vit.data.pipeline import evaluation_batches
+from keras_vit.decoding import decode_image
 
 MAX_TRAIN_EXAMPLES = 10_000
 MAX_SIDE = 32
@@ -55,7 +56,7 @@ def pixel_yardsticks(
 def _size(split: Split, preprocessing: Preprocessing, max_side: int) -> tuple[int, int]:
     """Returns the size that the methods see: the model's, but no larger than the first image."""
     first = next(iter(split.references().map(split.read)))
-    stored = decode(first["image"], len(preprocessing.mean)).shape[:2]
+    stored = decode_image(first["image"], len(preprocessing.mean)).shape[:2]
     height, width = (min(pair) for pair in zip(stored, preprocessing.size, strict=True))
     share = min(1.0, max_side / max(height, width))
     return max(1, round(height * share)), max(1, round(width * share))

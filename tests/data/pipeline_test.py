@@ -135,3 +135,23 @@ def test_impossible_numbers_are_refused(split):
         _training(split, batch_size=0)
     with pytest.raises(ValueError, match="2 channels"):
         _training(split, preprocessing=Preprocessing(size=8, mean=(0.5,) * 2, std=(0.5,) * 2))
+
+
+def test_a_photo_held_sideways_is_seen_upright_as_in_prediction(tmp_path, image_sets):
+    from PIL import Image
+
+    from keras_vit.data.folders import read_folder
+    from keras_vit.images import load_image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    ramp = np.linspace(0, 255, 16 * 24).reshape(16, 24).astype(np.uint8)
+    folder = image_sets.write_folder(tmp_path, {"a": 4, "b": 4})
+    for path in [path for path in folder.rglob("*.*") if path.is_file()]:
+        path.unlink()
+        name = path.with_suffix(".jpg")
+        Image.fromarray(ramp).convert("RGB").save(name, exif=exif, quality=95)
+    preprocessing = Preprocessing(size=8)
+    data = read_folder(folder)
+    ((images, _),) = evaluation_batches(data.validation, preprocessing, batch_size=4, num_classes=2)
+    np.testing.assert_allclose(images[0], load_image(name, preprocessing), atol=4 / 127.5)
