@@ -13,10 +13,11 @@ from keras_vit import layers
 from keras_vit.applications import *
 from keras_vit.applications import __all__ as _factories
 from keras_vit.checkpoint_models import from_checkpoint
-from keras_vit.configs import HybridConfig, Preprocessing, VisionTransformerConfig, list_models
+from keras_vit.configs import HybridConfig, Preprocessing, VisionTransformerConfig
 from keras_vit.images import load_image
 from keras_vit.labels import decode_predictions
 from keras_vit.preprocessing import preprocess_input
+from keras_vit.variants import list_models
 from keras_vit.version import __version__
 from keras_vit.vision_transformer import VisionTransformer
 from keras_vit.weights import LoadReport, list_weights, load_weights, save_checkpoint

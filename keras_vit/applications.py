@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_vit.building import build_loaded_model, build_model, stored_size_hint
-from keras_vit.configs import get_variant, list_models
+from keras_vit.variants import get_variant, list_models
 from keras_vit.vision_transformer import VisionTransformer
 from keras_vit.weights.architecture import adapt_variant
 from keras_vit.weights.load import load_weights, open_source

@@ -1,16 +1,23 @@
-"""What a Vision Transformer is made of, as data: the config and the table of variants.
+"""What a Vision Transformer is made of, and how its images are prepared, as data.
 
-Nothing here imports Keras. A variant is one row of `VARIANTS`; the numbers that pin it stand in
-`tests/configs_test.py`.
+Nothing here imports Keras.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from keras_vit.checks import (
+    check_choice,
+    check_int,
+    check_positive,
+    check_rate,
+    nearest_names,
+    size_pair,
+)
 
 POOLINGS = ("token", "gap", "map", "max", "token+distillation", "token+gap", "none")
 MLPS = ("gelu", "swiglu")
@@ -18,70 +25,7 @@ GELUS = ("erf", "tanh", "quick")
 FINAL_NORMS = ("tokens", "pooled")
 POSITION_EMBEDDINGS = ("learned", "sincos2d")
 POSITION_INTERPOLATIONS = ("linear_align_corners", "bicubic_antialias", "bicubic", "linear")
-_MOST_NAMES = 40  # an error that lists more is not read
 WEIGHT_STANDARDIZATIONS = ("std_plus_epsilon", "variance_plus_epsilon")
-
-
-def nearest_names(name: str, names: Iterable[str]) -> str:
-    """Returns the end of an error message: the names closest to `name`, or what there is.
-
-    Args:
-        name: what the user asked for.
-        names: what there is.
-
-    Returns:
-        A sentence such as ``Nearest: 'ViT_B16', 'ViT_B8'.``
-    """
-    names = sorted(names)
-    lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(str(name).lower(), lowered, n=5, cutoff=0.5)
-    if not close and len(names) > _MOST_NAMES:
-        return f"None of the {len(names)} names is near."
-    chosen = [lowered[key] for key in close] or names
-    return f"{'Nearest' if close else 'Known'}: {', '.join(map(repr, chosen))}."
-
-
-def _check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"Expected `{field}` to be one of {choices}. Received: {field}={value!r}.")
-
-
-def _is_int(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
-
-
-def _check_int(field: str, value: Any, minimum: int) -> None:
-    if not _is_int(value) or value < minimum:
-        raise ValueError(
-            f"Expected `{field}` to be an integer of at least {minimum}. "
-            f"Received: {field}={value!r}."
-        )
-
-
-def _check_rate(field: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ValueError(f"Expected `{field}` to lie in [0, 1). Received: {field}={value!r}.")
-
-
-def _check_positive(field: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"Expected `{field}` to be a number above 0. Received: {field}={value!r}.")
-
-
-def _size_pair(field: str, value: Any) -> tuple[int, int]:
-    """Turns 224 or (224, 224) into (224, 224)."""
-    pair = (value, value) if _is_int(value) else value
-    if (
-        isinstance(pair, (str, bytes))
-        or not isinstance(pair, Iterable)
-        or len(pair := tuple(pair)) != 2
-        or not all(_is_int(size) and size > 0 for size in pair)
-    ):
-        raise ValueError(
-            f"Expected `{field}` to be a positive integer or a pair (height, width). "
-            f"Received: {field}={value!r}."
-        )
-    return (int(pair[0]), int(pair[1]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,20 +54,18 @@ class HybridConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "units_per_stage", tuple(self.units_per_stage))
-        _check_int("hybrid.stem_width", self.stem_width, 1)
+        check_int("hybrid.stem_width", self.stem_width, 1)
         for units in self.units_per_stage:
-            _check_int("hybrid.units_per_stage", units, 1)
-        _check_int("hybrid.group_norm_groups", self.group_norm_groups, 1)
+            check_int("hybrid.units_per_stage", units, 1)
+        check_int("hybrid.group_norm_groups", self.group_norm_groups, 1)
         if self.stem_width % self.group_norm_groups:
             raise ValueError(
                 "Expected `hybrid.stem_width` to be divisible by `group_norm_groups`. Received: "
                 f"stem_width={self.stem_width}, group_norm_groups={self.group_norm_groups}."
             )
-        _check_positive("hybrid.group_norm_epsilon", self.group_norm_epsilon)
-        _check_positive(
-            "hybrid.weight_standardization_epsilon", self.weight_standardization_epsilon
-        )
-        _check_choice(
+        check_positive("hybrid.group_norm_epsilon", self.group_norm_epsilon)
+        check_positive("hybrid.weight_standardization_epsilon", self.weight_standardization_epsilon)
+        check_choice(
             "hybrid.weight_standardization", self.weight_standardization, WEIGHT_STANDARDIZATIONS
         )
 
@@ -144,7 +86,7 @@ class HybridConfig:
         values = dict(values)
         values.pop("total_stride", None)
         padding = values.pop("padding", "same")
-        _check_choice("hybrid.padding", padding, ("same",))
+        check_choice("hybrid.padding", padding, ("same",))
         return cls(**values)
 
 
@@ -246,7 +188,7 @@ class VisionTransformerConfig:
         def put(field, value):
             object.__setattr__(self, field, value)
 
-        put("image_size", _size_pair("image_size", self.image_size))
+        put("image_size", size_pair("image_size", self.image_size))
         if isinstance(self.hybrid, Mapping):
             put("hybrid", HybridConfig.from_dict(self.hybrid))
         if self.pooling == "avg":
@@ -268,25 +210,25 @@ class VisionTransformerConfig:
         for field in (
             "in_channels", "patch_size", "hidden_size", "num_layers", "num_heads", "mlp_dim",
         ):  # fmt: skip
-            _check_int(field, getattr(self, field), 1)
+            check_int(field, getattr(self, field), 1)
         for field in ("num_classes", "num_register_tokens", "position_embedding_prefix_rows"):
-            _check_int(field, getattr(self, field), 0)
+            check_int(field, getattr(self, field), 0)
         for field in ("pre_logits_size", "projection_size"):
             if getattr(self, field) is not None:
-                _check_int(field, getattr(self, field), 1)
+                check_int(field, getattr(self, field), 1)
         for field in ("dropout_rate", "attention_dropout_rate", "drop_path_rate"):
-            _check_rate(field, getattr(self, field))
+            check_rate(field, getattr(self, field))
         for field in ("layer_norm_epsilon", "layer_scale_init"):
-            _check_positive(field, getattr(self, field))
+            check_positive(field, getattr(self, field))
 
     def _check_choices(self) -> None:
-        _check_choice("pooling", self.pooling, POOLINGS)
-        _check_choice("mlp", self.mlp, MLPS)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("mlp", self.mlp, MLPS)
         if self.gelu is not None:
-            _check_choice("gelu", self.gelu, GELUS)
-        _check_choice("final_norm", self.final_norm, FINAL_NORMS)
-        _check_choice("position_embedding", self.position_embedding, POSITION_EMBEDDINGS)
-        _check_choice(
+            check_choice("gelu", self.gelu, GELUS)
+        check_choice("final_norm", self.final_norm, FINAL_NORMS)
+        check_choice("position_embedding", self.position_embedding, POSITION_EMBEDDINGS)
+        check_choice(
             "position_embedding_interpolation",
             self.position_embedding_interpolation,
             POSITION_INTERPOLATIONS,
@@ -450,11 +392,11 @@ class Preprocessing:
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
     def __post_init__(self):
-        object.__setattr__(self, "size", _size_pair("size", self.size))
+        object.__setattr__(self, "size", size_pair("size", self.size))
         for field in ("mean", "std"):
             object.__setattr__(self, field, tuple(float(value) for value in getattr(self, field)))
-        _check_choice("resampling", self.resampling, ("bilinear", "bicubic"))
-        _check_choice("resize", self.resize, ("squash", "crop"))
+        check_choice("resampling", self.resampling, ("bilinear", "bicubic"))
+        check_choice("resize", self.resize, ("squash", "crop"))
         if not 0 < self.crop_fraction <= 1:
             raise ValueError(
                 f"Expected `crop_fraction` to lie in (0, 1]. Received: {self.crop_fraction!r}."
@@ -478,122 +420,3 @@ class Preprocessing:
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """Reads what `to_dict` wrote."""
         return cls(**values)
-
-
-def _row(patch_size, hidden_size, mlp_dim, num_heads, num_layers, **fields):
-    return VisionTransformerConfig(
-        patch_size=patch_size,
-        hidden_size=hidden_size,
-        mlp_dim=mlp_dim,
-        num_heads=num_heads,
-        num_layers=num_layers,
-        **fields,
-    )
-
-
-_DEIT = {"gelu": "erf", "position_embedding_interpolation": "bicubic_antialias"}
-_DEIT3 = {**_DEIT, "layer_scale": True, "position_embedding_prefix_rows": 0}
-_DINOV2 = {
-    "image_size": 518,
-    "num_classes": 0,
-    "gelu": "erf",
-    "layer_scale": True,
-    "position_embedding_interpolation": "bicubic",
-}
-_SIGLIP = {
-    "num_classes": 0,
-    "class_token": False,
-    "pooling": "map",
-    "position_embedding_interpolation": "bicubic",
-}
-_CLIP = {
-    "num_classes": 0,
-    "gelu": "quick",
-    "layer_norm_epsilon": 1e-5,
-    "patch_bias": False,
-    "pre_norm": True,
-    "position_embedding_interpolation": "bicubic",
-}
-
-VARIANTS: dict[str, VisionTransformerConfig] = {
-    # "An Image is Worth 16x16 Words" (arXiv 2010.11929), Table 1; Ti and S: "How to train your
-    # ViT?" (arXiv 2106.10270), Table 1; g and G: "Scaling Vision Transformers" (arXiv 2106.04560),
-    # Table 2.
-    "ViT_Ti16": _row(16, 192, 768, 3, 12),
-    "ViT_S32": _row(32, 384, 1536, 6, 12),
-    "ViT_S16": _row(16, 384, 1536, 6, 12),
-    "ViT_B32": _row(32, 768, 3072, 12, 12),
-    "ViT_B16": _row(16, 768, 3072, 12, 12),
-    "ViT_B8": _row(8, 768, 3072, 12, 12),
-    "ViT_L32": _row(32, 1024, 4096, 16, 24),
-    "ViT_L16": _row(16, 1024, 4096, 16, 24, dropout_rate=0.1),
-    "ViT_H14": _row(14, 1280, 5120, 16, 32, dropout_rate=0.1),
-    "ViT_g14": _row(14, 1408, 6144, 16, 40),
-    "ViT_G14": _row(14, 1664, 8192, 16, 48),
-    # Hybrids: arXiv 2106.10270, Table 1, and arXiv 2010.11929, section 3.1. The number behind the
-    # slash counts pixels to a patch, except in R+Ti/16, whose patches are 32 pixels apart.
-    "R_Ti16": _row(8, 192, 768, 3, 12, hybrid=HybridConfig()),
-    "R26_S32": _row(1, 384, 1536, 6, 12, hybrid=HybridConfig(units_per_stage=(2, 2, 2, 2))),
-    "R50_B16": _row(
-        1, 768, 3072, 12, 12, hybrid=HybridConfig(units_per_stage=(3, 4, 9)), dropout_rate=0.1
-    ),
-    "R50_L32": _row(1, 1024, 4096, 16, 24, hybrid=HybridConfig(units_per_stage=(3, 4, 6, 3))),
-    # "Training data-efficient image transformers" (arXiv 2012.12877), Table 1.
-    "DeiT_Ti16": _row(16, 192, 768, 3, 12, **_DEIT),
-    "DeiT_S16": _row(16, 384, 1536, 6, 12, **_DEIT),
-    "DeiT_B16": _row(16, 768, 3072, 12, 12, **_DEIT),
-    # "DeiT III: Revenge of the ViT" (arXiv 2204.07118), Table 1.
-    "DeiT3_S16": _row(16, 384, 1536, 6, 12, **_DEIT3),
-    "DeiT3_B16": _row(16, 768, 3072, 12, 12, **_DEIT3),
-    "DeiT3_L16": _row(16, 1024, 4096, 16, 24, **_DEIT3),
-    "DeiT3_H14": _row(14, 1280, 5120, 16, 32, **_DEIT3),
-    # "DINOv2" (arXiv 2304.07193), Table 16; released at 518 px.
-    "DINOv2_S14": _row(14, 384, 1536, 6, 12, **_DINOV2),
-    "DINOv2_B14": _row(14, 768, 3072, 12, 12, **_DINOV2),
-    "DINOv2_L14": _row(14, 1024, 4096, 16, 24, **_DINOV2),
-    "DINOv2_g14": _row(14, 1536, 4096, 24, 40, **{**_DINOV2, "mlp": "swiglu", "gelu": None}),
-    # "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343); So400m: arXiv 2305.13035.
-    "SigLIP_B16": _row(16, 768, 3072, 12, 12, **_SIGLIP),
-    "SigLIP_L16": _row(16, 1024, 4096, 16, 24, image_size=256, **_SIGLIP),
-    "SigLIP_So400m14": _row(14, 1152, 4304, 16, 27, **_SIGLIP),
-    # "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020),
-    # Table 20; the projection makes the image embedding.
-    "CLIP_B32": _row(32, 768, 3072, 12, 12, projection_size=512, **_CLIP),
-    "CLIP_B16": _row(16, 768, 3072, 12, 12, projection_size=512, **_CLIP),
-    "CLIP_L14": _row(14, 1024, 4096, 16, 24, projection_size=768, **_CLIP),
-}
-
-
-def get_variant(name: str) -> VisionTransformerConfig:
-    """Returns the config of a variant.
-
-    Args:
-        name: a key of `VARIANTS`, such as `"ViT_B16"`.
-
-    Raises:
-        ValueError: an unknown name; the error lists the nearest ones.
-    """
-    if name not in VARIANTS:
-        raise ValueError(
-            f"Expected the name of a variant. Received: {name!r}. " + nearest_names(name, VARIANTS)
-        )
-    return VARIANTS[name]
-
-
-def list_models(pattern: str | None = None) -> list[str]:
-    """Returns the names of the model factories, in the order of the table.
-
-    Args:
-        pattern: keep the names that match this shell-style pattern, upper and lower case alike
-            (`"ViT_*16"`); None keeps all.
-
-    Returns:
-        The names, each that of a function `keras_vit.<name>`.
-    """
-    import fnmatch
-
-    return [
-        name
-        for name in VARIANTS
-        if pattern is None or fnmatch.fnmatch(name.lower(), pattern.lower())
-    ]

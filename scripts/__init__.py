@@ -26,7 +26,7 @@ def main() -> None:
         print("\n".join(f"  {name:<12}{what}" for name, what in COMMANDS.items()))
         return
     if name not in COMMANDS:
-        from keras_vit.configs import nearest_names
+        from keras_vit.checks import nearest_names
 
         sys.exit(f"Error: unknown command {name!r}. " + nearest_names(name, COMMANDS))
     from absl import app

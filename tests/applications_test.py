@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.configs import VARIANTS
+from keras_vit.variants import VARIANTS
 
 # At the variant's own size, with its own head (1000 classes; none for DINOv2, SigLIP and CLIP).
 # ViT and hybrids: google-research/vision_transformer. DeiT at 224 px equals ViT; DeiT-III adds a

@@ -5,14 +5,8 @@ import json
 
 import pytest
 
-from keras_vit.configs import (
-    VARIANTS,
-    HybridConfig,
-    Preprocessing,
-    VisionTransformerConfig,
-    get_variant,
-    list_models,
-)
+from keras_vit.configs import HybridConfig, Preprocessing, VisionTransformerConfig
+from keras_vit.variants import VARIANTS, get_variant, list_models
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -115,7 +115,7 @@ def measure(
     Returns:
         A dictionary that JSON can hold: the work, the machine and the figures of each subject.
     """
-    from keras_vit.configs import get_variant
+    from keras_vit.variants import get_variant
 
     peers = available_peers(model) if peers is None else peers
     names = ["keras_vit", *peers]

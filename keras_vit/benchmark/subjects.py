@@ -127,7 +127,7 @@ def build_keras_hub(model: str, dtype: str, batch_size: int) -> Subject:
     """Builds the model of the same shape from keras-hub."""
     import keras_hub
 
-    from keras_vit.configs import get_variant
+    from keras_vit.variants import get_variant
 
     _set_keras_policy(dtype)
     config = get_variant(model)
@@ -160,7 +160,7 @@ def build_timm(model: str, dtype: str, batch_size: int) -> Subject:
     import timm
     import torch
 
-    from keras_vit.configs import get_variant
+    from keras_vit.variants import get_variant
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     built = timm.create_model(TIMM_NAMES[model], pretrained=False).to(device)

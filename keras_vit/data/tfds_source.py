@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vit.configs import nearest_names
+from keras_vit.checks import nearest_names
 from keras_vit.data.dataset import SPLITS, ImageDataset, Split
 
 if TYPE_CHECKING:

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_vit.configs import VARIANTS, VisionTransformerConfig, nearest_names
+from keras_vit.checks import nearest_names
+from keras_vit.configs import VisionTransformerConfig
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.training.recipes import Recipe
+from keras_vit.variants import VARIANTS
 
 if TYPE_CHECKING:
     from keras_vit.vision_transformer import VisionTransformer

@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_type_hints
 
-from keras_vit.configs import nearest_names
+from keras_vit.checks import nearest_names
 from keras_vit.data.augment import Augmentation
 from keras_vit.training.schedules import DECAYS
 

@@ -12,7 +12,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from keras_vit.configs import VARIANTS, Preprocessing
+from keras_vit.configs import Preprocessing
+from keras_vit.variants import VARIANTS
 
 _GOOGLE = "https://storage.googleapis.com/vit_models"
 

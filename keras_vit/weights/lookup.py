@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from keras_vit.configs import VARIANTS, nearest_names
+from keras_vit.checks import nearest_names
+from keras_vit.variants import VARIANTS
 from keras_vit.weights.checkpoints import CHECKPOINTS, Checkpoint
 from keras_vit.weights.download import fetch, is_address
 

@@ -1,6 +1,7 @@
 import pytest
 
-from keras_vit.configs import VARIANTS, VisionTransformerConfig
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.variants import VARIANTS
 from keras_vit.weights.architecture import adapt_variant, infer_config
 from keras_vit.weights.binding import bind
 from keras_vit.weights.sources import open_checkpoint

@@ -1,6 +1,7 @@
 import pytest
 
-from keras_vit.configs import VARIANTS, VisionTransformerConfig
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.variants import VARIANTS
 from keras_vit.weights.expressible import huggingface_family, mlp_ratio, obstacles
 
 

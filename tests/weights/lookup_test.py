@@ -1,6 +1,6 @@
 import pytest
 
-from keras_vit.configs import VARIANTS
+from keras_vit.variants import VARIANTS
 from keras_vit.weights.checkpoints import CHECKPOINTS
 from keras_vit.weights.download import cached_path
 from keras_vit.weights.lookup import find_checkpoint, list_weights, locate, markdown_table

@@ -1,0 +1,76 @@
+"""Bad values get one clear line: what was expected, what came, and what is near."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+_MOST_NAMES = 40  # an error that lists more is not read
+
+
+def nearest_names(name: str, names: Iterable[str]) -> str:
+    """Returns the end of an error message: the names closest to `name`, or what there is.
+
+    Args:
+        name: what the user asked for.
+        names: what there is.
+
+    Returns:
+        A sentence such as ``Nearest: 'ViT_B16', 'ViT_B8'.``
+    """
+    names = sorted(names)
+    lowered = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=5, cutoff=0.5)
+    if not close and len(names) > _MOST_NAMES:
+        return f"None of the {len(names)} names is near."
+    chosen = [lowered[key] for key in close] or names
+    return f"{'Nearest' if close else 'Known'}: {', '.join(map(repr, chosen))}."
+
+
+def check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuses a value that is not one of the choices."""
+    if value not in choices:
+        raise ValueError(f"Expected `{field}` to be one of {choices}. Received: {field}={value!r}.")
+
+
+def is_int(value: Any) -> bool:
+    """Says whether a value counts as an integer; booleans do not."""
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def check_int(field: str, value: Any, minimum: int) -> None:
+    """Refuses what is no integer, or one below the minimum."""
+    if not is_int(value) or value < minimum:
+        raise ValueError(
+            f"Expected `{field}` to be an integer of at least {minimum}. "
+            f"Received: {field}={value!r}."
+        )
+
+
+def check_rate(field: str, value: Any) -> None:
+    """Refuses what does not lie in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"Expected `{field}` to lie in [0, 1). Received: {field}={value!r}.")
+
+
+def check_positive(field: str, value: Any) -> None:
+    """Refuses what is no number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"Expected `{field}` to be a number above 0. Received: {field}={value!r}.")
+
+
+def size_pair(field: str, value: Any) -> tuple[int, int]:
+    """Turns 224 or (224, 224) into (224, 224)."""
+    pair = (value, value) if is_int(value) else value
+    if (
+        isinstance(pair, (str, bytes))
+        or not isinstance(pair, Iterable)
+        or len(pair := tuple(pair)) != 2
+        or not all(is_int(size) and size > 0 for size in pair)
+    ):
+        raise ValueError(
+            f"Expected `{field}` to be a positive integer or a pair (height, width). "
+            f"Received: {field}={value!r}."
+        )
+    return (int(pair[0]), int(pair[1]))
