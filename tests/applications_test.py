@@ -73,8 +73,8 @@ OTHERS = [
 
 
 def count(name, **arguments):
-    # Counted from shapes alone: the largest would need 7 GB. Keras keeps a list of variables without
-    # values and would give them some at the end of the next scope; clearing it forgets them.
+    # Counted from shapes alone: the largest would need 7 GB. Keras keeps a list of variables
+    # without values and would give them some at the end of the next scope; so it is cleared.
     with keras.StatelessScope(initialize_variables=False):
         number = getattr(keras_vit, name)(**arguments).count_params()
     keras.utils.clear_session(free_memory=False)
