@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_vit import configs
+from keras_vit import configs, variants
 from keras_vit.benchmark import forward_flops
 
 
@@ -10,7 +10,7 @@ from keras_vit.benchmark import forward_flops
     ("name", "gflop"), [("ViT_B16", 35.1), ("ViT_S16", 9.2), ("ViT_L16", 123.1)]
 )
 def test_known_models(name, gflop):
-    assert forward_flops(configs.get_variant(name)) / 1e9 == pytest.approx(gflop, rel=0.01)
+    assert forward_flops(variants.get_variant(name)) / 1e9 == pytest.approx(gflop, rel=0.01)
 
 
 def test_a_small_model_counted_by_hand():
