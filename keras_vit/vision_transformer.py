@@ -100,11 +100,8 @@ class VisionTransformer(keras.Model):
         x = images
         for name in ("stem", "patches", "patch_encoder", "pre_norm"):
             if name in self._layer_names:
-                x = (
-                    self.get_layer(name)(x, training=training)
-                    if name == "patch_encoder"
-                    else (self.get_layer(name)(x))
-                )
+                arguments = {"training": training} if name == "patch_encoder" else {}
+                x = self.get_layer(name)(x, **arguments)
         return x
 
     @property
