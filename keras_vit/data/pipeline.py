@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from keras_vit.configs import Preprocessing
 from keras_vit.data.augment import Augmentation, random_crop, random_layers, transform
 from keras_vit.data.dataset import Split
+from keras_vit.data.stream import training_stream
 from keras_vit.decoding import decode_image
 from keras_vit.preprocessing import normalize, preprocess_input
 
@@ -22,7 +23,13 @@ _SEEDS_AN_IMAGE = 16  # more than the random numbers that one image needs
 
 
 def evaluation_batches(
-    split: Split, preprocessing: Preprocessing, *, batch_size: int, num_classes: int
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    num_classes: int,
+    num_shards: int = 1,
+    shard_index: int = 0,
 ) -> tf.data.Dataset:
     """Makes one pass over a split, in its fixed order, as a model sees it.
 
@@ -31,14 +38,20 @@ def evaluation_batches(
         preprocessing: of the model.
         batch_size: images a batch, at least 1; the last batch may be smaller.
         num_classes: width of the labels.
+        num_shards: number of workers that share the pass.
+        shard_index: which of them this is; it sees the images `shard_index`, `shard_index +
+            num_shards` and so on, in batches of `batch_size` of its own.
 
     Returns:
         Batches of images, float32 `(batch, height, width, channels)`, and one-hot labels, float32
         `(batch, num_classes)`.
+
+    Raises:
+        ValueError: impossible numbers, or a model for other images than grey or RGB ones.
     """
     import tensorflow as tf
 
-    _check_batch_size(batch_size)
+    _check_numbers(batch_size, num_shards, shard_index)
     _check_channels(preprocessing)
     channels = len(preprocessing.mean)
 
@@ -47,7 +60,10 @@ def evaluation_batches(
         image = preprocess_input(decode_image(example["image"], channels), preprocessing)
         return image, tf.one_hot(example["label"], num_classes)
 
-    examples = split.references().map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    references = split.references()
+    if num_shards > 1:
+        references = references.shard(num_shards, shard_index)
+    examples = references.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -59,27 +75,48 @@ def training_batches(
     num_classes: int,
     seed: int,
     augmentation: Augmentation | None = None,
+    start_step: int = 0,
+    num_shards: int = 1,
+    shard_index: int = 0,
 ) -> tf.data.Dataset:
     """Makes an endless stream of shuffled, augmented batches.
 
     Every pass over the images has an order of its own; a batch may hold the end of one pass and the
     start of the next, so that every image is seen equally often and every batch is full.
 
+    The numbers of a batch depend on the split, the arguments above `start_step` and the step, and
+    on nothing else: `n` workers together get bit for bit what one would get, and a stream that
+    starts at step `s` goes on as one that came there from 0. A worker does not decode the images
+    of another, nor any before `start_step`; whole passes are skipped unread.
+
     Args:
         split: what to read.
         preprocessing: of the model.
-        batch_size: images a batch, at least 1.
+        batch_size: images a step, those of all workers together; at least 1.
         num_classes: width of the labels.
         seed: of order and augmentation, 0 to 2**31 - 1.
         augmentation: random changes; None for none.
+        start_step: how many steps are behind.
+        num_shards: number of workers; divides `batch_size`.
+        shard_index: which of them this is, from 0. It gets the rows from
+            `shard_index * batch_size / num_shards` on of every batch.
 
     Returns:
-        Batches of images, float32 `(batch_size, height, width, channels)`, and one-hot labels,
-        float32 `(batch_size, num_classes)`.
+        Batches of images, float32 `(batch_size / num_shards, height, width, channels)`, and one-hot
+        labels, float32 `(batch_size / num_shards, num_classes)`.
+
+    Raises:
+        ValueError: impossible numbers, a batch that the workers cannot share evenly, or a model for
+            other images than grey or RGB ones.
     """
     import tensorflow as tf
 
-    _check_batch_size(batch_size)
+    _check_numbers(batch_size, num_shards, shard_index, start_step)
+    if batch_size % num_shards:
+        raise ValueError(
+            "Expected `batch_size`, the images of all workers together, to be a multiple of "
+            f"`num_shards`. Received: batch_size={batch_size}, num_shards={num_shards}."
+        )
     _check_channels(preprocessing)
     augmentation = augmentation or Augmentation()
     channels = len(preprocessing.mean)
@@ -97,35 +134,29 @@ def training_batches(
         image = tf.ensure_shape(image, [*preprocessing.size, channels])
         return normalize(image, preprocessing), tf.one_hot(example["label"], num_classes)
 
-    examples = shuffled_stream(split, seed).enumerate()
+    examples = training_stream(
+        split,
+        seed,
+        batch_size=batch_size,
+        start_step=start_step,
+        num_shards=num_shards,
+        shard_index=shard_index,
+    )
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    batches = examples.batch(batch_size // num_shards, drop_remainder=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def shuffled_stream(split: Split, seed: int) -> tf.data.Dataset:
-    """Repeats the references of a split for ever, each pass shuffled by the seed and its number.
-
-    Args:
-        split: what to read.
-        seed: 0 to 2**31 - 1.
-    """
-    import tensorflow as tf
-
-    references = split.references()
-
-    def one_pass(number):
-        tf.random.set_seed(1)  # of this function's graph: the program's global seed has no say
-        mixed = tf.random.stateless_uniform(
-            [], [tf.constant(seed, tf.int64), number], minval=None, maxval=None, dtype=tf.int64
-        )
-        return references.shuffle(split.shuffle_buffer, seed=mixed, reshuffle_each_iteration=False)
-
-    return tf.data.Dataset.counter(dtype=tf.int64).flat_map(one_pass)
-
-
-def _check_batch_size(batch_size: int) -> None:
+def _check_numbers(batch_size: int, num_shards: int, shard_index: int, start_step: int = 0) -> None:
     if batch_size < 1:
         raise ValueError(f"Expected `batch_size` of at least 1. Received: {batch_size!r}.")
+    if not 0 <= shard_index < num_shards:
+        raise ValueError(
+            "Expected `shard_index` to lie in [0, num_shards). "
+            f"Received: shard_index={shard_index!r}, num_shards={num_shards!r}."
+        )
+    if start_step < 0:
+        raise ValueError(f"Expected `start_step` of at least 0. Received: {start_step!r}.")
 
 
 def _check_channels(preprocessing: Preprocessing) -> None:

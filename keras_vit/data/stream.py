@@ -1,0 +1,106 @@
+"""The endless order in which training sees the images, for any worker and from any step.
+
+Nothing is decoded here: references flow, and a place in the stream tells each of them apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_vit.data.dataset import Split
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def training_stream(
+    split: Split,
+    seed: int,
+    *,
+    batch_size: int,
+    repeats: int = 1,
+    start_step: int = 0,
+    num_shards: int = 1,
+    shard_index: int = 0,
+) -> tf.data.Dataset:
+    """Returns what one worker trains on, in the order of its batches.
+
+    The place of an image counts all images of all workers from the first step on. Row `j` of the
+    global batch of step `s` has the place `s * batch_size + row_order(batch_size, repeats)[j]`.
+
+    Args:
+        split: what to read.
+        seed: of the order, 0 to 2**31 - 1.
+        batch_size: images of all workers a step.
+        repeats: how many places in a row show the same image.
+        start_step: the first step that is read.
+        num_shards: number of workers; divides `batch_size`.
+        shard_index: which of them this is; it gets a block of consecutive rows of every batch.
+
+    Returns:
+        Endless pairs of place, () int64, and reference, a dictionary as of `Split.references`.
+    """
+    import tensorflow as tf
+
+    rows = batch_size // num_shards
+    first = start_step * batch_size
+    stream = shuffled_stream(split, seed, first // repeats)
+    if repeats == 1:
+        stream = stream.enumerate(first)
+        if num_shards == 1:
+            return stream
+        return stream.filter(lambda place, _: place % batch_size // rows == shard_index)
+    stream = stream.flat_map(lambda example: tf.data.Dataset.from_tensors(example).repeat(repeats))
+    stream = stream.skip(first % repeats).enumerate(first)
+    order = row_order(batch_size, repeats)[shard_index * rows : (shard_index + 1) * rows]
+
+    def rows_of_this_worker(*batch):
+        return tf.nest.map_structure(lambda values: tf.gather(values, order), batch)
+
+    return stream.batch(batch_size, drop_remainder=True).map(rows_of_this_worker).unbatch()
+
+
+def row_order(batch_size: int, repeats: int) -> np.ndarray:
+    """Spreads the copies of an image over a batch: first one of each image, then the next of each.
+
+    So a worker seldom has two copies, and neighbours, which MixUp and CutMix mix, differ.
+
+    Args:
+        batch_size: images a step.
+        repeats: how many places in a row show the same image.
+
+    Returns:
+        int64 `(batch_size,)`: the place that each row shows, counted from the batch's first.
+    """
+    places = np.arange(batch_size)
+    return places[np.argsort(places % repeats, kind="stable")]
+
+
+def shuffled_stream(split: Split, seed: int, start: int = 0) -> tf.data.Dataset:
+    """Repeats the references of a split for ever, each pass shuffled by the seed and its number.
+
+    Args:
+        split: what to read.
+        seed: 0 to 2**31 - 1.
+        start: how many references are skipped; whole passes without a look at them. The rest of
+            a pass is shuffled from its start, so that what follows is what would have followed.
+    """
+    import tensorflow as tf
+
+    references = split.references()
+    first_pass, skipped = divmod(start, split.num_examples)
+
+    def one_pass(number):
+        tf.random.set_seed(1)  # of this function's graph: the program's global seed has no say
+        mixed = tf.random.stateless_uniform(
+            [], [tf.constant(seed, tf.int64), number], minval=None, maxval=None, dtype=tf.int64
+        )
+        shuffled = references.shuffle(
+            split.shuffle_buffer, seed=mixed, reshuffle_each_iteration=False
+        )
+        here = tf.where(number == first_pass, tf.constant(skipped, tf.int64), 0)
+        return shuffled.skip(here) if skipped else shuffled
+
+    return tf.data.Dataset.counter(first_pass, dtype=tf.int64).flat_map(one_pass)
