@@ -59,3 +59,35 @@ def test_a_missing_model_is_one_line(folder):
     assert result.returncode == 1
     assert "Error: Expected the `.keras` file of a model. Received: 'no.keras'." in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_probes_stand_in_the_same_record(folder, tmp_path):
+    result = run(f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
+                 f"--output_dir={tmp_path}", "--noyardsticks", "--probes=all", "--k=1,99",
+                 "--shots=1,25", "--seeds=2")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    for line in ("accuracy 33.33 %", "Frozen features of 8 numbers; 24 images to learn from",
+                 "linear probe", "left out: 99-NN", "25 shots: class 0 has 8"):  # fmt: skip
+        assert line in result.stdout
+    values = json.loads((tmp_path / "evaluation.json").read_text())
+    assert values["top1"] == pytest.approx(1 / 3)
+    assert [row["k"] for row in values["probes"]["knn"]] == [1]
+    assert len(values["probes"]["few_shot"][0]["accuracies"]) == 2
+    assert 0 <= values["probes"]["linear"]["accuracy"] <= 1
+
+
+def test_a_model_without_head_has_its_features_measured_alone(folder, tmp_path):
+    config = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
+                                     num_heads=2, mlp_dim=8, num_classes=0,
+                                     pooling="none")  # fmt: skip
+    VisionTransformer(config).save(tmp_path / "tower.keras")
+    flags = (f"--model={tmp_path / 'tower.keras'}", f"--dataset={folder / 'photos'}")
+    result = run(*flags, "--probes=knn", "--k=1", "--tokens=mean")
+    assert result.returncode == 0, result.stderr
+    assert "its features alone are measured" in result.stdout
+    values = json.loads((tmp_path / "evaluation.json").read_text())
+    assert "top1" not in values and values["probes"]["linear"] is None
+    assert not (tmp_path / "confusion_matrix.png").exists()
+    result = run(*flags)
+    assert result.returncode == 1
+    assert "Expected a model with 2 classes" in result.stderr and "--probes=all" in result.stderr

@@ -1,0 +1,158 @@
+"""A model and a split become frozen features: one vector an image, computed once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.dataset import Split
+from keras_vit.data.pipeline import evaluation_batches
+
+TOKENS = ("class", "mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The frozen features of a split.
+
+    Attributes:
+        vectors: `(examples, width)` float32.
+        labels: `(examples,)` int64, 0 to `num_classes - 1`.
+        num_classes: number of classes of the data set; a split may lack some.
+
+    Raises:
+        ValueError: no examples, vectors that are no matrix of finite numbers, or labels that do not
+            belong to them.
+    """
+
+    vectors: np.ndarray
+    labels: np.ndarray
+    num_classes: int
+
+    def __post_init__(self):
+        vectors = np.asarray(self.vectors, "float32")
+        labels = np.asarray(self.labels, "int64")
+        if vectors.ndim != 2 or not vectors.size or labels.shape != vectors.shape[:1]:
+            raise ValueError(
+                "Expected vectors of shape (examples, width) and labels of shape (examples,), at "
+                f"least one example. Received: {vectors.shape} and {labels.shape}."
+            )
+        if not np.isfinite(vectors).all():
+            raise ValueError(
+                "Expected finite features. Received: NaN or infinite values; look for a broken "
+                "model, or use float32 in place of float16."
+            )
+        if labels.min() < 0 or labels.max() >= self.num_classes:
+            raise ValueError(
+                f"Expected labels from 0 to {self.num_classes - 1}. "
+                f"Received: {labels.min()} to {labels.max()}."
+            )
+        object.__setattr__(self, "vectors", vectors)
+        object.__setattr__(self, "labels", labels)
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Images of each class, `(num_classes,)`."""
+        return np.bincount(self.labels, minlength=self.num_classes)
+
+    def subset(self, indices: np.ndarray) -> Features:
+        """Returns the examples at `indices`, in that order."""
+        return Features(self.vectors[indices], self.labels[indices], self.num_classes)
+
+
+def feature_model(model: keras.Model, *, tokens: str | None = None) -> keras.Model:
+    """Returns a model on the same weights whose output is the vector that a head reads.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`: its `features`. Of any other functional model the
+            input of its last layer with weights when that is a `Dense`, the head; else its output.
+            A model without head whose last layer is a `Dense` does not follow this: give its
+            output to `extract_features` yourself.
+        tokens: what stands for a model that returns all tokens: `"class"` for the class token,
+            `"mean"` for the mean of the patch tokens. None is the class token, or the mean where
+            there is none. Not used by models that pool.
+
+    Returns:
+        A Keras model of output `(batch, width)`.
+
+    Raises:
+        ValueError: a model that is not functional, without such a vector, or without class token.
+    """
+    if tokens is not None and tokens not in TOKENS:
+        raise ValueError(f"Expected `tokens` to be None or one of {TOKENS}. Received: {tokens!r}.")
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            "Expected a functional model or a built `keras.Sequential`. "
+            f"Received: {type(model).__name__} {model.name!r} without symbolic inputs."
+        )
+    features = getattr(model, "features", None)
+    if features is None:
+        features = _penultimate(model)
+    elif len(features.shape) == 3:
+        features = _one_token(model.config, features, tokens)
+    if len(features.shape) != 2:
+        raise ValueError(
+            "Expected a model with one vector an image before its head. Received: "
+            f"{model.name!r}, which has {tuple(features.shape)} there. Pool it first."
+        )
+    return keras.Model(model.inputs, features, name="features")
+
+
+def _penultimate(model: keras.Model) -> Any:
+    """The input of the head of any functional model, or its output when it has no head."""
+    weighted = [layer for layer in model.layers if layer.weights]
+    if weighted and isinstance(weighted[-1], keras.layers.Dense):
+        return weighted[-1].input
+    return model.output
+
+
+def _one_token(config: Any, features: Any, tokens: str | None) -> Any:
+    """`(batch, tokens, width)` to `(batch, width)`."""
+    if tokens == "class" and not config.class_token:
+        raise ValueError(
+            'Expected a model with a class token for tokens="class". Received one without. '
+            'Use tokens="mean".'
+        )
+    if tokens == "mean" or not config.class_token:
+        return keras.ops.mean(features[:, config.num_prefix_tokens :], axis=1)
+    return features[:, 0]
+
+
+def extract_features(
+    model: keras.Model,
+    split: Split,
+    num_classes: int,
+    *,
+    preprocessing: Any = None,
+    batch_size: int = 64,
+    verbose: int = 0,
+) -> Features:
+    """Runs a feature model once over a split, in evaluation mode and without augmentation.
+
+    Args:
+        model: from `feature_model`, or any Keras model of output `(batch, width)`.
+        split: what to read.
+        num_classes: number of classes of the data set.
+        preprocessing: how an image becomes the input; None is `model.preprocessing`.
+        batch_size: images a batch.
+        verbose: 1 for a progress bar, 0 for none.
+
+    Returns:
+        Vectors and labels, in the order of the split.
+    """
+    batches = evaluation_batches(
+        split,
+        model.preprocessing if preprocessing is None else preprocessing,
+        batch_size=batch_size,
+        num_classes=num_classes,
+    )
+    progress = keras.utils.Progbar(split.num_examples, verbose=verbose, unit_name="image")
+    vectors, labels = [], []
+    for images, one_hot in batches:
+        vectors.append(np.asarray(model.predict_on_batch(images), "float32"))
+        labels.append(one_hot.numpy().argmax(axis=-1))
+        progress.add(len(images))
+    return Features(np.concatenate(vectors), np.concatenate(labels), num_classes)
