@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?")
+
 
 @contextlib.contextmanager
-def replacing(target: str | os.PathLike) -> Iterator[Path]:
+def replacing(target: str | os.PathLike, *, durable: bool = False) -> Iterator[Path]:
     """Gives a path beside `target` to write to, and moves it there when the block ends well.
 
     Args:
         target: the file to make or to replace; its folder is made if needed. The temporary name
             keeps the suffix, which some writers look at.
+        durable: whether the file is on the disk when the block has ended, so that it outlives a
+            power cut too. It costs the time to write it there.
 
     Example:
         >>> import tempfile
@@ -32,9 +37,31 @@ def replacing(target: str | os.PathLike) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
     try:
         yield temporary
+        if durable:
+            _to_disk(temporary)
         os.replace(temporary, target)
+        if durable:
+            _to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike) -> list[Path]:
+    """Removes the temporary files of `replacing` that a killed process left in a folder.
+
+    Args:
+        folder: looked into, not its subfolders; it need not exist. No other process may be
+            writing there.
+
+    Returns:
+        What was removed.
+    """
+    folder = Path(folder)
+    paths = folder.iterdir() if folder.is_dir() else ()
+    found = [path for path in paths if _TEMPORARY.fullmatch(path.name) and path.is_file()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return found
 
 
 def write_json(target: str | os.PathLike, values: Any) -> None:
@@ -47,3 +74,14 @@ def write_json(target: str | os.PathLike, values: Any) -> None:
     text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
     with replacing(target) as path:
         path.write_text(text + "\n", encoding="utf-8")
+
+
+def _to_disk(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder, and needs it not
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

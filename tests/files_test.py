@@ -1,10 +1,11 @@
 """A file is whole or not there."""
 
 import json
+import os
 
 import pytest
 
-from keras_vit.files import replacing, write_json
+from keras_vit.files import remove_leftovers, replacing, write_json
 
 
 def test_the_target_appears_when_the_block_ends(tmp_path):
@@ -36,3 +37,37 @@ def test_values_that_json_lacks_are_refused(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "a.json", float("nan"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_durable_file_and_its_name_are_on_the_disk_before_the_older_one_goes(
+    tmp_path, monkeypatch
+):
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(os.fstat(file).st_ino))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("moved"), replace(*names)))
+    with replacing(tmp_path / "note.txt", durable=True) as path:
+        path.write_text("whole")
+        inode = path.stat().st_ino
+    assert done == [inode, "moved", tmp_path.stat().st_ino]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    kept = ["note.txt", ".hidden", ".note.txt", ".note.012345678.txt", "note.01234567.txt"]
+    left = [".model.0123abcd.keras", ".plain.0123abcd"]
+    for name in kept + left:
+        (tmp_path / name).write_text("half")
+    (tmp_path / ".folder.0123abcd").mkdir()
+    assert {path.name for path in remove_leftovers(tmp_path)} == set(left)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, ".folder.0123abcd"}
+    assert remove_leftovers(tmp_path / "nowhere") == []
+
+
+def test_leftovers_are_what_replacing_leaves_when_it_is_killed(tmp_path):
+    with pytest.raises(OSError), replacing(tmp_path / "a.keras") as path:
+        path.write_text("half")
+        copy = path.read_text()
+        name = path.name
+        raise OSError("killed")
+    (tmp_path / name).write_text(copy)
+    assert [path.name for path in remove_leftovers(tmp_path)] == [name]

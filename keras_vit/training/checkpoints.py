@@ -1,0 +1,301 @@
+"""Checkpoints of a run: one file holds all arrays and a record, and is whole or not there.
+
+A file is a `.safetensors` with the record as JSON in its header. It is written beside its target,
+brought to the disk and moved into place, so that a process that dies at any moment, or a power cut,
+leaves the older files as they were. Each array has a checksum, so that a file that a disk damaged
+is not taken.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from keras_vit.files import remove_leftovers, replacing
+
+BEST = "best.safetensors"
+_FORMAT = 1
+_KEY = "keras_vit_checkpoint"
+_FILE = re.compile(r"step_(\d+)\.safetensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What one file holds.
+
+    Attributes:
+        path: the file.
+        step: optimizer steps done.
+        arrays: values by name, as `named_variables` gives names.
+        record: what else was saved; plain JSON values.
+    """
+
+    path: Path
+    step: int
+    arrays: dict[str, np.ndarray]
+    record: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder of their own.
+
+    The folder holds `step_00000120.safetensors` and so on, the last ones, and `best.safetensors`.
+
+    Args:
+        folder: need not exist.
+        keep_last: how many of the last ones stay, at least 1.
+    """
+
+    def __init__(self, folder: str | os.PathLike, *, keep_last: int = 3):
+        if not isinstance(keep_last, int) or keep_last < 1:
+            raise ValueError(
+                f"Expected to keep at least 1 checkpoint. Received: keep_last={keep_last!r}."
+            )
+        self.folder = Path(folder)
+        self.keep_last = keep_last
+
+    def steps(self) -> list[int]:
+        """Returns the steps of the files that are there, first to last."""
+        names = (path.name for path in self.folder.iterdir()) if self.folder.is_dir() else ()
+        return sorted(int(found[1]) for found in map(_FILE.fullmatch, names) if found)
+
+    def path(self, step: int) -> Path:
+        """Returns where the checkpoint of a step is, or would be."""
+        return self.folder / f"step_{step:08d}.safetensors"
+
+    def save(self, step: int, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> Path:
+        """Writes a checkpoint, then removes those that are too old.
+
+        Args:
+            step: optimizer steps done; a file of the same step is replaced.
+            arrays: values by name.
+            record: plain values that JSON can hold.
+
+        Returns:
+            The file.
+
+        Raises:
+            OSError: no room, no right to write, or the like; names the file and the cause. What
+                was there before is still there.
+        """
+        path = self.path(step)
+        try:
+            with replacing(path, durable=True) as temporary:
+                _write(temporary, step, arrays, record)
+        except (OSError, SafetensorError) as error:
+            kept = (
+                f"{self.path(self.steps()[-1])} is whole" if self.steps() else "there is none yet"
+            )
+            raise OSError(
+                f"Expected to write the checkpoint {path}. Received: {error}. Make room or give "
+                f"another folder, then resume; of the older checkpoints, {kept}."
+            ) from error
+        for old in self.steps()[: -self.keep_last]:
+            if old != step:
+                self.path(old).unlink(missing_ok=True)
+        return path
+
+    def keep_best(self, step: int) -> Path:
+        """Makes `best.safetensors` the checkpoint of a step that is there.
+
+        Args:
+            step: of a file that `save` wrote.
+
+        Returns:
+            The file: another name for the same bytes where the disk knows that, else a copy.
+        """
+        best = self.folder / BEST
+        with replacing(best) as temporary:
+            try:
+                os.link(self.path(step), temporary)
+            except OSError:
+                shutil.copyfile(self.path(step), temporary)
+        return best
+
+    def latest(self) -> Checkpoint | None:
+        """Reads the last checkpoint that is whole; warns of any later one that is not.
+
+        Returns:
+            The checkpoint, or None where the folder has none.
+
+        Raises:
+            OSError: there are files, but none is whole.
+        """
+        damaged = []
+        for step in reversed(self.steps()):
+            try:
+                return read(self.path(step))
+            except (OSError, ValueError) as error:
+                damaged.append(str(error))
+                warnings.warn(f"A checkpoint is left out: {error}", stacklevel=2)
+        if damaged:
+            raise OSError(
+                f"Expected a whole checkpoint in {self.folder}. Received: {' '.join(damaged)} "
+                "Start anew with resume=False or in another folder."
+            )
+        return None
+
+    def tidy(self) -> None:
+        """Removes what a killed process left half-written; for the one process that trains."""
+        remove_leftovers(self.folder)
+
+    def clear(self, *, but_last: bool = False) -> None:
+        """Removes the checkpoints.
+
+        Args:
+            but_last: leaves the last one and the best.
+        """
+        self.tidy()
+        for step in self.steps()[: -1 if but_last else None]:
+            self.path(step).unlink(missing_ok=True)
+        if not but_last:
+            (self.folder / BEST).unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike) -> Checkpoint:
+    """Reads a checkpoint and compares every array with its checksum.
+
+    Args:
+        path: a file that `Checkpoints.save` wrote.
+
+    Returns:
+        Its arrays and its record.
+
+    Raises:
+        ValueError: a file that is damaged or of another kind; names the file.
+    """
+    path = Path(path)
+    try:
+        with safe_open(os.fspath(path), framework="np") as file:
+            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            if header is None or header["format"] != _FORMAT:
+                raise ValueError("not a checkpoint of a run, or one of a newer keras_vit")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+        sums = {name: zlib.crc32(_bytes(array)) for name, array in arrays.items()}
+        if sums != header["crc32"]:
+            wrong = sorted(name for name in sums if sums[name] != header["crc32"].get(name))
+            raise ValueError(f"damaged arrays: {wrong[:3]}")
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected {path} to be a whole checkpoint of a run. "
+            f"Received: {type(error).__name__}: {error}."
+        ) from error
+    for name, dtype in header["dtypes"].items():
+        arrays[name] = arrays[name].view(dtype)
+    return Checkpoint(path, header["step"], arrays, header["record"])
+
+
+def named_variables(**groups: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
+    """Gives each variable a name that is unique and the same in the next process.
+
+    Args:
+        **groups: lists of variables in their own order, such as `model=model.variables`.
+
+    Returns:
+        Variables by `group/number/path`, for example `model/00012/head/kernel`.
+    """
+    return {
+        f"{group}/{index:05d}/{variable.path}": variable
+        for group, variables in groups.items()
+        for index, variable in enumerate(variables)
+    }
+
+
+def values_of(variables: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
+    """Returns the values of variables; also of those under a `tf.distribute` strategy."""
+    return {name: np.ascontiguousarray(variable.numpy()) for name, variable in variables.items()}
+
+
+def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
+    """Gives variables the saved values, or changes nothing.
+
+    Names need to agree but for the numbers that Keras counts up within a process
+    (`seed_generator_7`).
+
+    Args:
+        variables: as `named_variables` gives them.
+        arrays: values by name.
+
+    Raises:
+        ValueError: lists every name, shape and dtype that does not fit.
+    """
+    saved = {_place(name): (name, array) for name, array in arrays.items()}
+    pairs, misfits = [], []
+    for name, variable in variables.items():
+        wanted = f"{name} {keras.backend.standardize_dtype(variable.dtype)} {tuple(variable.shape)}"
+        if _place(name) not in saved:
+            misfits.append(f"{wanted}: not in the checkpoint")
+            continue
+        other, array = saved.pop(_place(name))
+        pairs.append((variable, array))
+        found = f"{other} {array.dtype.name} {array.shape}"
+        if _uncounted(found) != _uncounted(wanted):
+            misfits.append(f"{wanted}: the checkpoint has {found}")
+    misfits += [f"{name}: only in the checkpoint" for name, _ in saved.values()]
+    if misfits:
+        raise ValueError(
+            "Expected a checkpoint of the same model and optimizer. Received, with "
+            f"{len(misfits)} differences:\n  " + "\n  ".join(misfits)
+        )
+    for variable, array in pairs:
+        variable.assign(array)
+
+
+def differences(saved: Any, now: Any, name: str = "") -> list[str]:
+    """Lists where two nested records differ.
+
+    Args:
+        saved: what the checkpoint says; plain JSON values.
+        now: what is asked for.
+        name: of the place, for the text.
+
+    Returns:
+        One text a field, such as `"recipe.epochs: 3 in the checkpoint, 5 now"`.
+    """
+    if isinstance(saved, Mapping) and isinstance(now, Mapping):
+        lines = []
+        for key in [*saved, *(key for key in now if key not in saved)]:
+            place = f"{name}.{key}" if name else str(key)
+            lines += differences(saved.get(key), now.get(key), place)
+        return lines
+    return [] if saved == now else [f"{name}: {saved!r} in the checkpoint, {now!r} now"]
+
+
+def _write(
+    path: Path, step: int, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]
+) -> None:
+    # The library's NumPy side has no bfloat16: its bits are stored, and what they mean beside it.
+    dtypes = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
+    stored = {
+        name: array.view(f"u{array.dtype.itemsize}") if name in dtypes else array
+        for name, array in arrays.items()
+    }
+    sums = {name: zlib.crc32(_bytes(array)) for name, array in stored.items()}
+    header = {"format": _FORMAT, "step": step, "dtypes": dtypes, "crc32": sums, "record": record}
+    save_file(stored, os.fspath(path), metadata={_KEY: json.dumps(header)})
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def _place(name: str) -> str:
+    """Returns `group/number` of a name."""
+    return "/".join(name.split("/")[:2])
+
+
+def _uncounted(name: str) -> str:
+    return re.sub(r"_\d+", "", name)
