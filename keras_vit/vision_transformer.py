@@ -8,10 +8,11 @@ import keras
 
 from keras_vit import layers
 from keras_vit.configs import Preprocessing, VisionTransformerConfig
+from keras_vit.fitting import TrainableModel
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class VisionTransformer(keras.Model):
+class VisionTransformer(TrainableModel):
     """A Vision Transformer as a functional Keras model.
 
     Args:
@@ -192,8 +193,9 @@ def embed_images(config: VisionTransformerConfig, policy: Any, images: Any):
 def encode_tokens(config: VisionTransformerConfig, policy: Any, tokens: Any):
     """Tokens → blocks → pooled: returns the last tokens and the pooled vector, or None for it."""
     depth = config.num_layers
-    for index in range(depth):
-        tokens = layers.TransformerBlock(
+    merged = ()  # sizes and places of the tokens, once some have merged
+    for index, count in enumerate(config.merged_per_block):
+        block = layers.TransformerBlock(
             config.num_heads,
             config.mlp_dim,
             mlp=config.mlp,
@@ -205,9 +207,18 @@ def encode_tokens(config: VisionTransformerConfig, policy: Any, tokens: Any):
             dropout_rate=config.dropout_rate,
             attention_dropout_rate=config.attention_dropout_rate,
             drop_path_rate=config.drop_path_rate * index / max(depth - 1, 1),
+            token_merging=count,
+            num_prefix_tokens=config.num_prefix_tokens,
+            # The gradient begins at the last block, whose activations are still there.
+            rematerialize=config.rematerialize and index < depth - 1,
             dtype=policy,
             name=f"encoder_block_{index}",
-        )(tokens)
+        )
+        tokens = block(tokens, *merged)
+        if count or merged:
+            tokens, *merged = tokens
+    if merged and config.pooling not in ("token", "token+distillation"):  # these need no patches
+        tokens = layers.TokenUnmerging(dtype=policy, name="unmerge")(tokens, merged[1])
     norm = _layer_norm(config, policy, "encoder_norm")
     if config.pooling == "none":
         return norm(tokens), None

@@ -1,0 +1,167 @@
+"""The trained model on TensorFlow: Keras's `compile` and `fit` under any `tf.distribute` strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_vit.fitting import keras_internals, step
+from keras_vit.fitting.options import StepOptions
+
+REDUCTIONS = ("sum_over_batch_size", "mean", step.WEIGHTED_MEAN, "sum")
+
+
+class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
+    """A Keras model that trains to the same numbers on one replica and on many.
+
+    `compile` and `fit` are Keras's, in a script's usual lines and under `MirroredStrategy`,
+    `MultiWorkerMirroredStrategy` and `TPUStrategy`. Different from Keras:
+
+    - The optimizer's clipping acts once, on the gradient of the whole batch.
+    - A loss or metric is that of all examples, also where the replicas have unequal parts or none.
+    - `compile` takes the arguments of `StepOptions`.
+    - `jit_compile="auto"` compiles with XLA on a single GPU only; on a CPU it is slower.
+
+    Model, optimizer and metrics that are objects must be made in the scope of the strategy.
+    """
+
+    def compile(
+        self,
+        *args,
+        accumulation_steps: int = 1,
+        sharpness_radius: float = 0.0,
+        learning_rate_scales: Mapping[str, float] | None = None,
+        **kwargs,
+    ) -> None:
+        """Compiles as Keras does, and checks that the strategy can do what is asked.
+
+        Args:
+            *args: as in `keras.Model.compile`.
+            accumulation_steps: see `StepOptions`.
+            sharpness_radius: see `StepOptions`.
+            learning_rate_scales: see `StepOptions`.
+            **kwargs: as in `keras.Model.compile`.
+
+        Raises:
+            ValueError: an option out of its range, an optimizer or a model from outside the scope
+                of the strategy, or what the strategy cannot do; the error says what to do.
+        """
+        options = StepOptions(accumulation_steps, sharpness_radius, dict(learning_rate_scales or {}))
+        options.check_layers({layer.name for layer in self.layers})
+        strategy = self._checked_strategy()
+        if kwargs.get("jit_compile", "auto") == "auto":
+            kwargs["jit_compile"] = _compiles_well(strategy)
+        with strategy.scope():
+            super().compile(*args, **kwargs)
+        self._step_options = options
+        self._check_compiled(strategy)
+
+    @property
+    def step_options(self) -> StepOptions:
+        """What the step does beyond Keras's; set by `compile`."""
+        return self._step_options
+
+    @property
+    def loss_reduction(self) -> str:
+        """How the compiled losses reduce over examples, one of `REDUCTIONS`."""
+        reductions = _reductions(getattr(self, "loss", None))
+        return reductions.pop() if len(reductions) == 1 else REDUCTIONS[0]
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes the optimizer's variables, outside of any graph, then Keras's function."""
+        if self.optimizer is not None and not self.optimizer.built:
+            with (keras_internals.strategy_of(self) or tf.distribute.get_strategy()).scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Runs `keras_vit.fitting.step.train_step`."""
+        return step.train_step(self, data)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Runs `keras_vit.fitting.step.test_step`."""
+        return step.test_step(self, data)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns Keras's config and the step's options."""
+        config = super().get_compile_config()
+        return {**config, **self._step_options.to_dict()} if config else config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` says."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _checked_strategy(self) -> tf.distribute.Strategy:
+        """Returns the strategy that the model was made under."""
+        strategy = keras_internals.strategy_of(self) or tf.distribute.get_strategy()
+        if strategy.num_replicas_in_sync > 1 and self.variables:
+            if not strategy.extended.variable_created_in_scope(self.variables[0].value):
+                raise ValueError(
+                    "Expected a model made in the scope of the strategy. Received: a model made "
+                    f"outside of {type(strategy).__name__}. Build it within "
+                    "`with strategy.scope():`."
+                )
+        return strategy
+
+    def _check_compiled(self, strategy: tf.distribute.Strategy) -> None:
+        """Refuses what cannot work before the first step."""
+        reductions = _reductions(getattr(self, "loss", None))
+        replicas = strategy.num_replicas_in_sync
+        is_cut = replicas > 1 or self._step_options.accumulation_steps > 1
+        if is_cut and (len(reductions) > 1 or not reductions <= set(REDUCTIONS)):
+            raise ValueError(
+                f"Expected losses with one reduction of {REDUCTIONS}, so that the parts of a batch "
+                f"can be added. Received: {sorted(map(str, reductions))}."
+            )
+        if replicas == 1:
+            return
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if optimizer is not None:
+            _check_optimizer(optimizer, strategy)
+        for name, value, allowed in (
+            ("steps_per_execution", self.steps_per_execution, 1),
+            ("jit_compile", bool(self.jit_compile), False),
+        ):
+            if value != allowed:
+                raise ValueError(
+                    f"Expected {name}={allowed} under {type(strategy).__name__} with {replicas} "
+                    f"replicas. Received: {name}={value}."
+                )
+
+
+def _check_optimizer(
+    optimizer: keras.optimizers.Optimizer, strategy: tf.distribute.Strategy
+) -> None:
+    """Refuses an optimizer that cannot work on several replicas."""
+    name = type(strategy).__name__
+    if optimizer.gradient_accumulation_steps:
+        raise ValueError(
+            f"Expected accumulation inside the step under {name}. Received: an optimizer with "
+            f"gradient_accumulation_steps={optimizer.gradient_accumulation_steps}. Use "
+            f"compile(accumulation_steps={optimizer.gradient_accumulation_steps}) with a batch "
+            "that many times larger."
+        )
+    if not strategy.extended.variable_created_in_scope(optimizer.iterations.value):
+        raise ValueError(
+            "Expected an optimizer made in the scope of the strategy. Received: a "
+            f"{type(optimizer).__name__} made outside of {name}. Make it within "
+            "`with strategy.scope():`, or pass its name."
+        )
+
+
+def _reductions(loss: Any) -> set[str | None]:
+    """Returns the reductions of the losses given to `compile`; names and functions are means."""
+    losses = [one for one in keras.tree.flatten(loss) if one is not None]
+    return {getattr(one, "reduction", REDUCTIONS[0]) for one in losses} or {REDUCTIONS[0]}
+
+
+def _compiles_well(strategy: tf.distribute.Strategy) -> bool | str:
+    """Says whether Keras may choose XLA by itself."""
+    if strategy.num_replicas_in_sync > 1 or not tf.config.list_physical_devices("GPU"):
+        return False
+    return "auto"

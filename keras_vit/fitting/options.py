@@ -1,0 +1,71 @@
+"""What a training step does beyond Keras's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class StepOptions:
+    """The arguments that `TrainableModel.compile` takes beside Keras's.
+
+    Attributes:
+        accumulation_steps: the batch of a step is worked off in this many parts, whose gradients
+            are added before the one update; it saves memory and leaves the numbers as they are.
+        sharpness_radius: the update takes the gradient at the worst point this far from the
+            weights, in units of the weights; 0 for the gradient at the weights ("Sharpness-Aware
+            Minimization", arXiv 2010.01412, equation 2, with the 2-norm). Costs a second pass.
+        learning_rate_scales: factor of the learning rate by the name of a top-level layer of the
+            model; layers that are not named have 1. See `layer_decay`.
+    """
+
+    accumulation_steps: int = 1
+    sharpness_radius: float = 0.0
+    learning_rate_scales: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        steps = self.accumulation_steps
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            raise ValueError(
+                "Expected `accumulation_steps` to be an integer of at least 1. "
+                f"Received: {steps!r}."
+            )
+        if not self.sharpness_radius >= 0:
+            raise ValueError(
+                "Expected `sharpness_radius` to be at least 0. "
+                f"Received: {self.sharpness_radius!r}."
+            )
+        for name, scale in self.learning_rate_scales.items():
+            if not scale >= 0:
+                raise ValueError(
+                    "Expected `learning_rate_scales` to hold factors of at least 0. "
+                    f"Received: {scale!r} for layer {name!r}."
+                )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the step is Keras's own."""
+        return self == StepOptions()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the arguments of `compile`."""
+        scales = {name: float(scale) for name, scale in self.learning_rate_scales.items()}
+        return {**dataclasses.asdict(self), "learning_rate_scales": scales}
+
+    def check_layers(self, names: set[str]) -> None:
+        """Refuses a factor for a layer that the model does not have.
+
+        Args:
+            names: of the model's top-level layers.
+
+        Raises:
+            ValueError: names the layers that are unknown.
+        """
+        unknown = sorted(set(self.learning_rate_scales) - names)
+        if unknown:
+            raise ValueError(
+                "Expected `learning_rate_scales` for layers of the model. "
+                f"Received: {unknown}; it has {sorted(names)}."
+            )

@@ -1,0 +1,134 @@
+"""Trains a tiny model under a strategy and writes what came out; a program of its own.
+
+    replicas.py KIND OUTPUT.npz CASE...
+
+KIND is `mirrored` (without a strategy, then on two logical CPUs) or `worker` (TF_CONFIG says
+which). Each CASE is a key of CASES.
+"""
+
+import json
+import os
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.vision_transformer import VisionTransformer
+
+CONFIG = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=16, num_layers=2,
+                                 num_heads=2, mlp_dim=32, num_classes=3)  # fmt: skip
+BATCH, STEPS = 8, 5
+
+# optimizer: class and arguments; compile: more arguments of compile; fit: batch, weights, dtype.
+CASES = {
+    "sgd": {"optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9}]},
+    "sgd_clipped": {
+        "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9, "global_clipnorm": 0.1}]
+    },
+    "sgd_clipped_accumulated": {
+        "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9, "global_clipnorm": 0.1}],
+        "compile": {"accumulation_steps": 4},
+    },
+    "adamw": {"optimizer": ["AdamW", {"learning_rate": 1e-3, "weight_decay": 0.1}]},
+    "adamw_everything": {
+        "optimizer": ["AdamW", {"learning_rate": 1e-3, "weight_decay": 0.1,
+                                "global_clipnorm": 0.1, "use_ema": True, "ema_momentum": 0.5}],
+        "compile": {"accumulation_steps": 4,
+                    "learning_rate_scales": {"patch_encoder": 0.1, "encoder_block_0": 0.5}},
+        "weights": True,
+    },
+    "sharpness": {
+        "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9}],
+        "compile": {"sharpness_radius": 0.05},
+    },
+    "clipnorm": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipnorm": 0.01}]},
+    "clipvalue": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipvalue": 0.001}]},
+    "weighted_mean": {
+        "optimizer": ["SGD", {"learning_rate": 0.1}],
+        "reduction": "mean_with_sample_weight",
+        "weights": True,
+    },
+    "sum": {"optimizer": ["SGD", {"learning_rate": 0.01}], "reduction": "sum",
+            "compile": {"accumulation_steps": 2}},
+    "small_last_batch": {"optimizer": ["SGD", {"learning_rate": 0.1}], "examples": 33},
+    "small_last_batch_accumulated": {
+        "optimizer": ["SGD", {"learning_rate": 0.1}], "examples": 33,
+        "compile": {"accumulation_steps": 4},
+    },
+    "float16": {
+        "optimizer": ["SGD", {"learning_rate": 0.1, "global_clipnorm": 0.1}],
+        "dtype": "mixed_float16", "compile": {"accumulation_steps": 2},
+    },
+    "bfloat16": {"optimizer": ["SGD", {"learning_rate": 0.1}], "dtype": "mixed_bfloat16"},
+}  # fmt: skip
+
+
+def data(case):
+    """A finite data set with a validation part."""
+    rng = np.random.default_rng(0)
+    examples = case.get("examples", BATCH * STEPS)
+    images = rng.normal(size=(examples, 8, 8, 3)).astype("float32")
+    labels = np.eye(3, dtype="float32")[rng.integers(0, 3, examples)]
+    parts = [images, labels]
+    if case.get("weights"):
+        parts.append(rng.uniform(0.2, 2.0, examples).astype("float32"))
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    dataset = tf.data.Dataset.from_tensor_slices(tuple(parts)).with_options(options)
+    return dataset.batch(BATCH, drop_remainder="examples" not in case)
+
+
+def train(case):
+    """Trains and returns the weights, the averages and the history, by name."""
+    keras.utils.set_random_seed(0)
+    model = VisionTransformer(CONFIG, classifier_activation=None, dtype=case.get("dtype"))
+    rng = np.random.default_rng(1)
+    model.set_weights([
+        (0.2 * rng.normal(size=weight.shape)).astype(weight.dtype) for weight in model.get_weights()
+    ])
+    name, arguments = case["optimizer"]
+    model.compile(
+        getattr(keras.optimizers, name)(**arguments),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, reduction=case.get("reduction", "sum_over_batch_size")
+        ),
+        metrics=["accuracy"],
+        weighted_metrics=[keras.metrics.CategoricalCrossentropy(from_logits=True, name="nats")],
+        **case.get("compile", {}),
+    )
+    validation = data({**case, "examples": 11})
+    history = model.fit(data(case), epochs=1, validation_data=validation, verbose=0).history
+    arrays = {f"weight {v.path}": v.numpy() for v in model.trainable_variables}
+    state = model.optimizer.variables
+    arrays |= {f"optimizer {index} {v.name}": v.numpy() for index, v in enumerate(state)}
+    arrays |= {f"history {name}": np.array(values) for name, values in history.items()}
+    return arrays
+
+
+def main(kind, output, *cases):
+    results = {}
+    if kind == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        strategies = {
+            "one": tf.distribute.get_strategy(),
+            "mirrored": tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+        }
+    else:
+        strategies = {"workers": tf.distribute.MultiWorkerMirroredStrategy()}
+    for name, strategy in strategies.items():
+        for case in cases:
+            with strategy.scope():
+                arrays = train(CASES[case])
+            results |= {f"{name}|{case}|{key}": value for key, value in arrays.items()}
+            print(name, case, flush=True)
+    is_chief = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0
+    if is_chief:
+        np.savez(output, **results)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

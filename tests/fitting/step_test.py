@@ -1,0 +1,229 @@
+"""The step on one replica: Keras's numbers, and what it adds to them."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.vision_transformer import VisionTransformer
+
+tf = pytest.importorskip("tensorflow")
+TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=2,
+                               num_heads=2, mlp_dim=16, num_classes=3)  # fmt: skip
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(20, 8, 8, 3)).astype("float32")
+LABELS = np.eye(3, dtype="float32")[RNG.integers(0, 3, 20)]
+WEIGHTS = RNG.uniform(0.2, 2, 20).astype("float32")
+
+
+def _model(**arguments):
+    keras.utils.set_random_seed(0)
+    model = VisionTransformer(TINY, classifier_activation=None, **arguments)
+    rng = np.random.default_rng(1)
+    model.set_weights([
+        (0.3 * rng.normal(size=weight.shape)).astype("float32") for weight in model.get_weights()
+    ])  # fmt: skip
+    return model
+
+
+def _fit(model, optimizer, *, batch_size=8, reduction="sum_over_batch_size", **arguments):
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(from_logits=True, reduction=reduction),
+        metrics=["accuracy"],
+        **arguments,
+    )
+    return model.fit(IMAGES, LABELS, sample_weight=WEIGHTS, batch_size=batch_size, epochs=2,
+                     shuffle=False, verbose=0, validation_data=(IMAGES[:9], LABELS[:9])).history  # fmt: skip
+
+
+def _assert_same(one, other, tolerance=1e-6):
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance * max(np.abs(a).max(), 1e-3), rtol=0)
+
+
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.2),
+    "adamw": lambda: keras.optimizers.AdamW(1e-2, weight_decay=0.1, clipnorm=0.1, use_ema=True,
+                                            ema_momentum=0.5, epsilon=1e-4),
+    "clipvalue": lambda: keras.optimizers.SGD(0.1, clipvalue=0.01),
+    "accumulating": lambda: keras.optimizers.SGD(0.1, gradient_accumulation_steps=2,
+                                                 global_clipnorm=0.2),
+    "overwriting": lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5,
+                                                ema_overwrite_frequency=2),
+    "scaled": lambda: keras.optimizers.SGD(0.1, loss_scale_factor=16.0, global_clipnorm=0.2),
+    "nadam": lambda: keras.optimizers.Nadam(1e-3, epsilon=1e-4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_replica_trains_as_keras_does(name):
+    ours, plain = _model(), _model()
+    plain = keras.Model(plain.inputs, plain.outputs)
+    history, expected = _fit(ours, OPTIMIZERS[name]()), _fit(plain, OPTIMIZERS[name]())
+    _assert_same(plain, ours)
+    assert history.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_allclose(history[key], expected[key], rtol=1e-5)
+    moved = [np.abs(a - b).max() for a, b in zip(_model().get_weights(), ours.get_weights(),
+                                                 strict=True)]  # fmt: skip
+    assert min(moved) > 0
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_parts_of_a_batch_add_up(reduction, parts):
+    """Also where the parts are uneven: batches of 8, 8 and 4."""
+    whole, cut = _model(), _model()
+    histories = [
+        _fit(model, keras.optimizers.SGD(0.02, momentum=0.9, global_clipnorm=0.2),
+             reduction=reduction, accumulation_steps=steps)
+        for model, steps in ((whole, 1), (cut, parts))
+    ]  # fmt: skip
+    _assert_same(whole, cut)
+    if reduction != "mean_with_sample_weight":  # whose reported mean counts parts by examples
+        np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-5)
+    np.testing.assert_allclose(histories[0]["accuracy"], histories[1]["accuracy"])
+
+
+def test_the_sharpness_step_is_the_one_of_the_paper():
+    radius, rate = 0.1, 0.5
+    model = _model()
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+
+    def gradients(model):
+        with tf.GradientTape() as tape:
+            value = loss(LABELS, model(IMAGES, training=True))
+        return [g.numpy() for g in tape.gradient(value, [v.value for v in model.trainable_variables])]
+
+    expected = _model()
+    start = [v.numpy() for v in expected.trainable_variables]
+    first = gradients(expected)
+    norm = np.sqrt(sum((g**2).sum() for g in first))
+    for variable, gradient in zip(expected.trainable_variables, first, strict=True):
+        variable.assign(variable + radius * gradient / norm)
+    second = gradients(expected)
+    for variable, old, gradient in zip(expected.trainable_variables, start, second, strict=True):
+        variable.assign(old - rate * gradient)
+    model.compile(keras.optimizers.SGD(rate), loss, sharpness_radius=radius)
+    model.train_on_batch(IMAGES, LABELS)
+    _assert_same(expected, model)
+    plain = _model()
+    plain.compile(keras.optimizers.SGD(rate), loss)
+    plain.train_on_batch(IMAGES, LABELS)
+    assert max(np.abs(a - b).max() for a, b in zip(plain.get_weights(), model.get_weights(),
+                                                   strict=True)) > 1e-4  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_a_layer_learns_at_its_own_rate(optimizer):
+    """After one step the move, decay included, is the plain one times the factor."""
+    def moved(scales):
+        model = _model()
+        start = {v.path: v.numpy() for v in model.trainable_variables}
+        arguments = {"momentum": 0.9} if optimizer == "SGD" else {}
+        model.compile(
+            getattr(keras.optimizers, optimizer)(0.1, weight_decay=0.5, **arguments),
+            keras.losses.CategoricalCrossentropy(from_logits=True),
+            learning_rate_scales=scales,
+        )
+        model.train_on_batch(IMAGES, LABELS)
+        return {v.path: v.numpy() - start[v.path] for v in model.trainable_variables}
+
+    plain, scaled = moved({}), moved({"patch_encoder": 0.0, "encoder_block_0": 0.25})
+    for path, move in plain.items():
+        factor = {"patch_encoder": 0.0, "encoder_block_0": 0.25}.get(path.split("/")[0], 1.0)
+        np.testing.assert_allclose(scaled[path], factor * move, atol=2e-6)
+
+
+def test_frozen_blocks_stay_and_the_others_learn():
+    model = _model()
+    model.blocks[0].trainable = False
+    start = {v.path: v.numpy() for v in model.variables}
+    _fit(model, keras.optimizers.AdamW(1e-2, use_ema=True), accumulation_steps=2)
+    for variable in model.weights:
+        same = np.array_equal(variable.numpy(), start[variable.path])
+        assert same == variable.path.startswith("encoder_block_0"), variable.path
+
+
+def test_an_overflow_in_float16_leaves_the_step_out_and_halves_the_scale():
+    model = _model(dtype="mixed_float16")
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**126)
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
+    start = model.get_weights()
+    model.train_on_batch(IMAGES, LABELS)
+    for a, b in zip(start, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert float(optimizer.dynamic_scale) == 2.0**125
+    assert int(optimizer.inner_optimizer.iterations) == 0
+
+
+def test_the_loss_scale_grows_after_steps_without_overflow():
+    model = _model(dtype="mixed_float16")
+    inner = keras.optimizers.SGD(0.1, global_clipnorm=1.0)
+    optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0, dynamic_growth_steps=2)
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
+    scales = []
+    for _ in range(4):
+        model.train_on_batch(IMAGES, LABELS)
+        scales.append(float(optimizer.dynamic_scale))
+    assert scales == [8.0, 16.0, 16.0, 32.0]
+    assert int(inner.iterations) == 4
+
+
+def test_the_optimizer_is_given_back_as_it_was():
+    optimizer = keras.optimizers.AdamW(1e-2, weight_decay=0.1, global_clipnorm=0.3)
+    model = _model()
+    _fit(model, optimizer, learning_rate_scales={"head": 0.5})
+    assert (optimizer.global_clipnorm, optimizer.weight_decay) == (0.3, 0.1)
+    assert "update_step" not in vars(optimizer)
+    assert keras.optimizers.AdamW.from_config(optimizer.get_config()).global_clipnorm == 0.3
+
+
+def test_options_are_saved_with_the_model(tmp_path):
+    model = _model()
+    _fit(model, keras.optimizers.SGD(0.1), accumulation_steps=2, sharpness_radius=0.05,
+         learning_rate_scales={"head": 0.5})  # fmt: skip
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.step_options == model.step_options
+    assert loaded.step_options.accumulation_steps == 2
+    assert loaded.evaluate(IMAGES, LABELS, verbose=0) == model.evaluate(IMAGES, LABELS, verbose=0)
+
+
+def test_a_batch_without_images_trains_nothing_and_breaks_nothing():
+    from keras_vit.fitting.step import train_step
+
+    model = _model()
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(from_logits=True),
+                  metrics=["accuracy"])  # fmt: skip
+    start = model.get_weights()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3]), tf.TensorSpec([None, 3])])
+    def step(images, labels):
+        return train_step(model, (images, labels))
+
+    model.make_train_function()
+    results = step(IMAGES[:0], LABELS[:0])
+    assert float(results["loss"]) == 0
+    for a, b in zip(start, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"accumulation_steps": 0}, "at least 1. Received: 0"),
+        ({"sharpness_radius": -1.0}, "at least 0. Received: -1.0"),
+        ({"learning_rate_scales": {"head": -1.0}}, "'head'"),
+        ({"learning_rate_scales": {"no_layer": 1.0}}, r"Received: \['no_layer'\]"),
+    ],
+)
+def test_impossible_options_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        _model().compile("sgd", "mse", **arguments)
+
+
+def test_a_loss_that_cannot_be_added_is_refused():
+    with pytest.raises(ValueError, match="one reduction.*Received: .*None"):
+        _model().compile("sgd", keras.losses.MeanSquaredError(reduction=None), accumulation_steps=2)
