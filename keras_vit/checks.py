@@ -48,6 +48,12 @@ def check_int(field: str, value: Any, minimum: int) -> None:
         )
 
 
+def check_bool(field: str, value: Any) -> None:
+    """Refuses what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"Expected `{field}` to be True or False. Received: {field}={value!r}.")
+
+
 def check_rate(field: str, value: Any) -> None:
     """Refuses what does not lie in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:

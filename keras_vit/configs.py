@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_vit.checks import (
+    check_bool,
     check_choice,
     check_int,
     check_positive,
@@ -139,6 +140,11 @@ class VisionTransformerConfig:
         attention_dropout_rate: dropout of the attention weights, in [0, 1).
         drop_path_rate: stochastic depth of the last block, in [0, 1); it grows linearly from 0 at
             the first.
+        rematerialize: whether training keeps the inputs of the blocks alone and computes each block
+            a second time for its gradient: less memory, more time, the same numbers.
+        token_merging: patch tokens that every block merges into similar ones, or a tuple with a
+            number for each block; at most half of those that are left. Needs no other weights and
+            no training; the output has the same shape (ToMe, arXiv 2210.09461).
 
     Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 3.1 and Table 1.
     """
@@ -177,6 +183,8 @@ class VisionTransformerConfig:
     dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
     drop_path_rate: float = 0.0
+    rematerialize: bool = False
+    token_merging: int | tuple[int, ...] = 0
 
     def __post_init__(self):
         self._normalise()
@@ -195,6 +203,8 @@ class VisionTransformerConfig:
             put("pooling", "gap")
         elif self.pooling is None:
             put("pooling", "none")
+        if isinstance(self.token_merging, (list, tuple)):
+            put("token_merging", tuple(self.token_merging))
         if self.gelu is None and self.mlp != "swiglu":
             put("gelu", "tanh")
         if self.position_embedding_interpolation is None:
@@ -220,6 +230,21 @@ class VisionTransformerConfig:
             check_rate(field, getattr(self, field))
         for field in ("layer_norm_epsilon", "layer_scale_init"):
             check_positive(field, getattr(self, field))
+        check_bool("rematerialize", self.rematerialize)
+        self._check_token_merging()
+
+    def _check_token_merging(self) -> None:
+        counts = self.token_merging
+        if not isinstance(counts, tuple):
+            check_int("token_merging", counts, 0)
+            return
+        for count in counts:
+            check_int("token_merging", count, 0)
+        if len(counts) != self.num_layers:
+            raise ValueError(
+                f"Expected `token_merging` to be one number or one for each of {self.num_layers} "
+                f"blocks. Received: token_merging={counts}, {len(counts)} numbers."
+            )
 
     def _check_choices(self) -> None:
         check_choice("pooling", self.pooling, POOLINGS)
@@ -300,6 +325,12 @@ class VisionTransformerConfig:
         return self.num_prefix_tokens + math.prod(self.grid_size)
 
     @property
+    def merged_per_block(self) -> tuple[int, ...]:
+        """Tokens that each block is asked to merge."""
+        counts = self.token_merging
+        return counts if isinstance(counts, tuple) else (counts,) * self.num_layers
+
+    @property
     def input_shape(self) -> tuple[int | None, int | None, int]:
         """(height, width, channels) of an image, None where any size is taken."""
         size = (None, None) if self.dynamic_image_size else self.image_size
@@ -327,6 +358,8 @@ class VisionTransformerConfig:
         """Returns the fields as plain values that JSON can hold."""
         values = dataclasses.asdict(self)
         values["image_size"] = list(self.image_size)
+        if isinstance(self.token_merging, tuple):
+            values["token_merging"] = list(self.token_merging)
         if self.hybrid is not None:
             values["hybrid"]["units_per_stage"] = list(self.hybrid.units_per_stage)
         return values

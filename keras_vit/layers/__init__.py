@@ -4,6 +4,7 @@ from keras_vit.layers.attention import MultiHeadSelfAttention
 from keras_vit.layers.attention_pooling import AttentionPooling
 from keras_vit.layers.distilled_head import DistilledHead
 from keras_vit.layers.drop_path import DropPath
+from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
 from keras_vit.layers.patch_encoder import PatchEncoder
@@ -11,6 +12,13 @@ from keras_vit.layers.patches import Patches
 from keras_vit.layers.position_resize import interpolation_matrix, resize_positions
 from keras_vit.layers.resnet_stem import ResNetStem
 from keras_vit.layers.standardized_conv import StandardizedConv2D
+from keras_vit.layers.token_merging import (
+    Matching,
+    TokenUnmerging,
+    match_tokens,
+    merge_tokens,
+    take_tokens,
+)
 from keras_vit.layers.token_pooling import TokenPooling
 from keras_vit.layers.transformer_block import TransformerBlock
 
@@ -18,7 +26,9 @@ __all__ = [
     "AttentionPooling",
     "DistilledHead",
     "DropPath",
+    "Dropout",
     "LayerScale",
+    "Matching",
     "Mlp",
     "MultiHeadSelfAttention",
     "PatchEncoder",
@@ -26,7 +36,11 @@ __all__ = [
     "ResNetStem",
     "StandardizedConv2D",
     "TokenPooling",
+    "TokenUnmerging",
     "TransformerBlock",
     "interpolation_matrix",
+    "match_tokens",
+    "merge_tokens",
     "resize_positions",
+    "take_tokens",
 ]

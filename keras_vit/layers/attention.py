@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_vit.layers.dropout import Dropout
 
 
 def split_heads(x, num_tokens, num_heads: int, head_dim: int):
@@ -11,7 +15,7 @@ def split_heads(x, num_tokens, num_heads: int, head_dim: int):
     return ops.reshape(x, (-1, num_tokens, num_heads, head_dim))
 
 
-def attend(query, key, value, dropout=None, training=None):
+def attend(query, key, value, dropout=None, training=None, *, bias=None, seed=None):
     """Scaled dot-product attention, written out so that its weights can be seen.
 
     Args:
@@ -20,6 +24,8 @@ def attend(query, key, value, dropout=None, training=None):
         value: `(batch, keys, heads, head_dim)`.
         dropout: a layer applied to the weights, or None.
         training: whether `dropout` acts.
+        bias: added to the scaled products before the softmax, `(batch, 1, 1, keys)`, or None.
+        seed: what `dropout` drew before, or None.
 
     Returns:
         The mixed values `(batch, queries, heads, head_dim)` and the weights
@@ -30,19 +36,20 @@ def attend(query, key, value, dropout=None, training=None):
     query = query * ops.cast(query.shape[-1] ** -0.5, query.dtype)
     query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
     # The second transpose is of the last two axes alone, which TensorFlow folds into the product.
-    weights = ops.softmax(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), axis=-1)
-    mixed = weights if dropout is None else dropout(weights, training=training)
+    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+    weights = ops.softmax(scores if bias is None else scores + bias, axis=-1)
+    mixed = weights if dropout is None else dropout(weights, training=training, seed=seed)
     return ops.transpose(ops.matmul(mixed, value), (0, 2, 1, 3)), weights
 
 
-def fused_attend(query, key, value):
+def fused_attend(query, key, value, bias=None):
     """What `attend` mixes, by the fastest way the backend has when no weights are wanted.
 
     TensorFlow has no fused attention, and there the written-out form is faster than Keras's einsum.
     """
     if keras.backend.backend() == "tensorflow":
-        return attend(query, key, value)[0]
-    return ops.dot_product_attention(query, key, value)
+        return attend(query, key, value, bias=bias)[0]
+    return ops.dot_product_attention(query, key, value, bias=bias)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -56,10 +63,14 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         epsilon: added to the variance of these norms.
         dropout_rate: dropout of the attention weights, in [0, 1).
 
-    Input: `(batch, tokens, hidden_size)`. Output: the same shape; with `return_attention=True` also
-    the weights `(batch, heads, tokens, tokens)` before dropout.
+    Input: `(batch, tokens, hidden_size)`; with `sizes` `(batch, tokens)`, a token counts as a key
+    as often as its size says (proportional attention). Output: the shape of the input; with
+    `return_attention=True` also the weights `(batch, heads, tokens, tokens)` before dropout, and
+    with `return_keys=True` also the keys, mean over the heads, `(batch, tokens, head_dim)` in
+    float32. Called with `seed`, a result of `draw_seed`, it leaves its random state as it is.
 
-    Reference: arXiv 2010.11929, appendix A, equations 5 to 8.
+    Reference: arXiv 2010.11929, appendix A, equations 5 to 8; arXiv 2210.09461, equation 1, for
+    proportional attention.
     """
 
     def __init__(
@@ -78,9 +89,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         self.qk_norm = qk_norm
         self.epsilon = epsilon
         self.dropout_rate = dropout_rate
-        self.dropout = (
-            keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy) if dropout_rate else None
-        )
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy) if dropout_rate else None
 
     def build(self, input_shape):
         hidden_size = input_shape[-1]
@@ -112,7 +121,19 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             self.key_norm.build((None, None, self.num_heads, self.head_dim))
         self.built = True
 
-    def call(self, inputs, training=None, return_attention=False):
+    def draw_seed(self) -> Any:
+        """Advances the random state and returns the seed, or None where nothing is dropped."""
+        return None if self.dropout is None else self.dropout.draw_seed()
+
+    def call(
+        self,
+        inputs,
+        sizes=None,
+        training=None,
+        return_attention=False,
+        return_keys=False,
+        seed=None,
+    ):
         _, num_tokens, hidden_size = ops.shape(inputs)
         qkv = self.qkv(ops.reshape(inputs, (-1, hidden_size)))
         query, key, value = (
@@ -121,14 +142,21 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         )
         if self.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
+        bias = None
+        if sizes is not None:
+            bias = ops.log(ops.cast(sizes, "float32"))[:, None, None, :]
+            bias = ops.cast(bias, query.dtype)
         weights = None
         if return_attention or (training and self.dropout is not None):
-            x, weights = attend(query, key, value, self.dropout, training)
+            x, weights = attend(query, key, value, self.dropout, training, bias=bias, seed=seed)
         else:
-            x = fused_attend(query, key, value)
+            x = fused_attend(query, key, value, bias)
         x = self.output_dense(ops.reshape(x, (-1, hidden_size)))
         x = ops.reshape(x, (-1, num_tokens, hidden_size))
-        return (x, weights) if return_attention else x
+        extras = [weights] if return_attention else []
+        if return_keys:
+            extras.append(ops.mean(ops.cast(key, "float32"), axis=2))
+        return (x, *extras) if extras else x
 
     def compute_output_shape(self, input_shape):
         return input_shape

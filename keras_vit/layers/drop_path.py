@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_vit.layers.dropout import DrawnSeed
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -14,7 +18,8 @@ class DropPath(keras.layers.Layer):
         rate: probability of dropping an example, in [0, 1).
         seed: seed of the layer's own random state, or None.
 
-    Input and output: `(batch, ...)`.
+    Input and output: `(batch, ...)`. Called with `seed`, a result of `draw_seed`, it leaves its
+    random state as it is.
 
     Reference: "Deep Networks with Stochastic Depth" (arXiv 1603.09382).
     """
@@ -30,12 +35,17 @@ class DropPath(keras.layers.Layer):
     def build(self, input_shape):
         self.built = True
 
-    def call(self, inputs, training=None):
+    def draw_seed(self) -> Any:
+        """Advances the random state and returns the seed, or None where nothing is dropped."""
+        return self.seed_generator.next() if self.rate else None
+
+    def call(self, inputs, training=None, seed=None):
         if not training or not self.rate:
             return inputs
         shape = (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))
         keep = 1.0 - self.rate
-        kept = keras.random.uniform(shape, seed=self.seed_generator) < keep
+        seed = self.seed_generator if seed is None else DrawnSeed(seed)
+        kept = keras.random.uniform(shape, seed=seed) < keep
         return inputs * ops.cast(kept, inputs.dtype) / keep
 
     def compute_output_shape(self, input_shape):

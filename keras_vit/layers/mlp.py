@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
+
+from keras_vit.layers.dropout import Dropout
 
 
 def gelu_erf(x):
@@ -43,7 +46,8 @@ class Mlp(keras.layers.Layer):
         gelu: `"erf"`, `"tanh"` or `"quick"`; not used by `"swiglu"`.
         dropout_rate: dropout after the non-linearity and after the second matrix, in [0, 1).
 
-    Input and output: `(batch, tokens, hidden_size)` or `(batch, hidden_size)`.
+    Input and output: `(batch, tokens, hidden_size)` or `(batch, hidden_size)`. Called with `seeds`,
+    a result of `draw_seeds`, it leaves its random state as it is.
 
     Reference: arXiv 2010.11929, equation 3; "GLU Variants Improve Transformer" (arXiv 2002.05202).
     """
@@ -66,7 +70,7 @@ class Mlp(keras.layers.Layer):
         self.kind = kind
         self.gelu = gelu
         self.dropout_rate = dropout_rate
-        self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         def dense(units, name):
@@ -84,7 +88,11 @@ class Mlp(keras.layers.Layer):
         self.output_dense.build((None, self.mlp_dim))
         self.built = True
 
-    def call(self, inputs, training=None):
+    def draw_seeds(self) -> tuple[Any, Any]:
+        """Advances the random state and returns the seeds of both dropouts, None for no dropout."""
+        return (self.dropout.draw_seed(), self.dropout.draw_seed())
+
+    def call(self, inputs, training=None, seeds=(None, None)):
         shape = ops.shape(inputs)
         # One matrix product over all tokens of the batch: backends run and fuse it better so.
         x = self.hidden(ops.reshape(inputs, (-1, shape[-1])))
@@ -93,9 +101,9 @@ class Mlp(keras.layers.Layer):
             x = ops.silu(gate) * value
         else:
             x = GELUS[self.gelu](x)
-        x = self.dropout(x, training=training)
+        x = self.dropout(x, training=training, seed=seeds[0])
         x = self.output_dense(x)
-        x = self.dropout(x, training=training)
+        x = self.dropout(x, training=training, seed=seeds[1])
         return ops.reshape(x, (-1, *shape[1:]))
 
     def compute_output_shape(self, input_shape):

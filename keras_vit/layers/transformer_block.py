@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+from keras import ops
 
 from keras_vit.layers.attention import MultiHeadSelfAttention
 from keras_vit.layers.drop_path import DropPath
+from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
+from keras_vit.layers.token_merging import (
+    match_tokens,
+    merge_tokens,
+    number_merged,
+    take_tokens,
+)
+
+_NO_SEEDS = {
+    "attention": None, "dropout": None, "mlp": (None, None), "attention_path": None,
+    "mlp_path": None,
+}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -26,11 +41,22 @@ class TransformerBlock(keras.layers.Layer):
         dropout_rate: dropout of attention output and MLP, in [0, 1).
         attention_dropout_rate: dropout of the attention weights, in [0, 1).
         drop_path_rate: probability that a branch is dropped for an image, in [0, 1).
+        token_merging: tokens that are merged into others between attention and MLP, at most half of
+            the patch tokens.
+        num_prefix_tokens: leading tokens that never merge.
+        rematerialize: whether a training step keeps the block's input alone and computes the block
+            a second time for the gradient. The numbers stay the same, dropout included.
 
     Input and output: `(batch, tokens, hidden_size)`. Called with `return_attention=True`, it also
-    returns the attention weights `(batch, heads, tokens, tokens)`.
+    returns the attention weights `(batch, heads, tokens, tokens)`, at the end.
 
-    Reference: arXiv 2010.11929, equations 2 and 3.
+    With `token_merging`, or where an earlier block has merged, there are three inputs and outputs:
+    the tokens; `sizes` `(batch, tokens)`, how many tokens of the full sequence each one holds; and
+    `places` `(batch, all tokens)`, where each token of the full sequence is now. Both are int32,
+    and both are left out in front of the first block that merges.
+
+    Reference: arXiv 2010.11929, equations 2 and 3; arXiv 2210.09461, section 3, for merging;
+    "Training Deep Nets with Sublinear Memory Cost" (arXiv 1604.06174) for rematerialisation.
     """
 
     def __init__(
@@ -47,6 +73,9 @@ class TransformerBlock(keras.layers.Layer):
         dropout_rate: float = 0.0,
         attention_dropout_rate: float = 0.0,
         drop_path_rate: float = 0.0,
+        token_merging: int = 0,
+        num_prefix_tokens: int = 0,
+        rematerialize: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -56,6 +85,9 @@ class TransformerBlock(keras.layers.Layer):
         self.layer_scale_init = layer_scale_init
         self.dropout_rate = dropout_rate
         self.drop_path_rate = drop_path_rate
+        self.token_merging = token_merging
+        self.num_prefix_tokens = num_prefix_tokens
+        self.rematerialize = rematerialize
         policy = {"dtype": self.dtype_policy}
         self.attention_norm = keras.layers.LayerNormalization(
             epsilon=epsilon, name="attention_norm", **policy
@@ -78,7 +110,7 @@ class TransformerBlock(keras.layers.Layer):
             LayerScale(layer_scale_init, name=name, **policy) if scaled else None
             for name in ("attention_scale", "mlp_scale")
         )
-        self.dropout = keras.layers.Dropout(dropout_rate, **policy)
+        self.dropout = Dropout(dropout_rate, **policy)
         self.drop_path = DropPath(drop_path_rate, **policy)
 
     def build(self, input_shape):
@@ -94,31 +126,103 @@ class TransformerBlock(keras.layers.Layer):
                 layer.build(input_shape)
         self.built = True
 
-    def call(self, tokens, training=None, return_attention=False):
-        x = self.attention_norm(tokens)
-        x = self.attention(x, training=training, return_attention=return_attention)
-        x, weights = x if return_attention else (x, None)
-        x = self.dropout(x, training=training)
+    def draw_seeds(self) -> dict[str, Any]:
+        """Advances the random state as one training call does and returns the seeds of that call.
+
+        Returns:
+            Seeds by their use, None where nothing is dropped.
+        """
+        return {
+            "attention": self.attention.draw_seed(),
+            "dropout": self.dropout.draw_seed(),
+            "mlp": self.mlp.draw_seeds(),
+            "attention_path": self.drop_path.draw_seed(),
+            "mlp_path": self.drop_path.draw_seed(),
+        }
+
+    def call(self, tokens, sizes=None, places=None, training=None, return_attention=False):
+        if not (self.rematerialize and training):
+            return self._run(tokens, sizes, places, training, return_attention, _NO_SEEDS)
+        # Drawn once, out here: the function runs twice and must drop the same both times.
+        seeds = self.draw_seeds()
+
+        def run(tokens):
+            return self._run(tokens, sizes, places, training, return_attention, seeds)
+
+        return keras.remat(run)(tokens)
+
+    def _run(self, tokens, sizes, places, training, return_attention, seeds):
+        x = self.attention(
+            self.attention_norm(tokens),
+            sizes=sizes,
+            training=training,
+            return_attention=return_attention,
+            return_keys=bool(self.token_merging),
+            seed=seeds["attention"],
+        )
+        x, *extras = x if isinstance(x, tuple) else (x,)
+        keys = extras.pop() if self.token_merging else None
+        x = self.dropout(x, training=training, seed=seeds["dropout"])
         if self.attention_scale is not None:
             x = self.attention_scale(x)
-        tokens = tokens + self.drop_path(x, training=training)
+        tokens = tokens + self.drop_path(x, training=training, seed=seeds["attention_path"])
+        if self.token_merging:
+            tokens, sizes, places = self.merge(tokens, sizes, places, keys)
 
-        x = self.mlp(self.mlp_norm(tokens), training=training)
+        x = self.mlp(self.mlp_norm(tokens), training=training, seeds=seeds["mlp"])
         if self.mlp_scale is not None:
             x = self.mlp_scale(x)
-        tokens = tokens + self.drop_path(x, training=training)
-        return (tokens, weights) if return_attention else tokens
+        tokens = tokens + self.drop_path(x, training=training, seed=seeds["mlp_path"])
+        outputs = [tokens] if sizes is None else [tokens, sizes, places]
+        return tokens if len(outputs + extras) == 1 else (*outputs, *extras)
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
+    def merge(self, tokens: Any, sizes: Any, places: Any, keys: Any) -> tuple[Any, Any, Any]:
+        """Merges the tokens that are most alike, as the block does behind its attention.
 
-    def compute_output_spec(self, tokens, training=None, return_attention=False):
-        output = keras.KerasTensor(tokens.shape, self.compute_dtype)
-        if not return_attention:
-            return output
-        batch, num_tokens, _ = tokens.shape
-        shape = (batch, self.num_heads, num_tokens, num_tokens)
-        return output, keras.KerasTensor(shape, self.compute_dtype)
+        Args:
+            tokens: `(batch, tokens, hidden_size)`.
+            sizes: `(batch, tokens)` integers; None where no token has been merged before.
+            places: `(batch, all tokens)` integers; None as with `sizes`.
+            keys: `(batch, tokens, head_dim)`, what is compared.
+
+        Returns:
+            Tokens, sizes and places, as the block returns them.
+        """
+        if sizes is None:
+            sizes = ops.ones(ops.shape(tokens)[:2], dtype="int32")
+            places = ops.cumsum(sizes, axis=1) - 1
+        num_tokens = ops.shape(tokens)[1]
+        count = number_merged(self.token_merging, num_tokens, self.num_prefix_tokens)
+        if isinstance(count, int) and not count:
+            return tokens, sizes, places
+        matching = match_tokens(keys, count, self.num_prefix_tokens)
+        tokens, sizes = merge_tokens(tokens, sizes, matching)
+        return tokens, sizes, take_tokens(matching.places, places)
+
+    def compute_output_shape(self, tokens_shape, sizes_shape=None, places_shape=None):
+        batch, num_tokens, hidden_size = tokens_shape
+        length = num_tokens
+        if self.token_merging and num_tokens is not None:
+            length -= number_merged(self.token_merging, num_tokens, self.num_prefix_tokens)
+        tokens = (batch, length, hidden_size)
+        if not self.token_merging and sizes_shape is None:
+            return tokens
+        full = num_tokens if places_shape is None else places_shape[1]
+        return tokens, (batch, length), (batch, full)
+
+    def compute_output_spec(
+        self, tokens, sizes=None, places=None, training=None, return_attention=False
+    ):
+        inputs = (tokens, sizes, places)
+        shapes = self.compute_output_shape(*(None if x is None else x.shape for x in inputs))
+        shapes = shapes if self.token_merging or sizes is not None else (shapes,)
+        dtypes = (self.compute_dtype, "int32", "int32")
+        outputs = [keras.KerasTensor(*each) for each in zip(shapes, dtypes, strict=False)]
+        if return_attention:
+            batch, num_tokens, _ = tokens.shape
+            shape = (batch, self.num_heads, num_tokens, num_tokens)
+            outputs.append(keras.KerasTensor(shape, self.compute_dtype))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def get_config(self):
         return {
@@ -134,4 +238,7 @@ class TransformerBlock(keras.layers.Layer):
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention.dropout_rate,
             "drop_path_rate": self.drop_path_rate,
+            "token_merging": self.token_merging,
+            "num_prefix_tokens": self.num_prefix_tokens,
+            "rematerialize": self.rematerialize,
         }
