@@ -1,12 +1,15 @@
 """Random changes to training images; the one module that chooses an augmentation library.
 
-The layers are those of `keras.layers`. Each image gets a seed of its own, drawn from the run's seed
-and the image's place in the stream, so the result does not depend on threads or on batch size.
+What moves an image are layers of `keras.layers`; what changes its colours stands in `appearance`,
+what puts something else into it in `mixing`, and there is said why. Each image gets seeds of its
+own, made of the run's seed and the image's place in the stream, so the result does not depend on
+threads, on batch size, on the number of workers or on where a run was resumed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import keras
@@ -21,6 +24,8 @@ CROP_ASPECT_RATIOS = (3 / 4, 4 / 3)
 class Augmentation:
     """How a training image is changed at random; the defaults change nothing.
 
+    The changes follow each other in the order of the fields.
+
     Attributes:
         crop_min_area: a crop takes at least this share of the image's area, in (0, 1], at an aspect
             ratio of 3:4 to 4:3, and is resized to the model's size; 1 for no crop ("Going Deeper
@@ -29,8 +34,30 @@ class Augmentation:
         translation: largest shift in either direction, as a share of the side, in [0, 1).
         rotation: largest turn in either direction, in degrees, in [0, 180].
         zoom: largest change of size, as a share, in [0, 1).
+        three_augment: whether each image is made grey, solarised or blurred ("DeiT III", arXiv
+            2204.07118, section 3.2).
+        rand_augment_ops: operations of RandAugment an image; 0 for none ("RandAugment", arXiv
+            1909.13719). DeiT (arXiv 2012.12877, Table 9) uses 2.
+        rand_augment_magnitude: their strength, in [0, 20]; the paper's scale ends at 10, and
+            "How to train your ViT?" (arXiv 2106.10270, section 3.2) goes to 20.
+        rand_augment_magnitude_std: standard deviation of the strength, drawn for each operation, at
+            least 0; DeiT's code has 0.5.
+        rand_augment_probability: share of the operations that act, in [0, 1]; 1 in the paper, 0.5
+            in DeiT's code.
+        color_jitter: brightness, contrast and saturation are each multiplied by up to one more or
+            less than this, at least 0 (AlexNet's successors; "DeiT III", Table 1, has 0.3).
+        random_erasing: share of images in which a rectangle becomes noise, in [0, 1] ("Random
+            Erasing Data Augmentation", arXiv 1708.04896).
+        mixup_alpha: of the Beta distribution by which pairs of images and their labels are blended;
+            0 for never ("mixup", arXiv 1710.09412).
+        cutmix_alpha: of the Beta distribution of the area that pairs of images exchange; 0 for
+            never ("CutMix", arXiv 1905.04899). With both, every pair gets one of them.
+        mix_probability: share of the pairs that MixUp or CutMix acts on, in [0, 1].
+        repeats: how often an image is in a batch, each time with changes of its own, at least 1;
+            a pass over the images takes that many times as many steps ("Augment your batch", arXiv
+            1901.09335; "MultiGrain", arXiv 1902.05509, section 3.1). DeiT uses 3.
 
-    What comes into the picture from outside is black.
+    What comes into the picture from outside is black; with RandAugment, grey.
     """
 
     crop_min_area: float = 1.0
@@ -38,6 +65,17 @@ class Augmentation:
     translation: float = 0.0
     rotation: float = 0.0
     zoom: float = 0.0
+    three_augment: bool = False
+    rand_augment_ops: int = 0
+    rand_augment_magnitude: float = 9.0
+    rand_augment_magnitude_std: float = 0.0
+    rand_augment_probability: float = 1.0
+    color_jitter: float = 0.0
+    random_erasing: float = 0.0
+    mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    mix_probability: float = 1.0
+    repeats: int = 1
 
     def __post_init__(self):
         if not 0 < self.crop_min_area <= 1:
@@ -50,6 +88,63 @@ class Augmentation:
                 raise ValueError(
                     f"Expected `{field}` to lie in [0, {limit:.0f}). Received: {value!r}."
                 )
+        for field, most in _MOST.items():
+            value = getattr(self, field)
+            if not 0 <= value <= most or value == math.inf:
+                expected = "be at least 0" if most == math.inf else f"lie in [0, {most}]"
+                raise ValueError(f"Expected `{field}` to {expected}. Received: {value!r}.")
+        for field, least in (("rand_augment_ops", 0), ("repeats", 1)):
+            value = getattr(self, field)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"Expected `{field}` to be an integer of at least {least}. Received: {value!r}."
+                )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed in pairs, so that labels become soft."""
+        return bool(self.mix_probability and (self.mixup_alpha or self.cutmix_alpha))
+
+
+_MOST = {
+    "color_jitter": math.inf,
+    "rand_augment_magnitude": 20,
+    "rand_augment_magnitude_std": math.inf,
+    "rand_augment_probability": 1,
+    "random_erasing": 1,
+    "mixup_alpha": math.inf,
+    "cutmix_alpha": math.inf,
+    "mix_probability": 1,
+}
+
+
+class Seeds:
+    """The random seeds of one image: for every purpose a stream of its own.
+
+    Args:
+        seed: of the run, 0 to 2**31 - 1.
+        place: () int64, where in the stream of training the image stands.
+    """
+
+    PURPOSES = ("flip", "three_augment", "rand_augment", "color_jitter", "erasing", "mixing")
+    _NUMBERS = 16  # more than the random numbers that the layers need for one image
+
+    def __init__(self, seed: int, place: tf.Tensor):
+        self._seed, self._place = seed, place
+
+    @property
+    def crop(self) -> tf.Tensor:
+        """Of the crop, `(2,)` int64; those of the layers follow it."""
+        import tensorflow as tf
+
+        return tf.stack([tf.constant(self._seed, tf.int64), self._place * self._NUMBERS])
+
+    def of(self, purpose: str) -> tf.Tensor:
+        """Returns the seed of one of `PURPOSES`, `(2,)` int64; 16 that follow it are free."""
+        import tensorflow as tf
+
+        offset = tf.constant([(1 + self.PURPOSES.index(purpose)) << 32, 0], tf.int64)
+        return self.crop + offset
 
 
 class _ImageSeed(keras.random.SeedGenerator):
@@ -70,14 +165,13 @@ def random_layers(augmentation: Augmentation) -> list[keras.layers.Layer]:
     """Returns the Keras layers that an augmentation needs, in the order they act.
 
     Args:
-        augmentation: what to do; the crop is not a layer, see `random_crop`.
+        augmentation: what to do; crop and flip are not layers, see `random_window` and
+            `random_flip`.
     """
     layers = keras.layers
     black = {"fill_mode": "constant", "fill_value": 0.0}
     shift, turn, zoom = augmentation.translation, augmentation.rotation / 360, augmentation.zoom
     chosen = []
-    if augmentation.horizontal_flip:
-        chosen.append(layers.RandomFlip("horizontal"))
     if turn:
         chosen.append(layers.RandomRotation(turn, **black))
     if zoom:
@@ -87,23 +181,24 @@ def random_layers(augmentation: Augmentation) -> list[keras.layers.Layer]:
     return chosen
 
 
-def random_crop(image: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Cuts a random part out of an image.
+def random_window(
+    height: tf.Tensor, width: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor
+) -> tf.Tensor:
+    """Chooses the part of an image that is cut out, before the image is decoded.
 
     Args:
-        image: `(height, width, channels)`.
+        height: of the image in pixels, int32 scalar.
+        width: likewise.
         augmentation: `crop_min_area` says how much is kept.
         seed: `(2,)` integers.
 
     Returns:
-        `(some height, some width, channels)`; the image itself where the area is 1.
+        int32 `(4,)`: top, left, height and width of the part.
     """
-    if augmentation.crop_min_area == 1:
-        return image
     import tensorflow as tf
 
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        tf.shape(image),
+        tf.stack([height, width, 1]),
         tf.zeros([1, 0, 4], tf.float32),
         seed,
         area_range=(augmentation.crop_min_area, 1.0),
@@ -111,8 +206,49 @@ def random_crop(image: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -
         use_image_if_no_bounding_boxes=True,
         min_object_covered=0.0,
     )
-    crop = tf.slice(image, begin, size)
-    return tf.ensure_shape(crop, [None, None, image.shape[-1]])
+    return tf.concat([begin[:2], size[:2]], 0)
+
+
+def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirrors half of the images.
+
+    `keras.layers.RandomFlip` mirrors every image and then takes one of the two, which costs three
+    times as much.
+
+    Args:
+        image: `(height, width, channels)`.
+        seed: `(2,)` integers.
+    """
+    import tensorflow as tf
+
+    chosen = tf.random.stateless_uniform([], seed) < 0.5
+    return tf.cond(chosen, lambda: tf.reverse(image, [1]), lambda: image)
+
+
+def change_appearance(image: tf.Tensor, augmentation: Augmentation, seeds: Seeds) -> tf.Tensor:
+    """Applies 3-Augment, RandAugment and colour jitter, those that are on.
+
+    Args:
+        image: float32 `(height, width, channels)`, values 0 to 255, sizes known.
+        augmentation: what to do.
+        seeds: of this image.
+    """
+    from keras_vit.data import appearance
+
+    if augmentation.three_augment:
+        image = appearance.three_augment(image, seeds.of("three_augment"))
+    if augmentation.rand_augment_ops:
+        image = appearance.rand_augment(
+            image,
+            seeds.of("rand_augment"),
+            num_ops=augmentation.rand_augment_ops,
+            magnitude=augmentation.rand_augment_magnitude,
+            magnitude_std=augmentation.rand_augment_magnitude_std,
+            probability=augmentation.rand_augment_probability,
+        )
+    if augmentation.color_jitter:
+        image = appearance.color_jitter(image, augmentation.color_jitter, seeds.of("color_jitter"))
+    return image
 
 
 def transform(image: tf.Tensor, layers: list[keras.layers.Layer], seed: tf.Tensor) -> tf.Tensor:

@@ -7,19 +7,28 @@ the same batches on any number of threads.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keras_vit.configs import Preprocessing
-from keras_vit.data.augment import Augmentation, random_crop, random_layers, transform
+from keras_vit.data import mixing
+from keras_vit.data.augment import (
+    Augmentation,
+    Seeds,
+    change_appearance,
+    random_flip,
+    random_layers,
+    random_window,
+    transform,
+)
 from keras_vit.data.dataset import Split
 from keras_vit.data.stream import training_stream
-from keras_vit.decoding import decode_image
+from keras_vit.decoding import decode_image, decode_window
 from keras_vit.preprocessing import normalize, preprocess_input
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-_SEEDS_AN_IMAGE = 16  # more than the random numbers that one image needs
 
 
 def evaluation_batches(
@@ -102,8 +111,9 @@ def training_batches(
             `shard_index * batch_size / num_shards` on of every batch.
 
     Returns:
-        Batches of images, float32 `(batch_size / num_shards, height, width, channels)`, and one-hot
-        labels, float32 `(batch_size / num_shards, num_classes)`.
+        Batches of images, float32 `(batch_size / num_shards, height, width, channels)`, and
+        labels, float32 `(batch_size / num_shards, num_classes)`: one-hot, or soft where images are
+        mixed.
 
     Raises:
         ValueError: impossible numbers, a batch that the workers cannot share evenly, or a model for
@@ -119,32 +129,117 @@ def training_batches(
         )
     _check_channels(preprocessing)
     augmentation = augmentation or Augmentation()
-    channels = len(preprocessing.mean)
-    layers = random_layers(augmentation)
-    resize_alone = preprocessing.replace(mean=(0.0,) * channels, std=(1 / 255,) * channels)
-    if augmentation.crop_min_area < 1:
-        resize_alone = resize_alone.replace(resize="squash")
-
-    def prepare(place, reference):
-        example = split.read(reference)
-        seeds = tf.stack([tf.constant(seed, tf.int64), place * _SEEDS_AN_IMAGE])
-        image = random_crop(decode_image(example["image"], channels), augmentation, seeds)
-        image = preprocess_input(image, resize_alone)  # still 0 to 255
-        image = transform(image, layers, seeds + tf.constant([0, 1], tf.int64))
-        image = tf.ensure_shape(image, [*preprocessing.size, channels])
-        return normalize(image, preprocessing), tf.one_hot(example["label"], num_classes)
-
+    rows = batch_size // num_shards
+    if augmentation.mixes and rows % 2:
+        raise ValueError(
+            "Expected an even number of images a worker, as MixUp and CutMix mix pairs. Received: "
+            f"{rows} (batch_size={batch_size}, num_shards={num_shards})."
+        )
     examples = training_stream(
         split,
         seed,
         batch_size=batch_size,
+        repeats=augmentation.repeats,
         start_step=start_step,
         num_shards=num_shards,
         shard_index=shard_index,
     )
+    prepare = _preparation(split, preprocessing, num_classes, seed, augmentation)
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = examples.batch(batch_size // num_shards, drop_remainder=True)
+    batches = examples.batch(rows, drop_remainder=True)
+    if augmentation.mixes:
+        batches = batches.map(
+            functools.partial(
+                mixing.mix_pairs,
+                mixup_alpha=augmentation.mixup_alpha,
+                cutmix_alpha=augmentation.cutmix_alpha,
+                probability=augmentation.mix_probability,
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _preparation(
+    split: Split,
+    preprocessing: Preprocessing,
+    num_classes: int,
+    seed: int,
+    augmentation: Augmentation,
+) -> Callable[..., tuple]:
+    """Returns what turns a place and a reference into image, label and, to mix, their draws."""
+    import tensorflow as tf
+
+    channels = len(preprocessing.mean)
+    layers = random_layers(augmentation)
+    resize_alone = preprocessing.replace(mean=(0.0,) * channels, std=(1 / 255,) * channels)
+
+    def pixels(data, seeds):
+        if augmentation.crop_min_area == 1:
+            return preprocess_input(decode_image(data, channels), resize_alone)
+        crop = decode_window(
+            data,
+            lambda height, width: random_window(height, width, augmentation, seeds.crop),
+            channels,
+            min_size=preprocessing.size,
+        )
+        return resize_crop(crop, preprocessing)
+
+    def prepare(place, reference):
+        example = split.read(reference)
+        seeds = Seeds(seed, place)
+        image = pixels(example["image"], seeds)  # 0 to 255 until it is normalised
+        image = tf.ensure_shape(image, [*preprocessing.size, channels])
+        if augmentation.horizontal_flip:
+            image = random_flip(image, seeds.of("flip"))
+        image = transform(image, layers, seeds.crop + tf.constant([0, 1], tf.int64))
+        image = tf.ensure_shape(image, [*preprocessing.size, channels])
+        image = normalize(change_appearance(image, augmentation, seeds), preprocessing)
+        if augmentation.random_erasing:
+            image = mixing.random_erasing(image, augmentation.random_erasing, seeds.of("erasing"))
+        label = tf.one_hot(example["label"], num_classes)
+        if not augmentation.mixes:
+            return image, label
+        alphas = augmentation.mixup_alpha, augmentation.cutmix_alpha
+        return image, label, mixing.mix_draws(*alphas, seeds.of("mixing"))
+
+    return prepare
+
+
+def resize_crop(crop: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Resizes a random crop to the size of a model, whatever its aspect ratio.
+
+    What is made smaller becomes the mean of the pixels that fall on one, which keeps fine patterns
+    from turning into coarse ones as the antialias of `preprocess_input` does, at a quarter of the
+    time; on photos the two differ by about one level of 255.
+
+    Args:
+        crop: uint8 `(height, width, channels)`.
+        preprocessing: gives the size, and how a crop is made larger.
+
+    Returns:
+        float32 `(*size, channels)`, values 0 to 255.
+    """
+    import tensorflow as tf
+
+    size = preprocessing.size
+
+    def smaller():
+        return tf.raw_ops.ResizeArea(images=crop[tf.newaxis], size=size)[0]
+
+    def larger():
+        if preprocessing.resampling == "bilinear":
+            return tf.image.resize(crop, size)
+        channels = len(preprocessing.mean)
+        return preprocess_input(
+            crop,
+            preprocessing.replace(
+                resize="squash", mean=(0.0,) * channels, std=(1 / 255,) * channels
+            ),
+        )
+
+    shrinks = tf.reduce_any(tf.shape(crop)[:2] > tf.constant(size))
+    return tf.cond(shrinks, smaller, larger)
 
 
 def _check_numbers(batch_size: int, num_shards: int, shard_index: int, start_step: int = 0) -> None:

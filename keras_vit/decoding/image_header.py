@@ -110,37 +110,40 @@ def jpeg_orientation(data: Any) -> Any:
 
     Reference: Exif 2.3, tag 0x0112 (Orientation), of the TIFF header's first directory.
     """
-    window = tf.io.decode_raw(tf.strings.substr(data, 0, _EXIF_WINDOW), tf.uint8)
     mark = b"Exif\0\0"
-    room = tf.maximum(tf.size(window) - len(mark) + 1, 0)
-    found = tf.ones([room], tf.bool)
-    for offset, byte in enumerate(mark):
-        found &= window[offset : offset + room] == byte
-    starts = tf.where(found)[:, 0]
+    head = tf.strings.substr(data, 0, _EXIF_WINDOW)
+    return tf.cond(
+        tf.size(tf.strings.split(head, mark, maxsplit=1)) > 1,
+        lambda: _read_orientation(head, mark),
+        lambda: tf.constant(1, tf.int64),
+    )
+
+
+def _read_orientation(head: Any, mark: bytes) -> Any:
+    """Reads the rotation from the directory behind the first mark in the head of a file."""
+    start = tf.strings.length(tf.strings.split(head, mark, maxsplit=1)[0]) + len(mark)
+    start = tf.cast(start, tf.int64)
+    window = tf.io.decode_raw(head, tf.uint8)
     values = tf.cast(tf.pad(window, [[0, 16]]), tf.int64)
     last = tf.size(window, tf.int64)  # from here on zeros, which are no tag
 
     def byte_at(position):
         return tf.gather(values, tf.clip_by_value(position, 0, last))
 
-    def read():
-        start = starts[0] + len(mark)
-        little = byte_at(start) == ord("I")
+    little = byte_at(start) == ord("I")
 
-        def number(position, size):
-            digits = [byte_at(position + i) for i in range(size)]
-            low_first = sum(digit * 256**i for i, digit in enumerate(digits))
-            high_first = sum(digit * 256**i for i, digit in enumerate(reversed(digits)))
-            return tf.where(little, low_first, high_first)
+    def number(position, size):
+        digits = [byte_at(position + i) for i in range(size)]
+        low_first = sum(digit * 256**i for i, digit in enumerate(digits))
+        high_first = sum(digit * 256**i for i, digit in enumerate(reversed(digits)))
+        return tf.where(little, low_first, high_first)
 
-        directory = start + number(start + 4, 4)
-        count = tf.minimum(number(directory, 2), 512)
-        entries = directory + 2 + 12 * tf.range(count, dtype=tf.int64)
-        marks = tf.boolean_mask(entries, number(entries, 2) == 0x0112)
-        orientation = number(tf.concat([marks, [last]], 0)[0] + 8, 2)
-        return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
-
-    return tf.cond(tf.size(starts) > 0, read, lambda: tf.constant(1, tf.int64))
+    directory = start + number(start + 4, 4)
+    count = tf.minimum(number(directory, 2), 512)
+    entries = directory + 2 + 12 * tf.range(count, dtype=tf.int64)
+    marks = tf.boolean_mask(entries, number(entries, 2) == 0x0112)
+    orientation = number(tf.concat([marks, [last]], 0)[0] + 8, 2)
+    return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
 
 
 def _padded(data: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -28,6 +29,73 @@ def decode_image(data: Any, channels: int = 3) -> Any:
             than `MAX_BYTES` bytes or more than `MAX_PIXELS` pixels.
     """
     kind = image_header.image_kind(data)
+    data, _, _ = _check_size(data, kind)
+    pixels = _decode_whole(data, kind)
+    return pixels if channels == 3 else _grey(pixels)
+
+
+def decode_window(
+    data: Any,
+    window: Callable[[Any, Any], Any],
+    channels: int = 3,
+    min_size: tuple[int, int] | None = None,
+) -> Any:
+    """Decodes a part of one image, upright; of a JPEG little more than that part.
+
+    A JPEG with a rotation mark, and any other format, is decoded whole and then cut.
+
+    Args:
+        data: scalar string: a JPEG, PNG, GIF (its first frame), BMP or WebP file.
+        window: is given the height and width of the image, int32 scalars, and returns int32 `(4,)`:
+            top, left, height and width of the part, which lies inside the image.
+        channels: 3 for RGB, or 1 for grey.
+        min_size: height and width in pixels that are enough. Where the part of a JPEG is at least
+            2, 4 or 8 times as large, it is decoded at that fraction of its size, each pixel about
+            the mean of those it stands for. None for full size.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        tf.errors.InvalidArgumentError: as for `decode_image`.
+    """
+    kind = image_header.image_kind(data)
+    data, height, width = _check_size(data, kind)
+
+    def part_of_jpeg():
+        box = window(tf.cast(height, tf.int32), tf.cast(width, tf.int32))
+        return _decode_jpeg_window(data, box, min_size)
+
+    def part_of_whole():
+        pixels = _decode_whole(data, kind)
+        shape = tf.shape(pixels)
+        box = window(shape[0], shape[1])
+        return tf.slice(pixels, [box[0], box[1], 0], [box[2], box[3], 3])
+
+    is_plain = tf.cond(
+        kind == image_header.JPEG,
+        lambda: image_header.jpeg_orientation(data) == 1,
+        lambda: tf.constant(False),
+    )
+    pixels = tf.ensure_shape(tf.cond(is_plain, part_of_jpeg, part_of_whole), [None, None, 3])
+    return pixels if channels == 3 else _grey(pixels)
+
+
+def _decode_jpeg_window(data: Any, box: Any, min_size: tuple[int, int] | None) -> Any:
+    def at(ratio):
+        return tf.image.decode_and_crop_jpeg(
+            data, box // ratio, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
+        )
+
+    if min_size is None:
+        return at(1)
+    spare = tf.reduce_min(box[2:] // tf.constant(min_size, tf.int32))
+    halvings = sum(tf.cast(spare >= ratio, tf.int32) for ratio in (2, 4, 8))
+    return tf.switch_case(halvings, [lambda ratio=ratio: at(ratio) for ratio in (1, 2, 4, 8)])
+
+
+def _check_size(data: Any, kind: Any) -> tuple[Any, Any, Any]:
+    """Returns the data, to be used from here on, and the height and width in its header."""
     with tf.control_dependencies(
         [tf.debugging.Assert(tf.strings.length(data) <= MAX_BYTES, ["more bytes than allowed"])]
     ):
@@ -36,7 +104,10 @@ def decode_image(data: Any, channels: int = 3) -> Any:
     with tf.control_dependencies(
         [tf.debugging.Assert(sensible & (height * width <= MAX_PIXELS), ["size", height, width])]
     ):
-        data = tf.identity(data)
+        return tf.identity(data), height, width
+
+
+def _decode_whole(data: Any, kind: Any) -> Any:
     pixels = tf.switch_case(
         kind,
         {
@@ -46,9 +117,10 @@ def decode_image(data: Any, channels: int = 3) -> Any:
         },
         default=lambda: _decode_any(data),
     )
-    pixels = tf.ensure_shape(pixels, [None, None, 3])
-    if channels == 3:
-        return pixels
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def _grey(pixels: Any) -> Any:
     weights = tf.constant([[299.0], [587.0], [114.0]]) / 1000  # ITU-R BT.601, as Pillow's
     return tf.cast(tf.round(tf.tensordot(tf.cast(pixels, tf.float32), weights, 1)), tf.uint8)
 

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit.data.augment import Augmentation, random_crop, random_layers, transform
+from keras_vit.data.augment import (
+    Augmentation,
+    Seeds,
+    change_appearance,
+    random_flip,
+    random_layers,
+    random_window,
+    transform,
+)
 
-ALL = Augmentation(horizontal_flip=True, translation=0.2, rotation=20, zoom=0.2)
+ALL = Augmentation(translation=0.2, rotation=20, zoom=0.2)
 
 
 def _image(size=16):
@@ -21,7 +29,8 @@ def _seed(*values):
 def test_nothing_is_changed_by_default():
     assert random_layers(Augmentation()) == []
     image = _image()
-    assert random_crop(image, Augmentation(), _seed(0, 0)) is image
+    assert change_appearance(image, Augmentation(), Seeds(0, tf.constant(0, tf.int64))) is image
+    assert not Augmentation().mixes
 
 
 def test_the_seed_alone_decides():
@@ -48,14 +57,23 @@ def test_each_image_of_a_stream_gets_its_own_change():
 
 
 def test_half_of_the_images_are_mirrored_and_no_other_change_is_made():
-    layers, image = random_layers(Augmentation(horizontal_flip=True)), _image()
+    image = _image()
     mirrored = 0
     for place in range(60):
-        result = transform(image, layers, _seed(0, place * 16)).numpy()
-        flipped = np.allclose(result, image[:, ::-1], atol=1e-3)
-        assert flipped or np.allclose(result, image, atol=1e-3)
+        result = random_flip(image, _seed(0, place * 16)).numpy()
+        flipped = np.array_equal(result, image[:, ::-1])
+        assert flipped or np.array_equal(result, image)
         mirrored += flipped
     assert 15 < mirrored < 45
+
+
+def test_every_purpose_and_every_place_has_seeds_of_its_own():
+    seen = set()
+    for place in range(3):
+        seeds = Seeds(5, tf.constant(place, tf.int64))
+        for first in (seeds.crop, *map(seeds.of, Seeds.PURPOSES)):
+            seen |= {(int(first[0]), int(first[1]) + number) for number in range(16)}
+    assert len(seen) == 3 * 16 * (1 + len(Seeds.PURPOSES))
 
 
 def test_what_comes_in_from_outside_is_black():
@@ -77,14 +95,14 @@ def test_a_shift_stays_within_its_bound():
         assert 7 <= columns.min() and columns.max() <= 13
 
 
-def test_a_crop_keeps_the_share_and_the_ratio_it_promises():
-    image = _image(100)
+def test_a_window_keeps_the_share_and_the_ratio_it_promises():
     sizes = set()
     for place in range(20):
-        crop = random_crop(image, Augmentation(crop_min_area=0.25), _seed(0, place))
-        height, width = crop.shape[:2]
-        assert height * width >= 0.24 * 100 * 100
+        augmentation = Augmentation(crop_min_area=0.25)
+        top, left, height, width = random_window(100, 120, augmentation, _seed(0, place)).numpy()
+        assert height * width >= 0.24 * 100 * 120
         assert 0.73 < width / height < 1.36
+        assert top >= 0 and left >= 0 and top + height <= 100 and left + width <= 120
         sizes.add((height, width))
     assert len(sizes) > 10
 
@@ -92,7 +110,11 @@ def test_a_crop_keeps_the_share_and_the_ratio_it_promises():
 @pytest.mark.parametrize(
     "field, value",
     [("crop_min_area", 0), ("crop_min_area", 1.1), ("translation", 1), ("zoom", -0.1),
-     ("rotation", 181)],
+     ("rotation", 181), ("rand_augment_ops", -1), ("rand_augment_ops", 1.5),
+     ("rand_augment_magnitude", 21), ("rand_augment_magnitude_std", -1),
+     ("rand_augment_probability", 1.1), ("color_jitter", -0.1), ("random_erasing", 1.1),
+     ("mixup_alpha", -1), ("cutmix_alpha", float("inf")), ("mixup_alpha", float("nan")),
+     ("mix_probability", 2), ("repeats", 0)],
 )  # fmt: skip
 def test_an_impossible_amount_is_refused(field, value):
     with pytest.raises(ValueError, match=field):

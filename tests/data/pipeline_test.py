@@ -6,12 +6,26 @@ import tensorflow as tf
 
 from keras_vit.configs import Preprocessing
 from keras_vit.data.augment import Augmentation
-from keras_vit.data.pipeline import evaluation_batches, training_batches
+from keras_vit.data.pipeline import evaluation_batches, resize_crop, training_batches
 from keras_vit.decoding import decode_image
 from keras_vit.preprocessing import preprocess_input
 
 GREY = Preprocessing(size=8, mean=(0.5,), std=(0.5,))
 SOME = Augmentation(translation=0.1, rotation=10, zoom=0.1)
+EVERYTHING = Augmentation(
+    crop_min_area=0.2,
+    horizontal_flip=True,
+    three_augment=True,
+    rand_augment_ops=1,
+    rand_augment_magnitude_std=0.5,
+    color_jitter=0.3,
+    random_erasing=0.5,
+    mixup_alpha=0.8,
+    cutmix_alpha=1.0,
+    mix_probability=0.9,
+    repeats=3,
+)
+SLOW = [(4, 0), (1, 2), (1, 5)]
 
 
 def _take(batches, count):
@@ -129,6 +143,126 @@ def test_the_workers_together_get_the_batches_of_one(split, shards):
         for which, values in enumerate(batch):
             joined = np.concatenate([part[step][which] for part in parts])
             np.testing.assert_array_equal(joined, values)
+
+
+@pytest.fixture(scope="module")
+def photos(image_sets):
+    """Ten JPEG photos of 64 x 96 pixels, as a split."""
+    import dataclasses
+
+    from sklearn.datasets import load_sample_image
+
+    photo = load_sample_image("flower.jpg")
+    cuts = [np.ascontiguousarray(photo[30 * i : 30 * i + 64, :96]) for i in range(10)]
+    data = {
+        "image": [image_sets.encode(cut, "JPEG") for cut in cuts],
+        "label": np.arange(10, dtype=np.int64) % 2,
+    }
+    split = image_sets.split_in_memory(cuts, data["label"])
+    return dataclasses.replace(
+        split, references=lambda: tf.data.Dataset.from_tensor_slices(data), shuffle_buffer=4
+    )
+
+
+@pytest.mark.parametrize(
+    "shards, start", [(2, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
+)
+def test_with_everything_on_workers_and_resumption_change_nothing(photos, shards, start):
+    """Ten images, each three times, in batches of 8: a pass ends within the fourth."""
+    options = {
+        "batch_size": 8,
+        "preprocessing": Preprocessing(size=24),
+        "augmentation": EVERYTHING,
+    }
+    whole = _take(_training(photos, **options), start + 3)[start:]
+    parts = [
+        _take(
+            _training(photos, **options, start_step=start, num_shards=shards, shard_index=index), 3
+        )
+        for index in range(shards)
+    ]
+    for step, (images, labels) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([part[step][0] for part in parts]), images)
+        np.testing.assert_array_equal(np.concatenate([part[step][1] for part in parts]), labels)
+        np.testing.assert_allclose(labels.sum(axis=-1), 1, atol=1e-6)
+        assert np.isfinite(images).all()
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        Augmentation(horizontal_flip=True),
+        Augmentation(crop_min_area=0.3),
+        Augmentation(three_augment=True),
+        Augmentation(rand_augment_ops=1),
+        Augmentation(color_jitter=0.3),
+        Augmentation(random_erasing=1.0),
+        Augmentation(mixup_alpha=1.0),
+        Augmentation(cutmix_alpha=1.0),
+    ],
+    ids=lambda augmentation: next(
+        field for field, value in vars(augmentation).items() if value != vars(Augmentation())[field]
+    ),
+)
+def test_each_change_alone_is_seen_and_decided_by_the_seed(photos, augmentation):
+    options = {"batch_size": 4, "preprocessing": Preprocessing(size=24)}
+    plain, first, again, other = (
+        _take(_training(photos, seed, augmentation=chosen, **options), 2)
+        for seed, chosen in ((0, None), (0, augmentation), (0, augmentation), (1, augmentation))
+    )
+    for step in range(2):
+        np.testing.assert_array_equal(first[step][0], again[step][0])
+        np.testing.assert_array_equal(first[step][1], again[step][1])
+        assert np.abs(first[step][0] - plain[step][0]).max() > 0.05
+        assert not np.array_equal(first[step][0], other[step][0])
+
+
+def test_pairs_need_an_even_number_of_images_a_worker(photos):
+    augmentation = Augmentation(mixup_alpha=0.2)
+    with pytest.raises(ValueError, match=r"even number.*Received: 3 \(batch_size=6, num_shards=2"):
+        _training(photos, augmentation=augmentation, num_shards=2)
+
+
+def _resized(crop, size, resampling="bilinear"):
+    """A crop as training, as evaluation and as a resize without antialias make it."""
+    preprocessing = Preprocessing(
+        size=size, resize="squash", resampling=resampling, mean=(0.0,) * 3, std=(1 / 255,) * 3
+    )
+    return (
+        resize_crop(tf.constant(crop), preprocessing).numpy(),
+        preprocess_input(crop, preprocessing).numpy(),
+        tf.image.resize(crop, preprocessing.size, resampling).numpy(),
+    )
+
+
+@pytest.fixture(scope="module")
+def crop():
+    """A crop of a photo, 64 x 96 pixels."""
+    from sklearn.datasets import load_sample_image
+
+    return np.ascontiguousarray(load_sample_image("flower.jpg")[150:214, 200:296])
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [96, 150, (64, 96), (200, 300)])
+def test_a_crop_is_made_larger_as_in_evaluation(crop, size, resampling):
+    result, expected, _ = _resized(crop, size, resampling)
+    np.testing.assert_allclose(result, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [16, 24, 40, (32, 64)])
+def test_a_crop_is_made_smaller_nearly_as_in_evaluation(crop, size, resampling):
+    result, expected, _ = _resized(crop, size, resampling)
+    assert result.shape == expected.shape and result.dtype == np.float32
+    assert np.abs(result - expected).mean() < 2
+
+
+@pytest.mark.parametrize("size", [12, 20, 26])
+def test_a_crop_is_made_smaller_with_antialias(size):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    result, _, aliased = _resized(noise, size)
+    assert result.std() < 0.75 * aliased.std()
 
 
 @pytest.mark.parametrize("start", [1, 3, 4, 9])

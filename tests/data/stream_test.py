@@ -50,8 +50,7 @@ def test_whole_passes_are_skipped_unread(split):
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
-@pytest.mark.parametrize("start", [0, 1, 4, 13])
-@pytest.mark.parametrize("shards", [1, 2, 4])
+@pytest.mark.parametrize("start, shards", [(0, 2), (1, 1), (4, 4), (13, 2)])
 def test_workers_share_the_rows_of_every_batch(split, repeats, start, shards):
     batch, steps = 8, 4
     options = {"batch_size": batch, "repeats": repeats}
