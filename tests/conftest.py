@@ -6,7 +6,9 @@ import sys
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Rooms and scripts that are TensorFlow's alone, and what need not run twice.
-NEEDS_TENSORFLOW = ("data", "decoding", "training", "evaluation", "export", "benchmark", "scripts")
+NEEDS_TENSORFLOW = (
+    "benchmark", "data", "decoding", "evaluation", "export", "fitting", "scripts", "training",
+)  # fmt: skip
 NEEDS_NO_BACKEND = ("house_test.py", "readme_test.py", "files_test.py")
 BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets")
 

@@ -16,7 +16,7 @@ from keras_vit.checks import nearest_names
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_vit"
 FLOORS = {
-    1: {"checks", "command_line", "configs", "files", "layers", "variants", "version"},
+    1: {"checks", "command_line", "configs", "files", "fitting", "layers", "variants", "version"},
     2: {"images", "labels", "preprocessing", "vision_transformer", "weights"},
     3: {
         "applications", "benchmark", "building", "checkpoint_models", "data", "decoding",

@@ -49,7 +49,9 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
             ValueError: an option out of its range, an optimizer or a model from outside the scope
                 of the strategy, or what the strategy cannot do; the error says what to do.
         """
-        options = StepOptions(accumulation_steps, sharpness_radius, dict(learning_rate_scales or {}))
+        options = StepOptions(
+            accumulation_steps, sharpness_radius, dict(learning_rate_scales or {})
+        )
         options.check_layers({layer.name for layer in self.layers})
         strategy = self._checked_strategy()
         if kwargs.get("jit_compile", "auto") == "auto":

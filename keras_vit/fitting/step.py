@@ -155,7 +155,9 @@ def _gradients(
     gradients, loss, outputs = _gradients_of_part(model, data, total, variables)
     pairs = [pair for pair in zip(variables, gradients, strict=True) if pair[1] is not None]
     if len(pairs) < len(variables):
-        left = [v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None]
+        left = [
+            v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None
+        ]
         warnings.warn(f"The loss does not depend on these variables: {left}.", stacklevel=2)
     variables, gradients = map(list, zip(*pairs, strict=True)) if pairs else ([], [])
     return variables, gradients, loss, outputs
@@ -189,7 +191,9 @@ def _gradients_in_parts(model, data, total, variables, parts):
             piece = tensor[start:stop]
             return piece if size is None else tf.ensure_shape(piece, [size, *tensor.shape[1:]])
 
-        return keras.tree.map_structure(lambda tensor: None if tensor is None else cut(tensor), data)
+        return keras.tree.map_structure(
+            lambda tensor: None if tensor is None else cut(tensor), data
+        )
 
     def body(index, sums, loss, outputs):
         piece = part(index)

@@ -5,8 +5,6 @@ import pytest
 
 from keras_vit.fitting import keras_internals as internals
 
-pytest.importorskip("tensorflow")
-
 
 def _optimizer(**arguments):
     variables = [keras.Variable([1.0, 2.0], name="kernel"), keras.Variable([1.0], name="bias")]

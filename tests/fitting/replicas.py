@@ -2,10 +2,11 @@
 
     replicas.py KIND OUTPUT.npz CASE...
 
-KIND is `mirrored` (without a strategy, then on two logical CPUs) or `worker` (TF_CONFIG says
-which). Each CASE is a key of CASES.
+KIND is `mirrored` (without a strategy, then on two logical CPUs), `worker` (TF_CONFIG says which),
+or `refused` (prints the errors of what two replicas cannot do). Each CASE is a key of CASES.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ import tensorflow as tf
 from keras_vit.configs import VisionTransformerConfig
 from keras_vit.vision_transformer import VisionTransformer
 
-CONFIG = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=16, num_layers=2,
+CONFIG = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=16, num_layers=1,
                                  num_heads=2, mlp_dim=32, num_classes=3)  # fmt: skip
 BATCH, STEPS = 8, 5
 
@@ -80,14 +81,26 @@ def data(case):
     return dataset.batch(BATCH, drop_remainder="examples" not in case)
 
 
+def _without_key_bias(variable):
+    """Its gradient is rounding alone, of which Adam makes whole steps; no output depends on it."""
+    value = variable.numpy()
+    if not variable.path.endswith("qkv/bias"):
+        return value
+    query, _, values = np.split(value, 3)
+    return np.concatenate([query, values])
+
+
 def train(case):
     """Trains and returns the weights, the averages and the history, by name."""
     keras.utils.set_random_seed(0)
     model = VisionTransformer(CONFIG, classifier_activation=None, dtype=case.get("dtype"))
     rng = np.random.default_rng(1)
-    model.set_weights([
-        (0.2 * rng.normal(size=weight.shape)).astype(weight.dtype) for weight in model.get_weights()
-    ])
+    model.set_weights(
+        [
+            (0.2 * rng.normal(size=weight.shape)).astype(weight.dtype)
+            for weight in model.get_weights()
+        ]
+    )
     name, arguments = case["optimizer"]
     model.compile(
         getattr(keras.optimizers, name)(**arguments),
@@ -100,23 +113,56 @@ def train(case):
     )
     validation = data({**case, "examples": 11})
     history = model.fit(data(case), epochs=1, validation_data=validation, verbose=0).history
-    arrays = {f"weight {v.path}": v.numpy() for v in model.trainable_variables}
+    arrays = {f"weight {v.path}": _without_key_bias(v) for v in model.trainable_variables}
     state = model.optimizer.variables
     arrays |= {f"optimizer {index} {v.name}": v.numpy() for index, v in enumerate(state)}
     arrays |= {f"history {name}": np.array(values) for name, values in history.items()}
     return arrays
 
 
+def two_replicas():
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def refusals():
+    """Returns the message of each mistake, by name."""
+    strategy = two_replicas()
+    outside, optimizer = VisionTransformer(CONFIG), keras.optimizers.SGD()
+    with strategy.scope():
+        model = VisionTransformer(CONFIG)
+        inside = keras.optimizers.SGD(gradient_accumulation_steps=4)
+    mistakes = {
+        "optimizer outside": lambda: model.compile(optimizer, "mse"),
+        "optimizer accumulates": lambda: model.compile(inside, "mse"),
+        "several steps": lambda: model.compile("sgd", "mse", steps_per_execution=2),
+        "xla": lambda: model.compile("sgd", "mse", jit_compile=True),
+        "no reduction": lambda: model.compile(
+            "sgd", keras.losses.MeanSquaredError(reduction="none")
+        ),
+        "model outside": lambda: outside.compile("sgd", "mse"),
+    }
+    messages = {}
+    for name, mistake in mistakes.items():
+        try:
+            with strategy.scope() if name == "model outside" else contextlib.nullcontext():
+                mistake()
+            messages[name] = None
+        except ValueError as error:
+            messages[name] = str(error)
+    return messages
+
+
 def main(kind, output, *cases):
     results = {}
+    if kind == "refused":
+        with open(output, "w", encoding="utf-8") as file:
+            json.dump(refusals(), file)
+        return
     if kind == "mirrored":
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        two = [tf.config.LogicalDeviceConfiguration()] * 2
-        tf.config.set_logical_device_configuration(cpu, two)
-        strategies = {
-            "one": tf.distribute.get_strategy(),
-            "mirrored": tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
-        }
+        strategies = {"one": tf.distribute.get_strategy(), "mirrored": two_replicas()}
     else:
         strategies = {"workers": tf.distribute.MultiWorkerMirroredStrategy()}
     for name, strategy in strategies.items():

@@ -7,8 +7,9 @@ import pytest
 from keras_vit.configs import VisionTransformerConfig
 from keras_vit.vision_transformer import VisionTransformer
 
-tf = pytest.importorskip("tensorflow")
-TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=2,
+import tensorflow as tf
+
+TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
                                num_heads=2, mlp_dim=16, num_classes=3)  # fmt: skip
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(20, 8, 8, 3)).astype("float32")
@@ -26,15 +27,16 @@ def _model(**arguments):
     return model
 
 
-def _fit(model, optimizer, *, batch_size=8, reduction="sum_over_batch_size", **arguments):
+def _fit(model, optimizer, *, batch_size=10, reduction="sum_over_batch_size", **arguments):
     model.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(from_logits=True, reduction=reduction),
         metrics=["accuracy"],
+        jit_compile=False,
         **arguments,
     )
     return model.fit(IMAGES, LABELS, sample_weight=WEIGHTS, batch_size=batch_size, epochs=2,
-                     shuffle=False, verbose=0, validation_data=(IMAGES[:9], LABELS[:9])).history  # fmt: skip
+                     shuffle=False, verbose=0).history  # fmt: skip
 
 
 def _assert_same(one, other, tolerance=1e-6):
@@ -71,13 +73,13 @@ def test_one_replica_trains_as_keras_does(name):
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
-@pytest.mark.parametrize("parts", [2, 3, 8])
+@pytest.mark.parametrize("parts", [2, 3])
 def test_parts_of_a_batch_add_up(reduction, parts):
-    """Also where the parts are uneven: batches of 8, 8 and 4."""
+    """Also where the parts are uneven: batches of 8 twice and of 4."""
     whole, cut = _model(), _model()
     histories = [
         _fit(model, keras.optimizers.SGD(0.02, momentum=0.9, global_clipnorm=0.2),
-             reduction=reduction, accumulation_steps=steps)
+             reduction=reduction, accumulation_steps=steps, batch_size=8 if parts == 3 else 10)
         for model, steps in ((whole, 1), (cut, parts))
     ]  # fmt: skip
     _assert_same(whole, cut)
@@ -94,7 +96,9 @@ def test_the_sharpness_step_is_the_one_of_the_paper():
     def gradients(model):
         with tf.GradientTape() as tape:
             value = loss(LABELS, model(IMAGES, training=True))
-        return [g.numpy() for g in tape.gradient(value, [v.value for v in model.trainable_variables])]
+        return [
+            g.numpy() for g in tape.gradient(value, [v.value for v in model.trainable_variables])
+        ]
 
     expected = _model()
     start = [v.numpy() for v in expected.trainable_variables]
@@ -118,6 +122,7 @@ def test_the_sharpness_step_is_the_one_of_the_paper():
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_a_layer_learns_at_its_own_rate(optimizer):
     """After one step the move, decay included, is the plain one times the factor."""
+
     def moved(scales):
         model = _model()
         start = {v.path: v.numpy() for v in model.trainable_variables}
@@ -148,7 +153,9 @@ def test_frozen_blocks_stay_and_the_others_learn():
 
 def test_an_overflow_in_float16_leaves_the_step_out_and_halves_the_scale():
     model = _model(dtype="mixed_float16")
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**126)
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.1), initial_scale=2.0**126
+    )
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
     start = model.get_weights()
     model.train_on_batch(IMAGES, LABELS)
@@ -161,7 +168,9 @@ def test_an_overflow_in_float16_leaves_the_step_out_and_halves_the_scale():
 def test_the_loss_scale_grows_after_steps_without_overflow():
     model = _model(dtype="mixed_float16")
     inner = keras.optimizers.SGD(0.1, global_clipnorm=1.0)
-    optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0, dynamic_growth_steps=2)
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        inner, initial_scale=8.0, dynamic_growth_steps=2
+    )
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True))
     scales = []
     for _ in range(4):

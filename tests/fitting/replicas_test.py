@@ -1,0 +1,137 @@
+"""One replica, two mirrored ones and two workers over gRPC end at the same weights and figures."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROGRAM = Path(__file__).with_name("replicas.py")
+EXACT = (
+    "sgd", "sgd_clipped", "sgd_clipped_accumulated", "adamw", "adamw_everything", "sharpness",
+    "clipnorm", "clipvalue", "weighted_mean", "sum", "small_last_batch",
+    "small_last_batch_accumulated",
+)  # fmt: skip
+HALF = ("float16", "bfloat16")
+ON_WORKERS = (
+    "sgd_clipped", "sgd_clipped_accumulated", "adamw", "adamw_everything", "small_last_batch",
+    "sharpness",
+)  # fmt: skip
+
+
+def _start(kind, output, cases=(), **environment):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), kind, str(output), *cases],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def _finish(processes):
+    try:
+        for process in processes:
+            output, _ = process.communicate(timeout=400)
+            assert process.returncode == 0, output[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory):
+    """The arrays of one and of two mirrored replicas, by `strategy|case|name`."""
+    path = tmp_path_factory.mktemp("mirrored") / "results.npz"
+    _finish([_start("mirrored", path, [*EXACT, *HALF])])
+    return dict(np.load(path))
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    """The arrays that the chief of two workers ends with."""
+    path = tmp_path_factory.mktemp("workers") / "results.npz"
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    _finish([
+        _start("worker", path, ON_WORKERS, TF_CONFIG=json.dumps(
+            {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}))
+        for index in range(2)
+    ])  # fmt: skip
+    return dict(np.load(path))
+
+
+def _differences(one, other, kind, case):
+    """Largest difference of each array, as a share of its scale."""
+    names = [key.split("|")[2] for key in one if key.startswith(f"one|{case}|")]
+    assert any(name.startswith("history val_loss") for name in names)
+    differences = {}
+    for name in names:
+        expected, found = one[f"one|{case}|{name}"], other[f"{kind}|{case}|{name}"]
+        scale = max(np.abs(expected).max(), 1e-12)
+        differences[name] = np.abs(found.astype("float64") - expected).max() / scale
+    return differences
+
+
+def _check(differences, tolerance):
+    """Moments add up rounding of many steps and are held to five times the tolerance."""
+    for name, difference in differences.items():
+        limit = tolerance * (5 if name.startswith("optimizer") else 1)
+        assert difference <= limit, f"{name}: {difference:.1e}"
+    kinds = {name.split()[0] for name in differences}
+    print({kind: f"{max(v for k, v in differences.items() if k.startswith(kind)):.1e}"
+           for kind in sorted(kinds)})  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", EXACT)
+def test_two_mirrored_replicas_train_as_one(mirrored, case):
+    _check(_differences(mirrored, mirrored, "mirrored", case), 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", HALF)
+def test_half_precision_agrees_within_its_rounding(mirrored, case):
+    _check(_differences(mirrored, mirrored, "mirrored", case), 2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ON_WORKERS)
+def test_two_workers_train_as_one_replica(mirrored, workers, case):
+    _check(_differences(mirrored, workers, "workers", case), 1e-6)
+
+
+@pytest.mark.slow
+def test_the_comparison_sees_a_fault(mirrored):
+    """Accumulation changes no number, clipping does: the cases tell them apart."""
+    alike = "one|sgd_clipped|weight head/kernel", "one|sgd_clipped_accumulated|weight head/kernel"
+    np.testing.assert_allclose(mirrored[alike[0]], mirrored[alike[1]], atol=1e-6)
+    assert np.abs(mirrored[alike[0]] - mirrored["one|sgd|weight head/kernel"]).max() > 1e-3
+
+
+def test_what_two_replicas_cannot_do_is_said_before_the_first_step(tmp_path):
+    path = tmp_path / "messages.json"
+    _finish([_start("refused", path)])
+    messages = json.loads(path.read_text())
+    expected = {
+        "optimizer outside": "an optimizer made in the scope of the strategy",
+        "optimizer accumulates": "compile(accumulation_steps=4)",
+        "several steps": "Received: steps_per_execution=2",
+        "xla": "Received: jit_compile=True",
+        "no reduction": "one reduction",
+        "model outside": "a model made in the scope of the strategy",
+    }
+    assert messages.keys() == expected.keys()
+    for name, text in expected.items():
+        assert text in (messages[name] or ""), (name, messages[name])
