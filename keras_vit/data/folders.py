@@ -31,7 +31,10 @@ _IGNORED = ("thumbs.db", "desktop.ini")  # written by file managers, as are name
 
 
 def read_folder(
-    folder: str | os.PathLike, *, held_out_fraction: float = HELD_OUT_FRACTION
+    folder: str | os.PathLike,
+    *,
+    held_out_fraction: float = HELD_OUT_FRACTION,
+    skip_corrupt: bool = False,
 ) -> ImageDataset:
     """Reads a folder of images in one of two layouts, and checks every file.
 
@@ -43,10 +46,13 @@ def read_folder(
     Args:
         folder: path of the folder.
         held_out_fraction: share of each class that is held out, in (0, 1).
+        skip_corrupt: whether files that are not whole images are left out with a warning that
+            names them.
 
     Raises:
         ValueError: an empty folder, an empty class, a single class, a class that a split lacks,
-            or files that are not whole images; each is named.
+            or files that are not whole images; each is named. A class of nothing but such files
+            is empty, whatever `skip_corrupt` says.
     """
     folder = Path(folder).expanduser()
     subfolders = {path.name: path for path in _visible(folder) if path.is_dir()}
@@ -56,7 +62,11 @@ def read_folder(
     else:
         files = {"train": _class_files(folder)}
     classes = _check_classes(folder, files)
-    check_images(folder, [path for split in files.values() for c in classes for path in split[c]])
+    everything = [path for split in files.values() for name in classes for path in split[name]]
+    skipped = check_images(folder, everything, skip_corrupt=skip_corrupt)
+    if skipped:
+        files = {role: _without(split, skipped) for role, split in files.items()}
+        _check_classes(folder, files)
     parts = {role: _flatten(split, classes) for role, split in files.items()}
     if len(parts) == 1:
         parts = _hold_out(folder, *parts["train"], held_out_fraction)
@@ -84,6 +94,10 @@ def _visible(folder: Path) -> list[Path]:
 def _class_files(folder: Path) -> dict[str, list[Path]]:
     """Returns the files of every class folder in `folder`, by class name."""
     return {path.name: _visible(path) for path in _visible(folder) if path.is_dir()}
+
+
+def _without(split: dict[str, list[Path]], skipped: frozenset[Path]) -> dict[str, list[Path]]:
+    return {name: [path for path in paths if path not in skipped] for name, paths in split.items()}
 
 
 def _check_classes(folder: Path, files: dict[str, dict[str, list[Path]]]) -> list[str]:

@@ -22,6 +22,7 @@ def load(
     splits: Mapping[str, str] | None = None,
     held_out_fraction: float = HELD_OUT_FRACTION,
     data_dir: str | os.PathLike | None = None,
+    skip_corrupt: bool = False,
 ) -> ImageDataset:
     """Loads a labelled image data set.
 
@@ -35,6 +36,8 @@ def load(
         held_out_fraction: for a folder without splits, the share of each class held out for
             validation, in (0, 1).
         data_dir: where TFDS keeps its files; None for its default (`~/tensorflow_datasets`).
+        skip_corrupt: for a folder, whether files that are not whole images are left out with one
+            warning that names them; otherwise they are an error. TFDS has checked its own.
 
     Returns:
         The data set: its splits, class names and counts.
@@ -55,7 +58,7 @@ def load(
                 "Expected `splits` only for a TFDS data set; a folder says them by its own "
                 f"subfolders train, validation, test. Received: splits={dict(splits)}."
             )
-        return read_folder(folder, held_out_fraction=held_out_fraction)
+        return read_folder(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
     if isinstance(name_or_folder, os.PathLike) or os.sep in os.fspath(name_or_folder).rstrip(
         os.sep
     ):

@@ -211,7 +211,7 @@ def resize_crop(crop: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 
     What is made smaller becomes the mean of the pixels that fall on one, which keeps fine patterns
     from turning into coarse ones as the antialias of `preprocess_input` does, at a quarter of the
-    time; on photos the two differ by about one level of 255.
+    time; on photos the two differ by one or two levels of 255.
 
     Args:
         crop: uint8 `(height, width, channels)`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,27 +16,41 @@ if TYPE_CHECKING:
 MAX_NAMED = 10
 
 
-def check_images(folder: Path, paths: Sequence[Path]) -> None:
+def check_images(
+    folder: Path, paths: Sequence[Path], *, skip_corrupt: bool = False
+) -> frozenset[Path]:
     """Decodes every file once, JPEG at an eighth of its size, and names those that fail.
 
     Args:
         folder: what the names in the error are relative to.
         paths: the files; a folder among them counts as foreign.
+        skip_corrupt: whether files that are not whole images are left out with a warning.
+
+    Returns:
+        The files to leave out; none without `skip_corrupt`.
 
     Raises:
         ValueError: some of them are not whole images; up to ten are named with the reason.
     """
     broken = unreadable_images(paths)
     if not broken:
-        return
+        return frozenset()
     named = [
         f"'{path.relative_to(folder)}' ({why})" for path, why in list(broken.items())[:MAX_NAMED]
     ]
     more = f" and {len(broken) - MAX_NAMED} more" if len(broken) > MAX_NAMED else ""
-    raise ValueError(
-        f"Expected whole JPEG, PNG, GIF, BMP or WebP images in '{folder}'. Received "
-        f"{len(broken)} that cannot be read: {', '.join(named)}{more}. Repair or remove them."
+    if not skip_corrupt:
+        raise ValueError(
+            f"Expected whole JPEG, PNG, GIF, BMP or WebP images in '{folder}'. Received "
+            f"{len(broken)} that cannot be read: {', '.join(named)}{more}. Repair or remove them, "
+            "or leave them out with skip_corrupt=True."
+        )
+    warnings.warn(
+        f"{len(broken)} of {len(paths)} files in '{folder}' are left out, as they cannot be read: "
+        f"{', '.join(named)}{more}.",
+        stacklevel=2,
     )
+    return frozenset(broken)
 
 
 def unreadable_images(paths: Sequence[Path]) -> dict[Path, str]:

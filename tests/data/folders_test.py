@@ -102,3 +102,32 @@ def test_a_foreign_file_stops_the_reading(tmp_path, image_sets):
     (folder / "dog" / "notes.txt").write_text("not a dog")
     with pytest.raises(ValueError, match=r"'dog/notes.txt' \(not an image\)"):
         read_folder(folder)
+
+
+def test_corrupt_files_are_left_out_on_request_and_named(tmp_path, image_sets):
+    folder = image_sets.write_folder(tmp_path, {"cat": 5, "dog": 5})
+    (folder / "dog" / "000.png").write_bytes((folder / "dog" / "000.png").read_bytes()[:40])
+    (folder / "cat" / "notes.txt").write_text("not a cat")
+    with pytest.raises(ValueError, match="Received 2 that cannot be read.*skip_corrupt=True"):
+        read_folder(folder)
+    with pytest.warns(UserWarning, match=r"2 of 11 files .*'cat/notes.txt' .*'dog/000.png'") as log:
+        data = read_folder(folder, skip_corrupt=True)
+    assert len(log) == 1
+    paths = [*_paths(data.train), *_paths(data.validation)]
+    assert len(paths) == 9
+    assert not [path for path in paths if path.endswith(("notes.txt", "dog/000.png"))]
+
+
+def test_whole_files_are_no_matter_for_a_warning(tmp_path, image_sets, recwarn):
+    folder = image_sets.write_folder(tmp_path, {"cat": 3, "dog": 3})
+    assert _paths(read_folder(folder, skip_corrupt=True).train) == _paths(read_folder(folder).train)
+    assert not [entry for entry in recwarn if "left out" in str(entry.message)]
+
+
+def test_a_class_of_corrupt_files_alone_is_empty(tmp_path, image_sets):
+    for split in ("train", "val"):
+        image_sets.write_folder(tmp_path / split, {"cat": 2, "dog": 2})
+    for path in (tmp_path / "val" / "dog").iterdir():
+        path.write_bytes(b"")
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="none in 'validation/dog'"):
+        read_folder(tmp_path, skip_corrupt=True)

@@ -21,6 +21,15 @@ def test_a_folder_of_classes_is_read(tmp_path, image_sets):
     assert data.load(str(folder), held_out_fraction=0.5).validation.num_examples == 4
 
 
+def test_corrupt_files_of_a_folder_are_left_out_on_request(tmp_path, image_sets):
+    folder = image_sets.write_folder(tmp_path, {"cat": 4, "dog": 4})
+    (folder / "cat" / "empty.jpg").touch()
+    with pytest.raises(ValueError, match=r"'cat/empty.jpg' \(empty file\)"):
+        data.load(folder)
+    with pytest.warns(UserWarning, match=r"1 of 9 files .*'cat/empty.jpg' \(empty file\)"):
+        assert data.load(folder, skip_corrupt=True).num_classes == 2
+
+
 def test_a_prepared_folder_is_read(digits_dir):
     loaded = data.load(digits_dir / "digits" / "1.0.0", splits={"test": "test[:10]"})
     assert loaded.test.num_examples == 10
