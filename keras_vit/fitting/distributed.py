@@ -1,4 +1,4 @@
-"""The trained model on TensorFlow: Keras's `compile` and `fit` under any `tf.distribute` strategy."""
+"""The trained model on TensorFlow: `compile` and `fit` under any `tf.distribute` strategy."""
 
 from __future__ import annotations
 

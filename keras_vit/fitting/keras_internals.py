@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 
-
 # The method of an optimizer that adds gradients over replicas. It has no public switch, and the
 # gradients that come from a clipped sum must not be added again.
 REDUCE_GRADIENTS = "_all_reduce_sum_gradients"

@@ -78,9 +78,10 @@ def build_model(
         spec: a key of `SMALL_MODELS`; a variant such as `"ViT_S16"`; or a checkpoint: a path to
             `.keras`, `.npz`, `.safetensors` or `.weights.h5`, or `"hf://owner/repo"`.
         data: gives the number of classes.
-        recipe: gives the seed, and the rates of dropout and drop path where it has any.
+        recipe: gives the seed, and the rates of dropout and drop path, rematerialisation and image
+            size where it has any.
         weights: for a variant, what its factory takes as `weights`; None for initial values.
-        image_size: side of the square image in pixels; None for the model's own.
+        image_size: side of the square image in pixels; None for the recipe's, else the model's own.
         dtype: dtype or policy of the layers; None for Keras's global one.
 
     Returns:
@@ -96,9 +97,10 @@ def build_model(
     keras.utils.set_random_seed(recipe.seed)
     overrides = {
         name: value
-        for name in ("dropout_rate", "drop_path_rate")
+        for name in ("dropout_rate", "drop_path_rate", "rematerialize")
         if (value := getattr(recipe, name)) is not None
     }
+    image_size = image_size or recipe.image_size
     if spec in VARIANTS:
         return _build_variant(spec, data, weights, image_size, dtype, overrides)
     if weights is not None:

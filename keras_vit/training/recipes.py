@@ -11,7 +11,11 @@ from keras_vit.checks import nearest_names
 from keras_vit.data.augment import Augmentation
 from keras_vit.training.schedules import DECAYS
 
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("adamw", "sgd", "lamb")
+LOSSES = ("softmax", "sigmoid")
+_INTEGERS = (
+    "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "frozen_blocks", "seed",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +26,32 @@ class Recipe:
         epochs: passes over the training images; None if `steps` is given.
         steps: optimizer steps; None if `epochs` is given.
         batch_size: images a step; a smaller training split makes smaller batches.
-        optimizer: `"adamw"` or `"sgd"` (with momentum).
+        optimizer: `"adamw"`, `"sgd"` (with momentum) or `"lamb"` (arXiv 1904.00962).
         learning_rate: the highest learning rate.
         warmup: the linear rise to it: below 1 a share of all steps, else steps.
         decay: what follows: `"cosine"`, `"linear"` or `"constant"`.
-        beta_1: of AdamW, and the momentum of SGD.
-        beta_2: of AdamW.
+        end_learning_rate: where cosine and linear end, at most `learning_rate`.
+        beta_1: of AdamW and LAMB, and the momentum of SGD.
+        beta_2: of AdamW and LAMB.
         weight_decay: what each step takes off a kernel, as a share times the learning rate.
             Biases, norms, scales, tokens and position embeddings do not decay.
         clip_norm: highest global norm of the gradient, or None.
+        loss: `"softmax"`, the cross-entropy of one class, or `"sigmoid"`, the mean of a binary
+            cross-entropy for each class.
         label_smoothing: share of every label spread over all classes, in [0, 1).
         dropout_rate: of the model, when the recipe builds it; None is the model's own.
         drop_path_rate: likewise.
+        rematerialize: whether the model, when the recipe builds it, computes its blocks again for
+            their gradients instead of holding what they computed; None is the model's own.
+        image_size: side of the square image in pixels, when the recipe builds the model; None is
+            the model's own.
+        accumulation_steps: parts in which the batch is worked off, to save memory.
+        sharpness_radius: of sharpness-aware minimisation, which costs a second pass; 0 for none
+            (arXiv 2010.01412; the authors of "When Vision Transformers Outperform ResNets", arXiv
+            2106.01548, use 0.2 for ViT-B/16).
+        layer_decay: each layer learns at this share of the rate of the layer above it, in (0, 1];
+            None for one rate (BEiT, arXiv 2106.08254, section 3.1).
+        frozen_blocks: the embedding and this many first blocks stay as they are; 0 for nothing.
         ema_momentum: the final weights are a moving average with this momentum; None for the last.
         augmentation: random changes to the training images.
         seed: of initial weights, order, augmentation and dropout.
@@ -46,13 +64,21 @@ class Recipe:
     learning_rate: float = 1e-3
     warmup: float = 0.05
     decay: str = "cosine"
+    end_learning_rate: float = 0.0
     beta_1: float = 0.9
     beta_2: float = 0.999
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    loss: str = "softmax"
     label_smoothing: float = 0.0
     dropout_rate: float | None = None
     drop_path_rate: float | None = None
+    rematerialize: bool | None = None
+    image_size: int | None = None
+    accumulation_steps: int = 1
+    sharpness_radius: float = 0.0
+    layer_decay: float | None = None
+    frozen_blocks: int = 0
     ema_momentum: float | None = None
     augmentation: Augmentation = Augmentation()
     seed: int = 0
@@ -63,14 +89,18 @@ class Recipe:
                 "Expected one of `epochs` and `steps`. "
                 f"Received: epochs={self.epochs}, steps={self.steps}."
             )
-        for field, choices in (("optimizer", OPTIMIZERS), ("decay", DECAYS)):
+        for field, choices in (
+            ("optimizer", OPTIMIZERS),
+            ("decay", DECAYS),
+            ("loss", LOSSES),
+        ):
             if getattr(self, field) not in choices:
                 raise ValueError(
                     f"Expected `{field}` to be one of {choices}. "
                     f"Received: {getattr(self, field)!r}."
                 )
-        for field in ("epochs", "steps", "batch_size", "seed"):
-            value, least = getattr(self, field), 0 if field == "seed" else 1
+        for field in _INTEGERS:
+            value, least = getattr(self, field), int(field not in ("seed", "frozen_blocks"))
             if value is not None and (not isinstance(value, int) or value < least):
                 raise ValueError(
                     f"Expected `{field}` to be an integer of at least {least}. Received: {value!r}."
@@ -83,11 +113,34 @@ class Recipe:
             value = getattr(self, field)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"Expected `{field}` to lie in [0, 1). Received: {value!r}.")
-        for field in ("warmup", "weight_decay"):
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise ValueError(
+                f"Expected `layer_decay` to lie in (0, 1]. Received: {self.layer_decay!r}."
+            )
+        if self.end_learning_rate > self.learning_rate:
+            raise ValueError(
+                "Expected `end_learning_rate` of at most `learning_rate`. Received: "
+                f"{self.end_learning_rate!r} and {self.learning_rate!r}."
+            )
+        for field in ("warmup", "weight_decay", "end_learning_rate", "sharpness_radius"):
             if not getattr(self, field) >= 0:
                 raise ValueError(
                     f"Expected `{field}` to be at least 0. Received: {getattr(self, field)!r}."
                 )
+
+    def smoke(self) -> Recipe:
+        """Returns this recipe at a size that runs in seconds, to see whether everything works.
+
+        The method stays; its lengths shrink to 8 steps of 12 small images.
+        """
+        return self.replace(
+            epochs=None,
+            steps=8,
+            batch_size=12,
+            warmup=min(self.warmup, 2),
+            image_size=None,
+            accumulation_steps=min(self.accumulation_steps, 2),
+        )
 
     def total_steps(self, num_examples: int) -> int:
         """Returns the optimizer steps of the run.
@@ -183,79 +236,3 @@ def _parse(owner: type, field: str, text: str) -> Any:
     except (KeyError, ValueError):
         wanted = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
         raise ValueError(f"Expected {field}=<{wanted}>. Received: {field}={text!r}.") from None
-
-
-RECIPES: dict[str, Recipe] = {
-    # Ours, for the `digits` model from scratch; chosen on folds of the training split. Its result
-    # stands in the README. Mirrored digits are no digits, so there is no flip.
-    "digits": Recipe(
-        epochs=120,
-        batch_size=32,
-        learning_rate=1e-3,
-        warmup=0.1,
-        weight_decay=0.05,
-        label_smoothing=0.1,
-        drop_path_rate=0.1,
-        augmentation=Augmentation(translation=0.1, rotation=10.0, zoom=0.1),
-    ),
-    # Ours, for a small model on a small folder of photos, from scratch: AdamW, crops and flips as
-    # in "Training data-efficient image transformers" (arXiv 2012.12877), Table 9, on a small scale.
-    "scratch_small": Recipe(
-        epochs=60,
-        batch_size=64,
-        learning_rate=1e-3,
-        warmup=0.1,
-        weight_decay=0.05,
-        label_smoothing=0.1,
-        drop_path_rate=0.1,
-        augmentation=Augmentation(crop_min_area=0.3, horizontal_flip=True),
-    ),
-    # Ours, for pretrained weights on a small folder: the paper's fine-tuning (Table 4) with a batch
-    # that a laptop holds, and as many steps as it gives the smallest data sets.
-    "finetune_small": Recipe(
-        steps=500,
-        batch_size=32,
-        optimizer="sgd",
-        learning_rate=3e-3,
-        warmup=0.1,
-        augmentation=Augmentation(crop_min_area=0.5, horizontal_flip=True),
-    ),
-    # "An Image is Worth 16x16 Words" (arXiv 2010.11929), Table 4, row ImageNet at its middle rate:
-    # SGD with momentum 0.9, batch 512, cosine, no weight decay, clip at norm 1. The 500 steps of
-    # warm-up are those of the released code. The paper's size is 384 px: build the model with it.
-    "paper_finetune": Recipe(
-        steps=20_000,
-        batch_size=512,
-        optimizer="sgd",
-        learning_rate=0.03,
-        warmup=500,
-        augmentation=Augmentation(crop_min_area=0.05, horizontal_flip=True),
-    ),
-    # The same paper, Table 3, row ImageNet: Adam with decoupled decay 0.3, batch 4096, 10,000 steps
-    # of warm-up, cosine, dropout 0.1, 300 epochs at 224 px, clip at norm 1.
-    "paper_pretrain": Recipe(
-        epochs=300,
-        batch_size=4096,
-        learning_rate=3e-3,
-        warmup=10_000,
-        weight_decay=0.3,
-        dropout_rate=0.1,
-        augmentation=Augmentation(crop_min_area=0.05, horizontal_flip=True),
-    ),
-}
-
-
-def get_recipe(name: str) -> Recipe:
-    """Returns a recipe.
-
-    Args:
-        name: a key of `RECIPES`.
-
-    Raises:
-        ValueError: an unknown name; the error lists the nearest ones.
-    """
-    if name not in RECIPES:
-        raise ValueError(
-            f"Expected the name of a recipe. Received: {name!r}. " + nearest_names(name, RECIPES)
-        )
-    return RECIPES[name]

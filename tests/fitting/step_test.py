@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_vit.configs import VisionTransformerConfig
 from keras_vit.vision_transformer import VisionTransformer
-
-import tensorflow as tf
 
 TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
                                num_heads=2, mlp_dim=16, num_classes=3)  # fmt: skip

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from keras_vit.training import models
-from keras_vit.training.recipes import RECIPES, Recipe
+from keras_vit.training.recipe_table import RECIPES
+from keras_vit.training.recipes import Recipe
 
 PLAIN = Recipe(epochs=1)
 

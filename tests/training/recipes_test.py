@@ -6,7 +6,8 @@ import json
 import pytest
 
 from keras_vit.data.augment import Augmentation
-from keras_vit.training.recipes import RECIPES, Recipe, get_recipe
+from keras_vit.training.recipe_table import RECIPES, get_recipe
+from keras_vit.training.recipes import Recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -27,6 +28,37 @@ def test_the_papers_numbers_are_pinned():
     assert (pretrain.epochs, pretrain.batch_size, pretrain.learning_rate) == (300, 4096, 3e-3)
     assert (pretrain.weight_decay, pretrain.dropout_rate) == (0.3, 0.1)
     assert pretrain.warmup_steps(pretrain.total_steps(1_281_167)) == 10_000
+
+
+def test_the_numbers_of_the_later_papers_are_pinned():
+    augreg, deit = RECIPES["augreg_finetune"], RECIPES["deit"]
+    assert (augreg.steps, augreg.learning_rate, augreg.warmup, augreg.image_size) == (
+        500, 0.03, 100, 384,
+    )  # fmt: skip
+    assert (deit.epochs, deit.batch_size, deit.learning_rate) == (300, 1024, 1e-3)
+    assert (deit.weight_decay, deit.drop_path_rate, deit.label_smoothing) == (0.05, 0.1, 0.1)
+    assert deit.clip_norm is None
+    assert deit.warmup_steps(deit.total_steps(1_281_167)) == 5 * (1_281_167 // 1024)
+    assert deit.augmentation == Augmentation(
+        crop_min_area=0.08, horizontal_flip=True, rand_augment_ops=2, rand_augment_magnitude=9.0,
+        rand_augment_magnitude_std=0.5, rand_augment_probability=0.5, random_erasing=0.25,
+        mixup_alpha=0.8, cutmix_alpha=1.0, repeats=3,
+    )  # fmt: skip
+    deit3, after = RECIPES["deit3"], RECIPES["deit3_finetune"]
+    assert (deit3.optimizer, deit3.loss, deit3.learning_rate) == ("lamb", "sigmoid", 3e-3)
+    assert (deit3.batch_size, deit3.weight_decay, deit3.image_size) == (2048, 0.05, 192)
+    assert (deit3.augmentation.three_augment, deit3.augmentation.color_jitter) == (True, 0.3)
+    assert (after.learning_rate, after.weight_decay, after.epochs) == (1e-5, 0.1, 20)
+
+
+def test_every_recipe_has_a_smoke_size_of_the_same_method():
+    for name, recipe in RECIPES.items():
+        if name.endswith("_smoke"):
+            continue
+        smoke = RECIPES[f"{name}_smoke"]
+        assert smoke.total_steps(1000) * smoke.batch_size < 100
+        for field in ("optimizer", "loss", "weight_decay", "augmentation", "learning_rate"):
+            assert getattr(smoke, field) == getattr(recipe, field)
 
 
 def test_steps_follow_from_epochs_and_full_batches():
@@ -95,3 +127,20 @@ def test_an_unknown_recipe_comes_with_the_nearest():
 
 def test_a_recipe_holds_only_what_it_uses():
     assert Recipe(epochs=1).augmentation == Augmentation()
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"optimizer": "adam"}, "'lamb'"),
+        ({"loss": "hinge"}, "'sigmoid'"),
+        ({"layer_decay": 0.0}, r"layer_decay.*\(0, 1\]"),
+        ({"accumulation_steps": 0}, "accumulation_steps.*at least 1"),
+        ({"frozen_blocks": -1}, "frozen_blocks.*at least 0"),
+        ({"sharpness_radius": -0.1}, "sharpness_radius"),
+        ({"learning_rate": 1e-3, "end_learning_rate": 1e-2}, "end_learning_rate"),
+    ],
+)
+def test_fields_out_of_range_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(steps=1, **fields)

@@ -1,0 +1,41 @@
+"""Lower layers learn more slowly, or not at all."""
+
+import keras
+import pytest
+
+from keras_vit.configs import VisionTransformerConfig
+from keras_vit.training.layer_rates import freeze, layer_decay
+from keras_vit.vision_transformer import VisionTransformer
+
+TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=3,
+                               num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip
+
+
+def test_rates_fall_from_the_head_to_the_patches():
+    model = VisionTransformer(TINY)
+    scales = layer_decay(model, 0.5)
+    assert scales == {
+        "patches": 1 / 16, "patch_encoder": 1 / 16, "encoder_block_0": 1 / 8,
+        "encoder_block_1": 1 / 4, "encoder_block_2": 1 / 2,
+    }  # fmt: skip
+    model.compile("sgd", "mse", learning_rate_scales=scales)
+
+
+def test_the_first_blocks_and_the_embedding_are_frozen():
+    model = VisionTransformer(TINY)
+    freeze(model, 2)
+    trained = {variable.path.split("/")[0] for variable in model.trainable_variables}
+    assert trained == {"encoder_block_2", "encoder_norm", "head"}
+
+
+def test_nothing_is_frozen_by_zero():
+    model = VisionTransformer(TINY)
+    freeze(model, 0)
+    assert not model.non_trainable_variables
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="at most 3 frozen blocks.*Received: 4"):
+        freeze(VisionTransformer(TINY), 4)
+    with pytest.raises(ValueError, match="Expected a Vision Transformer"):
+        layer_decay(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), 0.5)
