@@ -1,0 +1,73 @@
+"""From a recipe to its learning rate, its optimizer and what the optimizer leaves alone."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_vit.training.recipes import Recipe
+from keras_vit.training.schedules import WarmupSchedule
+
+NOT_DECAYED = (
+    "bias", "beta", "gamma", "class_token", "distillation_token", "register_tokens", "probe",
+    "position_embedding",
+)  # fmt: skip
+
+
+def make_schedule(recipe: Recipe, total_steps: int) -> WarmupSchedule:
+    """Makes the learning rate over the steps of a run.
+
+    Args:
+        recipe: gives peak, rise and decay.
+        total_steps: steps of the whole run.
+    """
+    return WarmupSchedule(
+        recipe.learning_rate, total_steps, recipe.warmup_steps(total_steps), recipe.decay
+    )
+
+
+def make_optimizer(
+    recipe: Recipe, model: keras.Model, total_steps: int
+) -> keras.optimizers.Optimizer:
+    """Makes the optimizer of a recipe.
+
+    Args:
+        recipe: gives all its numbers.
+        model: its biases, norms, scales, tokens and position embeddings are kept from decaying.
+        total_steps: length of the schedule.
+    """
+    arguments = {
+        "learning_rate": make_schedule(recipe, total_steps),
+        "weight_decay": recipe.weight_decay or None,
+        "global_clipnorm": recipe.clip_norm,
+        "use_ema": recipe.ema_momentum is not None,
+        "ema_momentum": recipe.ema_momentum or 0.0,
+    }
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(momentum=recipe.beta_1, **arguments)
+    else:
+        # Keras's Adam decays as AdamW does once `weight_decay` is set, and takes None for none.
+        optimizer = keras.optimizers.Adam(beta_1=recipe.beta_1, beta_2=recipe.beta_2, **arguments)
+    kept = [variable for variable in model.trainable_variables if not decays(variable)]
+    optimizer.exclude_from_weight_decay(var_list=kept)
+    return optimizer
+
+
+def decays(variable: keras.Variable) -> bool:
+    """Says whether weight decay acts on a variable: on kernels, by the last part of the path."""
+    return variable.path.rpartition("/")[2] not in NOT_DECAYED
+
+
+def averages(
+    optimizer: keras.optimizers.Optimizer, trained: list[keras.Variable]
+) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Returns pairs of a trained variable and its moving average; empty without averaging.
+
+    Args:
+        optimizer: built on `trained`.
+        trained: the trainable variables of the model.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not optimizer.use_ema:
+        return []
+    found = [variable for variable in optimizer.variables if variable.name.endswith("_average")]
+    return list(zip(trained, found, strict=True))

@@ -1,0 +1,211 @@
+"""When a run saves its state: at its steps, at the best epoch, and when a signal ends it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.training.callbacks import (
+    HELD_OUT,
+    AveragedWeights,
+    BrokenLossError,
+    History,
+    StepCallback,
+)
+from keras_vit.training.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    named_variables,
+    restore,
+    values_of,
+)
+from keras_vit.training.interruption import Interruption, TrainingInterrupted
+
+WATCHED = HELD_OUT + "accuracy"
+
+
+class SaveCheckpoints(StepCallback):
+    """Saves the state of a run after a step, and brings it back.
+
+    A checkpoint holds all variables of the model (the random state of its layers is among them)
+    and of the optimizer (with the moving average). Within an epoch it also holds the metrics so
+    far; at the end of one, what they say, so that a run that was cut short while it evaluated
+    evaluates again and loses nothing else.
+
+    Comes after all callbacks that look at the same step, and before `averaged`.
+
+    Args:
+        checkpoints: where to.
+        steps_an_epoch: of a whole epoch.
+        total_steps: of the run; the last step is always saved.
+        every: steps from one checkpoint to the next; None for the end of each epoch.
+        history: gives the lines and the seconds so far.
+        averaged: has the averages in the model while it is evaluated.
+        interruption: gives the signal that ends the run.
+        record: saved with each checkpoint; plain JSON values.
+        resumed: what to go on from, or None.
+
+    Raises:
+        BrokenLossError: from within `fit`, if weights are not finite; nothing is saved then.
+        TrainingInterrupted: from within `fit`, after a signal.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        *,
+        steps_an_epoch: int,
+        total_steps: int,
+        every: int | None,
+        history: History,
+        averaged: AveragedWeights,
+        interruption: Interruption,
+        record: Mapping[str, Any],
+        resumed: Checkpoint | None = None,
+    ):
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise ValueError(
+                "Expected a checkpoint every 1 or more steps, or None for each epoch. "
+                f"Received: {every!r}."
+            )
+        super().__init__(steps_an_epoch, resumed.step if resumed else 0)
+        self.checkpoints = checkpoints
+        self.total_steps = total_steps
+        self.every = every
+        self._history = history
+        self._averaged = averaged
+        self._interruption = interruption
+        self._record = dict(record)
+        self._resumed = resumed
+        self._saved_step = self.start_step
+        self._epoch = 0
+        self._epoch_logs: dict[str, float] | None = None
+        self._best = max((_figure(line) for line in history.lines), default=-math.inf)
+
+    def restore_weights(self, trainer: keras.Model) -> None:
+        """Gives model and optimizer the saved values, or changes nothing.
+
+        Args:
+            trainer: compiled.
+
+        Raises:
+            ValueError: lists what does not fit.
+        """
+        trainer.optimizer.build(trainer.trainable_variables)
+        arrays = _without_metrics(self._resumed.arrays)
+        restore(_state(trainer), arrays)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Brings back the metrics of an epoch that was cut short; `fit` has just cleared them."""
+        super().on_epoch_begin(epoch, logs)
+        self._epoch, self._epoch_logs = epoch, None
+        if self._resumed is None:
+            return
+        self._epoch_logs = self._resumed.record["epoch_logs"]
+        if self._epoch_logs is None:
+            kept = _without_metrics(self._resumed.arrays)
+            metrics = {k: v for k, v in self._resumed.arrays.items() if k not in kept}
+            restore(_metrics(self.model), metrics)
+        self._resumed = None
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Saves where it is time to, and obeys a signal."""
+        super().on_train_batch_end(batch, logs)
+        is_last = self.step >= self.total_steps
+        ends_epoch = is_last or self.step % self.steps_an_epoch == 0
+        self._epoch_logs = _plain(logs) if ends_epoch else None
+        if is_last or (ends_epoch if self.every is None else self.step % self.every == 0):
+            self.save()
+        self._obey()
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Obeys a signal during the evaluation of an epoch."""
+        self._obey()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keeps the best epoch, and the last one of a run that a callback ends."""
+        if self._epoch_logs is None:  # a callback ended the epoch
+            self._epoch_logs = _plain(logs)
+        figure = _figure(logs or {})
+        if figure > self._best:
+            self._best = figure
+            self.save()
+            self.checkpoints.keep_best(self.step)
+        elif self.model.stop_training:
+            self.save()
+        self._obey()
+
+    def save(self) -> Path | None:
+        """Saves the state after the last step, unless that is done.
+
+        Returns:
+            The file, or None if no step was done.
+
+        Raises:
+            BrokenLossError: weights that are not finite.
+            OSError: the file could not be written.
+        """
+        if self.step == self._saved_step:
+            return self.checkpoints.path(self.step) if self.step else None
+        _check_finite(self.model, self.step)
+        variables = _state(self.model)
+        if self._epoch_logs is None:
+            variables |= _metrics(self.model)
+        record = {
+            **self._record,
+            "epoch": self._epoch,
+            "epoch_logs": self._epoch_logs,
+            "history": [line for line in self._history.lines if line["step"] < self.step],
+            "seconds": self._history.seconds,
+        }
+        path = self.checkpoints.save(self.step, values_of(variables), record)
+        self._saved_step = self.step
+        return path
+
+    def _obey(self) -> None:
+        if self._interruption.received is not None:
+            self._averaged.put_back()
+            raise TrainingInterrupted(self._interruption.received, self.step, self.save())
+
+
+def _state(trainer: keras.Model) -> dict[str, keras.Variable]:
+    return named_variables(model=trainer.variables, optimizer=trainer.optimizer.variables)
+
+
+def _metrics(trainer: keras.Model) -> dict[str, keras.Variable]:
+    return named_variables(metrics=trainer.metrics_variables)
+
+
+def _without_metrics(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array for name, array in arrays.items() if not name.startswith("metrics/")}
+
+
+def _plain(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """Returns what was measured in training, as JSON can hold it."""
+    added = ("learning_rate", "images_per_second")
+    return {
+        name: float(value)
+        for name, value in (logs or {}).items()
+        if not name.startswith(HELD_OUT) and name not in added
+    }
+
+
+def _figure(logs: Mapping[str, Any]) -> float:
+    """Returns what the best epoch is the best of; NaN counts as nothing."""
+    figure = logs.get(WATCHED, -math.inf)
+    return -math.inf if math.isnan(figure) else figure
+
+
+def _check_finite(trainer: keras.Model, step: int) -> None:
+    for variable in trainer.trainable_variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise BrokenLossError(
+                f"Expected finite weights. Received: NaN or infinity in {variable.path!r} after "
+                f"step {step}. No checkpoint is made of them. Lower the learning rate, lengthen "
+                "the warm-up or set clip_norm."
+            )
