@@ -34,6 +34,7 @@ from keras_vit.training.rivals import settle_statistics
 
 SHARES = (0.25, 0.5, 1.0)
 SEEDS = (0, 1)
+_CHECKPOINTS = 4  # a run, so that one that is cut short need not begin again
 _KEPT = ("result.json", "summary.json", "history.jsonl", "curves.png")
 
 
@@ -162,7 +163,17 @@ def _run(contender: Contender, recipe: Recipe, data: ImageDataset, folder: Path)
     gc.collect()
     model = contender.build(recipe)
     settle_statistics(model, recipe.steps)
-    summary = train(recipe, model, data, output_dir=folder, verbose=0, keep_checkpoints=1).summary
+    # Held-out images are for the last weights: evaluating each epoch would cost and not count.
+    learned = dataclasses.replace(data, validation=None, test=None)
+    summary = train(
+        recipe,
+        model,
+        learned,
+        output_dir=folder,
+        verbose=0,
+        checkpoint_every=max(1, recipe.steps // _CHECKPOINTS),
+        keep_checkpoints=1,
+    ).summary
     role = _measured(data)
     measured = evaluate(model, data.split(role), data.class_names)
     return {
