@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def identity(recipe: Recipe, model: keras.Model, data: ImageDataset) -> dict[str
     values = {
         "recipe": recipe.to_dict(),
         "model": {
-            "name": model.name,
+            "name": re.sub(r"_\d+$", "", model.name),  # the number counts models of the process
             "dtype": model.dtype_policy.name,
             "parameters": model.count_params(),
             "preprocessing": model.preprocessing.to_dict(),

@@ -1,6 +1,8 @@
 """A run learns, leaves whole files behind, repeats itself and stops when it must."""
 
 import json
+import os
+import signal
 
 import keras
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 from keras_vit.configs import VisionTransformerConfig
 from keras_vit.data.augment import Augmentation
 from keras_vit.training.callbacks import BrokenLossError
+from keras_vit.training.checkpoints import Checkpoints
+from keras_vit.training.interruption import TrainingInterrupted
 from keras_vit.training.loop import train
 from keras_vit.training.recipes import Recipe
 from keras_vit.vision_transformer import VisionTransformer
@@ -140,3 +144,172 @@ def test_the_result_is_the_moving_average(image_sets, tmp_path):
     moved = max(np.abs(a - b).max() for a, b in zip(model.get_weights(), first, strict=True))
     # Keras's average starts after the first step, which moves by the rate with Adam.
     assert 0 < moved < 1.1 * recipe.learning_rate
+
+
+CUT_RECIPE = RECIPE.replace(epochs=None, steps=10, ema_momentum=0.5, drop_path_rate=0.3)
+
+
+def _cut_model(seed=0):
+    return _model(seed, dropout_rate=0.2, drop_path_rate=0.3)
+
+
+class Signal(keras.callbacks.Callback):
+    """Sends a signal to this process: in a step, counted from 1, or in an evaluation."""
+
+    def __init__(self, number, *, step=None, evaluation=None):
+        super().__init__()
+        self.number, self.when = number, (step, evaluation)
+        self.done = [0, 0]
+
+    def _count(self, index):
+        self.done[index] += 1
+        if self.done[index] == self.when[index]:
+            os.kill(os.getpid(), self.number)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._count(0)
+
+    def on_test_begin(self, logs=None):
+        self._count(1)
+
+
+@pytest.fixture(scope="module")
+def whole(image_sets, tmp_path_factory):
+    """A run that is never cut short, and its model."""
+    model = _cut_model()
+    return model, train(CUT_RECIPE, model, image_sets.data_in_memory(),
+                        output_dir=tmp_path_factory.mktemp("whole"), verbose=0)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "number, when, stopped_at",
+    [
+        (signal.SIGTERM, {"step": 6}, 6),
+        pytest.param(signal.SIGINT, {"evaluation": 2}, 8, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, {"step": 10}, 10, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_a_signal_ends_goes_on_to_the_same_end(
+    whole, image_sets, tmp_path, capsys, number, when, stopped_at
+):
+    handler, data = signal.getsignal(number), image_sets.data_in_memory()
+    with pytest.raises(TrainingInterrupted, match=f"after step {stopped_at}, saved") as caught:
+        train(CUT_RECIPE, _cut_model(), data, output_dir=tmp_path, verbose=0,
+              callbacks=[Signal(number, **when)])  # fmt: skip
+    assert caught.value.code == 128 + number
+    assert signal.getsignal(number) is handler
+    assert not (tmp_path / "model.keras").exists()
+
+    model = _cut_model(seed=9)
+    result = train(CUT_RECIPE, model, data, output_dir=tmp_path, verbose=2)
+    assert f"Going on after step {stopped_at} of 10" in capsys.readouterr().out
+    assert result.summary["resumed_at_steps"] == [stopped_at]
+    for one, other in zip(whole[0].get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    log = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert log == result.history
+    for line, expected in zip(result.history, whole[1].history, strict=True):
+        for name in expected.keys() - {"seconds", "images_per_second"}:
+            assert line[name] == pytest.approx(expected[name], abs=1e-5), name
+    assert result.summary["test_loss"] == pytest.approx(whole[1].summary["test_loss"], abs=1e-5)
+    assert [name.name for name in tmp_path.glob("tensorboard/*")] == [
+        result.files["tensorboard"].name
+    ]
+
+
+def test_the_average_is_what_is_evaluated(whole):
+    """The last line of the log is about the weights that are saved."""
+    summary, last = whole[1].summary, whole[1].history[-1]
+    assert summary["test_loss"] == pytest.approx(last["val_loss"], abs=1e-6)
+
+
+def test_the_best_epoch_is_named_and_kept(whole):
+    _, result = whole
+    best = result.summary["best_epoch"]
+    accuracies = [line["val_accuracy"] for line in result.history]
+    assert best["test_accuracy"] == max(accuracies)
+    assert best["epoch"] == 1 + accuracies.index(max(accuracies))
+    names = sorted(path.name for path in result.files["checkpoints"].iterdir())
+    assert names == ["best.safetensors", "step_00000010.safetensors"]
+
+
+def test_a_finished_run_is_returned_and_not_trained_again(whole, image_sets, capsys):
+    trained, result = whole
+    before = {path: path.stat().st_mtime_ns for path in result.files["model"].parent.iterdir()}
+    model = _cut_model(seed=9)
+    again = train(CUT_RECIPE, model, image_sets.data_in_memory(), verbose=2,
+                  output_dir=result.files["model"].parent)  # fmt: skip
+    assert "This run is finished" in capsys.readouterr().out
+    assert (again.summary, again.history) == (result.summary, result.history)
+    assert again.files == result.files
+    for one, other in zip(trained.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_another_run_is_refused_with_its_differences(whole, image_sets):
+    recipe = CUT_RECIPE.replace(steps=12, augmentation=Augmentation(translation=0.1))
+    folder = whole[1].files["model"].parent
+    with pytest.raises(ValueError, match="2 differences") as caught:
+        train(recipe, _cut_model(), image_sets.data_in_memory(), output_dir=folder, verbose=0)
+    text = str(caught.value)
+    assert "recipe.steps: 10 in the checkpoint, 12 now" in text
+    assert "recipe.augmentation.translation: 0.05 in the checkpoint, 0.1 now" in text
+    assert "resume=False" in text
+    model = _model(dropout_rate=0.2, drop_path_rate=0.3, mlp_dim=24)
+    with pytest.raises(ValueError, match="model.config.mlp_dim: 16 in the checkpoint, 24 now"):
+        train(CUT_RECIPE, model, image_sets.data_in_memory(), output_dir=folder, verbose=0)
+    with pytest.raises(ValueError, match="data.images.train: 24 in the checkpoint, 30 now"):
+        train(CUT_RECIPE, _cut_model(), image_sets.data_in_memory(train=30), output_dir=folder)
+
+
+def test_a_finished_run_without_checkpoints_is_not_replaced_unasked(image_sets, tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(ValueError, match="without a finished run.*resume=False"):
+        train(RECIPE, _model(), image_sets.data_in_memory(), output_dir=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_is_replaced_when_asked(image_sets, tmp_path):
+    recipe, data = RECIPE.replace(epochs=1), image_sets.data_in_memory()
+    first = train(recipe, _model(), data, output_dir=tmp_path, verbose=0)
+    recipe = recipe.replace(epochs=None, steps=2)
+    second = train(recipe, _model(), data, output_dir=tmp_path, verbose=0, resume=False)
+    assert second.summary["run_id"] != first.summary["run_id"]
+    assert Checkpoints(tmp_path / "checkpoints").steps() == [2]
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_broken_weights_are_never_saved(image_sets, tmp_path):
+    class Break(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                self.model.trainable_variables[0].assign(
+                    np.full(self.model.trainable_variables[0].shape, np.nan)
+                )
+
+    with pytest.raises(BrokenLossError, match="finite weights.*after step 3"):
+        train(RECIPE, _model(), image_sets.data_in_memory(), output_dir=tmp_path, verbose=0,
+              checkpoint_every=1, callbacks=[Break()])  # fmt: skip
+    kept = Checkpoints(tmp_path / "checkpoints").latest()
+    assert kept.step == 2
+    assert all(np.isfinite(array).all() for array in kept.arrays.values())
+
+
+def test_a_checkpoint_that_cannot_be_written_is_named(image_sets, tmp_path):
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(OSError, match="checkpoints/step_00000004.*File exists"):
+        train(RECIPE, _model(), image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
+
+
+@pytest.mark.slow
+def test_any_keras_classifier_is_trained(image_sets, tmp_path):
+    images = keras.Input((8, 8, 1))
+    network = keras.layers.BatchNormalization()(keras.layers.Flatten()(images))
+    model = keras.Model(images, keras.layers.Dense(2)(network), name="rival")
+    model.preprocessing = _model().preprocessing
+    result = train(RECIPE.replace(epochs=2), model, image_sets.data_in_memory(),
+                   output_dir=tmp_path, verbose=0)  # fmt: skip
+    assert result.summary["model_name"] == "rival"
+    assert "model" not in result.summary
+    assert keras.saving.load_model(result.files["model"]).count_params() == model.count_params()
