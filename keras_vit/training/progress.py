@@ -79,15 +79,17 @@ class Progress(StepCallback):
         print("  ".join(parts), file=self._stream, flush=True)
 
     def _draw(self, now: float, logs: Mapping[str, Any]) -> None:
-        share = self.step / self.total_steps
-        bar = "=" * int(share * _BAR_WIDTH)
-        parts = [f"{self.step:,}/{self.total_steps:,} [{bar:<{_BAR_WIDTH}}]", *_figures(logs)]
+        parts = [f"{self.step:,}/{self.total_steps:,}", *self._time_left(now), *_figures(logs)]
         parts.append(f"lr {float(self.learning_rate(self.step - 1)):.3g}")
         before, step = self._last
         if self.step > step:
             parts.append(f"{(self.step - step) * self.batch_size / (now - before):,.0f} img/s")
-        parts += self._time_left(now)
-        text = "  ".join(parts)[: shutil.get_terminal_size().columns - 1]
+        text, room = "  ".join(parts), shutil.get_terminal_size().columns - 1
+        width = min(_BAR_WIDTH, room - len(text) - 3)  # the bar takes what the text leaves
+        if width > 1:
+            bar = "=" * int(width * self.step / self.total_steps)
+            text = f"[{bar:<{width}}] {text}"
+        text = text[:room]
         self._stream.write("\r" + text + " " * (self._drawn - len(text)))
         self._stream.flush()
         self._drawn, self._drawn_at, self._last = len(text), now, (now, self.step)
