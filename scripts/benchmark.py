@@ -2,11 +2,14 @@
 
     benchmark.py --model=ViT_B16 --dtype=float32,bfloat16 --output=benchmarks/b16.json
 
+    benchmark.py --pipeline --output=benchmarks/pipeline.json
+
     benchmark.py --exported --model=ViT_B16
     benchmark.py --exported --model=runs/digits/model.keras --dataset=digits
 
 With --exported it writes every form that `export` knows, compares each with the model and times
-each in its own runtime, side by side; what is not installed is left out.
+each in its own runtime, side by side; what is not installed is left out. With --pipeline it
+measures the training pipeline alone on real photos, beside that of Keras.
 
 Peers (keras-hub, timm) are measured when they are installed: pip install "keras-vit[peers]".
 """
@@ -32,6 +35,9 @@ flags.DEFINE_integer(
     "images", 400, "With --exported: images to compare on, at most.", lower_bound=1
 )
 flags.DEFINE_bool("loading", False, "Whether loading a checkpoint of the model is measured too.")
+flags.DEFINE_bool(
+    "pipeline", False, "Whether the input pipeline is measured, in batches of 32, and nothing else."
+)
 flags.DEFINE_string("output", None, "JSON file for the figures.")
 
 
@@ -69,6 +75,19 @@ def exported():
         print(f"figures: {FLAGS.output}")
 
 
+def pipeline():
+    """Times the training pipeline, and prints the table."""
+    from keras_vit.benchmark.pipeline import format_pipeline, measure_pipeline
+    from keras_vit.files import write_json
+
+    given = {"batch_size": FLAGS.batch_size} if FLAGS["batch_size"].present else {}
+    result = measure_pipeline(repeats=FLAGS.repeats, **given)
+    print(format_pipeline(result))
+    if FLAGS.output:
+        write_json(FLAGS.output, result)
+        print(f"figures: {FLAGS.output}")
+
+
 def run():
     """Measures, prints the tables and writes the figures."""
     from keras_vit import benchmark
@@ -76,6 +95,8 @@ def run():
 
     if FLAGS.exported:
         return exported()
+    if FLAGS.pipeline:
+        return pipeline()
     results = []
     for dtype in FLAGS.dtype:
         result = benchmark.measure(

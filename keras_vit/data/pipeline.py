@@ -194,7 +194,7 @@ def _preparation(
             image = random_flip(image, seeds.of("flip"))
         image = transform(image, layers, seeds.crop + tf.constant([0, 1], tf.int64))
         image = tf.ensure_shape(image, [*preprocessing.size, channels])
-        image = normalize(change_appearance(image, augmentation, seeds), preprocessing)
+        image = normalize_rows(change_appearance(image, augmentation, seeds), preprocessing)
         if augmentation.random_erasing:
             image = mixing.random_erasing(image, augmentation.random_erasing, seeds.of("erasing"))
         label = tf.one_hot(example["label"], num_classes)
@@ -204,6 +204,24 @@ def _preparation(
         return image, label, mixing.mix_draws(*alphas, seeds.of("mixing"))
 
     return prepare
+
+
+def normalize_rows(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Does what `normalize` does, to the bit, on rows of numbers instead of pixels of three.
+
+    TensorFlow takes eight times as long to spread three numbers over an image as to spread a row.
+
+    Args:
+        image: float32 `(*size, channels)`, values 0 to 255.
+        preprocessing: gives size, mean and standard deviation.
+    """
+    import tensorflow as tf
+
+    height, width = preprocessing.size
+    mean, std = preprocessing.mean * width, preprocessing.std * width
+    rows = tf.reshape(image, [height, len(mean)])
+    rows = normalize(rows, preprocessing.replace(mean=mean, std=std))
+    return tf.reshape(rows, [height, width, len(preprocessing.mean)])
 
 
 def resize_crop(crop: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:

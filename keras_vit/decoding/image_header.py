@@ -13,6 +13,7 @@ import tensorflow as tf
 JPEG, BMP, GIF, PNG, WEBP, UNKNOWN = range(6)
 
 _HEADER_BYTES = 64
+_JPEG_START = b"\xff\xd8\xff"
 _EXIF_WINDOW = 1 << 16  # the mark stands in the first segment of a JPEG, at most 64 KiB long
 
 
@@ -30,7 +31,7 @@ def image_kind(data: Any) -> Any:
         return tf.strings.substr(_padded(data), at, len(magic)) == magic
 
     tests = [
-        (starts(b"\xff\xd8\xff"), JPEG),
+        (is_jpeg(data), JPEG),
         (starts(b"\x89PNG\r\n\x1a\n"), PNG),
         (starts(b"GIF8"), GIF),
         (starts(b"BM"), BMP),
@@ -40,6 +41,18 @@ def image_kind(data: Any) -> Any:
     for test, value in tests:
         kind = tf.where(test, value, kind)
     return kind
+
+
+def is_jpeg(data: Any) -> Any:
+    """Tells a JPEG by its first bytes.
+
+    Args:
+        data: scalar string, an encoded image.
+
+    Returns:
+        bool scalar.
+    """
+    return tf.strings.substr(data, 0, len(_JPEG_START)) == _JPEG_START
 
 
 def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
@@ -78,6 +91,9 @@ def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
     def unknown():
         return tf.constant(0, tf.int64), tf.constant(0, tf.int64)
 
+    known = tf.get_static_value(kind)
+    if known == JPEG:
+        return jpeg()
     branches = {JPEG: jpeg, PNG: png, GIF: gif, BMP: bmp, WEBP: lambda: _webp_size(head)}
     return tf.switch_case(kind, branches, default=unknown)
 

@@ -30,7 +30,16 @@ def decode_image(data: Any, channels: int = 3) -> Any:
     """
     kind = image_header.image_kind(data)
     data, _, _ = _check_size(data, kind)
-    pixels = _decode_whole(data, kind)
+    pixels = tf.switch_case(
+        kind,
+        {
+            image_header.JPEG: lambda: _decode_jpeg(data),
+            image_header.BMP: lambda: _decode_bmp(data),
+            image_header.GIF: lambda: _decode_any(gif.first_frame(data, MAX_PIXELS)),
+        },
+        default=lambda: _decode_any(data),
+    )
+    pixels = tf.ensure_shape(pixels, [None, None, 3])
     return pixels if channels == 3 else _grey(pixels)
 
 
@@ -59,21 +68,21 @@ def decode_window(
     Raises:
         tf.errors.InvalidArgumentError: as for `decode_image`.
     """
-    kind = image_header.image_kind(data)
-    data, height, width = _check_size(data, kind)
+
+    def choose(height, width):
+        return window(tf.cast(height, tf.int32), tf.cast(width, tf.int32))
 
     def part_of_jpeg():
-        box = window(tf.cast(height, tf.int32), tf.cast(width, tf.int32))
-        return _decode_jpeg_window(data, box, min_size)
+        whole, height, width = _check_size(data, tf.constant(image_header.JPEG))
+        return _decode_jpeg_window(whole, choose(height, width), min_size)
 
     def part_of_whole():
-        pixels = _decode_whole(data, kind)
-        shape = tf.shape(pixels)
-        box = window(shape[0], shape[1])
-        return tf.slice(pixels, [box[0], box[1], 0], [box[2], box[3], 3])
+        pixels = decode_image(data)
+        top, left, height, width = tf.unstack(choose(*tf.unstack(tf.shape(pixels)[:2])))
+        return tf.slice(pixels, [top, left, 0], [height, width, 3])
 
     is_plain = tf.cond(
-        kind == image_header.JPEG,
+        image_header.is_jpeg(data),
         lambda: image_header.jpeg_orientation(data) == 1,
         lambda: tf.constant(False),
     )
@@ -105,19 +114,6 @@ def _check_size(data: Any, kind: Any) -> tuple[Any, Any, Any]:
         [tf.debugging.Assert(sensible & (height * width <= MAX_PIXELS), ["size", height, width])]
     ):
         return tf.identity(data), height, width
-
-
-def _decode_whole(data: Any, kind: Any) -> Any:
-    pixels = tf.switch_case(
-        kind,
-        {
-            image_header.JPEG: lambda: _decode_jpeg(data),
-            image_header.BMP: lambda: _decode_bmp(data),
-            image_header.GIF: lambda: _decode_any(gif.first_frame(data, MAX_PIXELS)),
-        },
-        default=lambda: _decode_any(data),
-    )
-    return tf.ensure_shape(pixels, [None, None, 3])
 
 
 def _grey(pixels: Any) -> Any:
