@@ -16,6 +16,7 @@ from keras_vit.training.progress import BAR, LINES, SILENT
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.resuming import EarlierRun, find_earlier_run, identity
 from keras_vit.training.run import Plan, Run, TrainingResult
+from keras_vit.training.strategies import Cluster
 from keras_vit.training.trainer import check_model
 
 
@@ -44,6 +45,10 @@ def train(
 
     SIGTERM and SIGINT (Ctrl-C) end the run after the step in hand, which is saved.
 
+    Under a strategy (`model` was built in its scope) each replica works on its part of the same
+    batches, so that the numbers stay. With several workers each one makes this call with the same
+    arguments; `output_dir` is on a file system that all of them see, and the first one writes.
+
     Args:
         recipe: how.
         model: a classifier as a functional Keras model, with an attribute `preprocessing` (a
@@ -69,33 +74,44 @@ def train(
         The summary, the history and the paths of the files.
 
     Raises:
-        ValueError: no training split, a model that does not fit the data or the recipe, or another
-            run in the folder; the differences are listed.
+        ValueError: no training split, a model that does not fit the data or the recipe, a batch
+            that the replicas cannot share, or another run in the folder; the differences are
+            listed.
+        WorkerLostError: another worker has stopped answering.
         BrokenLossError: the loss became NaN or infinite; no model is written, and the last
             checkpoint is from before.
         TrainingInterrupted: a signal ended the run; its state was saved.
         OSError: a file could not be written; the older checkpoints are whole.
     """
     check_model(recipe, model, data)
-    plan = Plan.of(recipe, data)
+    plan, cluster = Plan.of(recipe, data), Cluster(model)
+    cluster.check_batch(plan.batch_size)
     if deterministic:
         _make_deterministic(recipe.seed)
-    if verbose is None:
+    if not cluster.is_chief:
+        verbose = SILENT
+    elif verbose is None:
         verbose = BAR if sys.stdout.isatty() else LINES
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(output_dir / "checkpoints", keep_last=keep_checkpoints)
     wanted = identity(recipe, model, data)
-    earlier = find_earlier_run(output_dir, checkpoints, wanted, resume=resume)
-    remove_leftovers(output_dir)
+    if resume or cluster.is_chief:
+        earlier = find_earlier_run(output_dir, checkpoints, wanted, resume=resume)
+    else:
+        earlier = EarlierRun()
+    cluster.check_start(earlier.checkpoint.step if earlier.checkpoint else 0, output_dir)
+    if cluster.is_chief:
+        remove_leftovers(output_dir)
     run = Run(
         recipe,
         model,
         data,
         plan=plan,
+        cluster=cluster,
         earlier=earlier,
         wanted=wanted,
-        output_dir=output_dir,
+        output_dir=cluster.output_dir(output_dir),
         verbose=verbose,
     )
     run.prepare(checkpoints, checkpoint_every, callbacks)
@@ -105,7 +121,8 @@ def train(
         return run.earlier_result()
     run.fit()
     result = run.finish()
-    checkpoints.clear(but_last=True)
+    if cluster.is_chief:
+        checkpoints.clear(but_last=True)
     return result
 
 

@@ -21,7 +21,11 @@ def make_schedule(recipe: Recipe, total_steps: int) -> WarmupSchedule:
         total_steps: steps of the whole run.
     """
     return WarmupSchedule(
-        recipe.learning_rate, total_steps, recipe.warmup_steps(total_steps), recipe.decay
+        recipe.learning_rate,
+        total_steps,
+        recipe.warmup_steps(total_steps),
+        recipe.decay,
+        recipe.end_learning_rate,
     )
 
 
@@ -46,7 +50,8 @@ def make_optimizer(
         optimizer = keras.optimizers.SGD(momentum=recipe.beta_1, **arguments)
     else:
         # Keras's Adam decays as AdamW does once `weight_decay` is set, and takes None for none.
-        optimizer = keras.optimizers.Adam(beta_1=recipe.beta_1, beta_2=recipe.beta_2, **arguments)
+        kind = keras.optimizers.Lamb if recipe.optimizer == "lamb" else keras.optimizers.Adam
+        optimizer = kind(beta_1=recipe.beta_1, beta_2=recipe.beta_2, **arguments)
     kept = [variable for variable in model.trainable_variables if not decays(variable)]
     optimizer.exclude_from_weight_decay(var_list=kept)
     return optimizer

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from keras_vit.data.dataset import ImageDataset
-from keras_vit.data.pipeline import evaluation_batches, training_batches
+from keras_vit.data.pipeline import training_batches
 from keras_vit.files import replacing, write_json
 from keras_vit.training.callbacks import (
     HELD_OUT,
@@ -31,6 +31,7 @@ from keras_vit.training.progress import SILENT, Progress
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.resuming import EarlierRun, versions
 from keras_vit.training.saving import SaveCheckpoints
+from keras_vit.training.strategies import Cluster
 from keras_vit.training.summary import summarize
 from keras_vit.training.tensorboard import TensorBoardLog
 from keras_vit.training.trainer import compile_trainer
@@ -88,6 +89,7 @@ class Run:
         model: a classifier that was checked.
         data: what it learns.
         plan: of the two.
+        cluster: of the model's strategy.
         earlier: what the folder holds of the run.
         wanted: the identity of the run.
         output_dir: its folder.
@@ -101,13 +103,14 @@ class Run:
         data: ImageDataset,
         *,
         plan: Plan,
+        cluster: Cluster,
         earlier: EarlierRun,
         wanted: dict[str, Any],
         output_dir: Path,
         verbose: int,
     ):
         self.recipe, self.model, self.data = recipe, model, data
-        self.plan, self.verbose = plan, verbose
+        self.plan, self.cluster, self.verbose = plan, cluster, verbose
         self.resumed, self.earlier_summary = earlier.checkpoint, earlier.summary
         self.start_step = self.resumed.step if self.resumed else 0
         self.record = _record(self.resumed, wanted)
@@ -115,15 +118,11 @@ class Run:
         self.trainer = compile_trainer(recipe, model, plan.total_steps)
         self.interruption = Interruption()
         common = {"batch_size": plan.batch_size, "num_classes": data.num_classes}
-        self.batches = training_batches(
-            data.split("train"),
-            model.preprocessing,
-            seed=recipe.seed,
-            augmentation=recipe.augmentation,
-            start_step=self.start_step,
-            **common,
+        self._stream = {**common, "seed": recipe.seed, "augmentation": recipe.augmentation}
+        self.batches = cluster.training_batches(
+            data.split("train"), model.preprocessing, start_step=self.start_step, **self._stream
         )
-        self.watched = data.watched and evaluation_batches(
+        self.watched = data.watched and cluster.evaluation_batches(
             data.split(data.watched), model.preprocessing, **common
         )
 
@@ -162,6 +161,7 @@ class Run:
             history=self.history,
             averaged=averaged,
             interruption=self.interruption,
+            cluster=self.cluster,
             record=self.record,
             resumed=self.resumed,
         )
@@ -182,9 +182,9 @@ class Run:
         """Trains what is left to train, and puts the moving average, if any, into the model."""
         plan, resumed = self.plan, self.resumed
         try:
-            with self.interruption:
+            with self.interruption, self.cluster.watching(self.saver.checkpoints.folder):
                 if resumed is None:
-                    self.log.write_images(next(iter(self.batches))[0], self.model.preprocessing)
+                    self._show_images()
                 elif resumed.record["epoch_logs"] is not None:
                     self._end_epoch(resumed.record["epoch"], resumed.record["epoch_logs"])
                 else:  # makes the variables of the metrics, which then get their saved values
@@ -203,6 +203,13 @@ class Run:
         finally:
             self.log.close()
         self._average()
+
+    def _show_images(self) -> None:
+        """Writes the images of the first step to the log."""
+        batches = training_batches(
+            self.data.split("train"), self.model.preprocessing, **self._stream
+        )
+        self.log.write_images(next(iter(batches))[0], self.model.preprocessing)
 
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         """Does what `fit` does after the last step of an epoch."""
@@ -238,8 +245,9 @@ class Run:
         seconds, history, final = self.history.seconds, self.history.lines, {}
         if self.watched is not None:
             final = self.trainer.evaluate(self.watched, return_dict=True, verbose=0)
-        with replacing(self.files["model"]) as path:
-            self.model.save(path)
+        if self.cluster.is_chief:
+            with replacing(self.files["model"]) as path:
+                self.model.save(path)
         plot_curves(history, self.files["curves"], watched=self.data.watched or "held out")
         summary = summarize(
             self.recipe,

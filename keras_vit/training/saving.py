@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from keras_vit.training.checkpoints import (
     values_of,
 )
 from keras_vit.training.interruption import Interruption, TrainingInterrupted
+from keras_vit.training.strategies import Cluster
 
 WATCHED = HELD_OUT + "accuracy"
 
@@ -47,6 +49,7 @@ class SaveCheckpoints(StepCallback):
         history: gives the lines and the seconds so far.
         averaged: has the averages in the model while it is evaluated.
         interruption: gives the signal that ends the run.
+        cluster: of the trained model; its chief writes, and a signal to one worker ends all.
         record: saved with each checkpoint; plain JSON values.
         resumed: what to go on from, or None.
 
@@ -65,6 +68,7 @@ class SaveCheckpoints(StepCallback):
         history: History,
         averaged: AveragedWeights,
         interruption: Interruption,
+        cluster: Cluster,
         record: Mapping[str, Any],
         resumed: Checkpoint | None = None,
     ):
@@ -80,6 +84,7 @@ class SaveCheckpoints(StepCallback):
         self._history = history
         self._averaged = averaged
         self._interruption = interruption
+        self._cluster = cluster
         self._record = dict(record)
         self._resumed = resumed
         self._saved_step = self.start_step
@@ -135,7 +140,8 @@ class SaveCheckpoints(StepCallback):
         if figure > self._best:
             self._best = figure
             self.save()
-            self.checkpoints.keep_best(self.step)
+            if self._cluster.is_chief:
+                self.checkpoints.keep_best(self.step)
         elif self.model.stop_training:
             self.save()
         self._obey()
@@ -156,6 +162,10 @@ class SaveCheckpoints(StepCallback):
         variables = _state(self.model)
         if self._epoch_logs is None:
             variables |= _metrics(self.model)
+        arrays = values_of(variables)  # all workers take part in reading the metrics
+        self._saved_step = self.step
+        if not self._cluster.is_chief:
+            return None
         record = {
             **self._record,
             "epoch": self._epoch,
@@ -163,14 +173,13 @@ class SaveCheckpoints(StepCallback):
             "history": [line for line in self._history.lines if line["step"] < self.step],
             "seconds": self._history.seconds,
         }
-        path = self.checkpoints.save(self.step, values_of(variables), record)
-        self._saved_step = self.step
-        return path
+        return self.checkpoints.save(self.step, arrays, record)
 
     def _obey(self) -> None:
-        if self._interruption.received is not None:
+        received = self._interruption.received or 0
+        if self._cluster.total(received):
             self._averaged.put_back()
-            raise TrainingInterrupted(self._interruption.received, self.step, self.save())
+            raise TrainingInterrupted(received or signal.SIGTERM, self.step, self.save())
 
 
 def _state(trainer: keras.Model) -> dict[str, keras.Variable]:

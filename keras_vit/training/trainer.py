@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 
 from keras_vit.data.dataset import ImageDataset
+from keras_vit.fitting import TrainableModel
+from keras_vit.training.layer_rates import freeze, layer_decay
 from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.recipes import Recipe
 
@@ -13,8 +15,8 @@ def check_model(recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
     """Refuses a model that does not fit the data or the recipe.
 
     Args:
-        recipe: its rates of dropout and drop path must be those of the model, if it has any and
-            the model has a `config` that says them.
+        recipe: its rates of dropout and drop path and its rematerialisation must be those of the
+            model, if it has any and the model has a `config` that says them.
         model: has `preprocessing`.
         data: gives the number of classes.
 
@@ -34,7 +36,7 @@ def check_model(recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
             f"Received: num_classes={classes}. Build it with classes={data.num_classes}."
         )
     config = getattr(model, "config", None)
-    for name in ("dropout_rate", "drop_path_rate"):
+    for name in ("dropout_rate", "drop_path_rate", "rematerialize"):
         wanted, found = getattr(recipe, name), getattr(config, name, None)
         if config is not None and wanted is not None and wanted != found:
             raise ValueError(
@@ -46,26 +48,36 @@ def check_model(recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
 def compile_trainer(recipe: Recipe, model: keras.Model, total_steps: int) -> keras.Model:
     """Returns a compiled model on the same weights whose output is the logits.
 
-    The loss is exact on logits, and the model itself stays as it came: what it saves is the network
-    alone.
+    The loss is exact on logits, and the model itself stays as it came, but for blocks that the
+    recipe freezes: what it saves is the network alone.
 
     Args:
-        recipe: gives optimizer, schedule and loss.
+        recipe: gives optimizer, schedule, loss and what the step does beside.
         model: a functional model; its `logits`, a symbolic `(batch, num_classes)`, are trained,
             else its output.
         total_steps: length of the schedule.
     """
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(_logits(model))
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-    trainer = keras.Model(inputs, logits, name="trainer")
-    trainer.compile(
-        optimizer=make_optimizer(recipe, model, total_steps),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=False,
-    )
+    if recipe.frozen_blocks:
+        freeze(model, recipe.frozen_blocks)
+    losses = {
+        "softmax": keras.losses.CategoricalCrossentropy,
+        "sigmoid": keras.losses.BinaryCrossentropy,
+    }
+    with model.distribute_strategy.scope():
+        trainer = TrainableModel(inputs, logits, name="trainer")
+        trainer.compile(
+            optimizer=make_optimizer(recipe, model, total_steps),
+            loss=losses[recipe.loss](from_logits=True, label_smoothing=recipe.label_smoothing),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=False,
+            accumulation_steps=recipe.accumulation_steps,
+            sharpness_radius=recipe.sharpness_radius,
+            learning_rate_scales=(
+                None if recipe.layer_decay is None else layer_decay(model, recipe.layer_decay)
+            ),
+        )
     return trainer
 
 
