@@ -85,7 +85,7 @@ def run() -> None:
         keep_models=_KEEP_MODELS.value,
         report=lambda line: print(line, flush=True),
     )
-    rows = comparison_report.summarize(runs)
+    rows = comparison_report.summarize_runs(runs)
     table = comparison_report.comparison_table(rows)
     folder = Path(_OUTPUT_DIR.value)
     write_json(folder / "comparison.json", {"dataset": data.name, "rows": rows, "runs": runs})

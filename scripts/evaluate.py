@@ -53,17 +53,17 @@ flags.mark_flag_as_required("model")
 def run() -> None:
     """Loads, measures, prints and writes."""
     from keras_vit import data as data_room
+    from keras_vit.evaluation.models import count_classes, load_classifier
     from keras_vit.files import write_json
-    from keras_vit.model_files import load_model
 
     path = Path(_MODEL.value)
-    model = load_model(_MODEL.value)
+    model = load_classifier(_MODEL.value)
     data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
     role = _SPLIT.value or next(
         role for role in ("test", "validation", "train") if role in data.splits
     )
     folder = Path(_OUTPUT_DIR.value or (path.parent if path.exists() else "."))
-    classes = model.config.num_classes
+    classes = count_classes(model)
     classifies = classes == data.num_classes
     if not classifies and not _PROBES.value:
         raise ValueError(

@@ -123,7 +123,7 @@ def probe(
         )
         for part in ("train", role)
     )
-    neighbours, shots, skipped = _possible(train, methods, k, shots)
+    neighbours, shots, skipped = _possible(train, data.class_names, methods, k, shots)
     values: dict[str, Any] = {"skipped": skipped}
     if neighbours:
         values["knn"] = nearest_neighbours(train, test, k=neighbours, temperature=temperature)
@@ -135,7 +135,11 @@ def probe(
 
 
 def _possible(
-    train: Features, methods: Sequence[str], k: Sequence[int], shots: Sequence[int]
+    train: Features,
+    class_names: Sequence[str],
+    methods: Sequence[str],
+    k: Sequence[int],
+    shots: Sequence[int],
 ) -> tuple[list[int], list[int], list[str]]:
     """Returns the neighbours and shots that the training images allow, and why others are not."""
     counts, examples = train.class_counts, len(train.labels)
@@ -145,7 +149,7 @@ def _possible(
     if "linear" in methods and min(count for count in counts if count) < 2:
         skipped.append("linear probe: a class has a single training image, none can be held out")
     skipped += [
-        f"{n} shots: class {counts.argmin()} has {smallest} training images"
+        f"{n} shots: class {class_names[counts.argmin()]!r} has {smallest} training images"
         for n in shots
         if n > smallest
     ]

@@ -69,7 +69,7 @@ def compare(
     Returns:
         A dictionary for each run: `model`, `share`, `seed`, `parameters`, `flops_an_image`,
         `batch_size`, `steps`, `flops`, `accuracy` (0 to 1), `seconds` (of training), and `split`,
-        on which it was measured. See `summarize`.
+        on which it was measured. See `summarize_runs`.
 
     Raises:
         ValueError: names that are equal, shares outside (0, 1], nothing to measure on, or a budget

@@ -22,7 +22,7 @@ _STYLES = (
 )
 
 
-def summarize(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Puts the runs of a model at a share of the budget, one a seed, into one row.
 
     Args:
@@ -58,7 +58,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns the rows as a Markdown table, smallest budget first.
 
     Args:
-        rows: from `summarize`.
+        rows: from `summarize_runs`.
     """
     lines = [
         "| budget | model | parameters | GFLOP an image | steps | GFLOP | accuracy (%) | s |",
@@ -82,7 +82,7 @@ def plot_comparison(
     """Draws accuracy against training compute, with the mean and the range of the seeds.
 
     Args:
-        rows: from `summarize`; at least one.
+        rows: from `summarize_runs`; at least one.
         path: the PNG file.
         title: a line above.
     """

@@ -36,6 +36,10 @@ def test_a_model_of_all_tokens_gives_one_of_them_or_their_mean(tokens, class_tok
         num_classes=0, pooling="none", class_token=class_token, num_register_tokens=2
     )
     model = VisionTransformer(config)
+    registers = model.get_layer("patch_encoder").register_tokens
+    registers.assign(
+        np.random.default_rng(1).normal(size=registers.shape)
+    )  # unlike the class token
     all_tokens = model.predict_on_batch(IMAGES)
     vectors = feature_model(model, tokens=tokens).predict_on_batch(IMAGES)
     np.testing.assert_allclose(vectors, chosen(all_tokens), atol=1e-6)

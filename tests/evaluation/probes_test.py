@@ -45,7 +45,7 @@ def test_what_the_images_do_not_allow_is_left_out_and_said(image_sets):
     assert result.linear is None
     assert len(result.skipped) == 3
     assert "left out: 4-NN: there are 3 training images" in result.table()
-    assert "left out: 2 shots: class 1 has 1 training images" in result.table()
+    assert "left out: 2 shots: class 'b' has 1 training images" in result.table()
     assert "left out: linear probe" in result.table()
 
 

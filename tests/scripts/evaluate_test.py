@@ -67,7 +67,7 @@ def test_probes_stand_in_the_same_record(folder, tmp_path):
                  "--shots=1,25", "--seeds=2")  # fmt: skip
     assert result.returncode == 0, result.stderr
     for line in ("accuracy 33.33 %", "Frozen features of 8 numbers; 24 images to learn from",
-                 "linear probe", "left out: 99-NN", "25 shots: class 0 has 8"):  # fmt: skip
+                 "linear probe", "left out: 99-NN", "25 shots: class 'cat' has 8"):  # fmt: skip
         assert line in result.stdout
     values = json.loads((tmp_path / "evaluation.json").read_text())
     assert values["top1"] == pytest.approx(1 / 3)

@@ -1,0 +1,60 @@
+"""The model to evaluate: one of ours, or any that `train` has written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import keras
+
+from keras_vit.configs import Preprocessing
+from keras_vit.model_files import load_model
+
+SUMMARY = "summary.json"
+
+
+def load_classifier(source: str | os.PathLike) -> keras.Model:
+    """Loads a model with its `preprocessing`.
+
+    Args:
+        source: what `keras_vit.model_files.load_model` takes; or the `.keras` file of any other
+            functional model beside a `summary.json` with its `preprocessing`, as training leaves
+            it.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: no such file, a broken one, or one of another kind of model whose preprocessing
+            is not known.
+    """
+    try:
+        return load_model(source)
+    except ValueError as error:
+        path = Path(os.fspath(source))
+        summary = path.with_name(SUMMARY)
+        if path.suffix != ".keras" or not path.is_file() or not summary.is_file():
+            raise
+        values = json.loads(summary.read_text(encoding="utf-8")).get("preprocessing")
+        if values is None:
+            raise ValueError(
+                f"Expected `preprocessing` in {str(summary)!r}, which says how an image becomes "
+                f"the input. Received none. {error}"
+            ) from error
+        try:
+            model = keras.saving.load_model(path, compile=False)
+        except Exception:  # Keras raises many kinds for a broken file
+            raise error from None
+    model.preprocessing = Preprocessing.from_dict(values)
+    return model
+
+
+def count_classes(model: keras.Model) -> int | None:
+    """Returns the classes that a model tells apart, or None for one without a head.
+
+    Args:
+        model: from `load_classifier`. Of a model that is not ours the width of its output counts.
+    """
+    config = getattr(model, "config", None)
+    return model.output_shape[-1] if config is None else config.num_classes or None
