@@ -73,41 +73,51 @@ def compare(
 
     Raises:
         ValueError: names that are equal, shares outside (0, 1], nothing to measure on, or a budget
-            that does not pay for a step.
+            that does not pay for a step or for the warm-up.
     """
     _check(contenders, data, shares, seeds)
     costs = {contender.name: count_cost(contender, data) for contender in contenders}
     if budget is None:
         budget = budget_of(contenders[0], costs[contenders[0].name], data)
-    steps = {
-        (contender.name, share): affordable_steps(
-            share * budget, costs[contender.name], contender.name
-        )
-        for contender in contenders
-        for share in shares
-    }
     runs = []
-    for share in sorted(shares):
-        for contender in contenders:
-            for seed in seeds:
-                recipe = contender.recipe.replace(
-                    steps=steps[contender.name, share], epochs=None, seed=seed
-                )
-                label = f"{contender.name}, {recipe.steps:,} steps, seed {seed}"
-                result = _finished_or_run(
-                    contender, recipe, data, Path(output_dir), keep_models, report, label
-                )
-                cost = costs[contender.name]
-                runs.append(
-                    {
-                        "model": contender.name,
-                        "share": share,
-                        **dataclasses.asdict(cost),
-                        "flops": recipe.steps * cost.flops_a_step,
-                        **{key: value for key, value in result.items() if key != "fingerprint"},
-                    }
-                )
+    for share, contender, recipe in _plan(contenders, costs, budget, shares):
+        cost = costs[contender.name]
+        for seed in seeds:
+            result = _finished_or_run(
+                contender,
+                recipe.replace(seed=seed),
+                data,
+                output_dir=Path(output_dir),
+                keep_models=keep_models,
+                report=report,
+            )
+            runs.append(
+                {
+                    "model": contender.name,
+                    "share": share,
+                    **dataclasses.asdict(cost),
+                    "flops": recipe.steps * cost.flops_a_step,
+                    **{key: value for key, value in result.items() if key != "fingerprint"},
+                }
+            )
     return runs
+
+
+def _plan(contenders, costs, budget, shares) -> list[tuple[float, Contender, Recipe]]:
+    """Returns every model at every share with its recipe, checked before anything is trained."""
+    planned = []
+    for share in sorted(set(shares)):
+        for contender in contenders:
+            steps = affordable_steps(share * budget, costs[contender.name], contender.name)
+            recipe = contender.recipe.replace(steps=steps, epochs=None)
+            if recipe.warmup_steps(steps) > steps:
+                raise ValueError(
+                    f"Expected a warm-up of at most the {steps} steps that {100 * share:g} % of "
+                    f"the budget pays for with {contender.name}. Received: "
+                    f"warmup={recipe.warmup:g}. Set it to a share of the steps, such as 0.1."
+                )
+            planned.append((share, contender, recipe))
+    return planned
 
 
 def _check(contenders, data, shares, seeds) -> None:
@@ -128,8 +138,9 @@ def _measured(data: ImageDataset) -> str | None:
     return next((role for role in ("test", "validation") if role in data.splits), None)
 
 
-def _finished_or_run(contender, recipe, data, output_dir, keep_models, report, label) -> dict:
+def _finished_or_run(contender, recipe, data, *, output_dir, keep_models, report) -> dict[str, Any]:
     """Returns the result of a run: the one that its folder holds, or a new one."""
+    label = f"{contender.name}, {recipe.steps:,} steps, seed {recipe.seed}"
     fingerprint = {
         "model": contender.origin,
         "recipe": recipe.to_dict(),

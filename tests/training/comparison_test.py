@@ -120,6 +120,13 @@ def test_weights_go_and_records_stay(image_sets, tmp_path, trained):
         ({"shares": [0.5, 2.0]}, "shares of the budget"),
         ({"seeds": []}, "at least one seed"),
         ({"budget": 1.0}, "one step of small"),
+        (
+            {
+                "contenders": [SMALL, contender("late", 40, RECIPE.replace(warmup=5))],
+                "shares": [0.5, 1.0],
+            },
+            "warm-up of at most the 2 steps that 50 % of the budget pays for with late",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_any_training(
