@@ -1,5 +1,9 @@
 """Trains a Vision Transformer on a labelled image data set.
 
+A run that was cut short goes on when the same command is given again, from the last checkpoint in
+its folder; a finished one is not trained again. --noresume replaces what is there. SIGTERM and
+Ctrl-C save the run and end it with the status 143 or 130.
+
 Examples:
   train.py --output_dir=runs/digits
   train.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --output_dir=runs/photos
@@ -39,15 +43,37 @@ _SET = flags.DEFINE_multi_string(
 _SEED = flags.DEFINE_integer("seed", None, "Seed of the run; default: the recipe's.", lower_bound=0)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the model and its record.")
 flags.mark_flag_as_required("output_dir")
+_SKIP_CORRUPT = flags.DEFINE_bool(
+    "skip_corrupt", False, "Leave out files of a folder that are not whole images, and say which."
+)
+_RESUME = flags.DEFINE_bool(
+    "resume",
+    True,
+    "Go on with the run in the folder, if it is this one; --noresume removes its checkpoints.",
+)
+_CHECKPOINT_EVERY = flags.DEFINE_integer(
+    "checkpoint_every",
+    None,
+    "Steps from one checkpoint to the next; default: one at the end of each epoch.",
+    lower_bound=1,
+)
+_KEEP_CHECKPOINTS = flags.DEFINE_integer(
+    "keep_checkpoints", 3, "How many of the last checkpoints stay during training.", lower_bound=1
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Use operations that give the same bits each time; may be slower."
+)
 
 
 def run() -> None:
     """Loads, builds, trains and says where everything is."""
     from keras_vit import data as data_room
     from keras_vit import training
-    from keras_vit.training import models
+    from keras_vit.training import interruption, models
 
-    data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
+    data = data_room.load(
+        _DATASET.value, data_dir=_DATA_DIR.value, skip_corrupt=_SKIP_CORRUPT.value
+    )
     spec = _MODEL.value or models.default_model(data)
     pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
     recipe_name = _RECIPE.value or models.default_recipe(data, pretrained=pretrained)
@@ -66,12 +92,27 @@ def run() -> None:
     print(f"Data:   {data.describe()}")
     print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")
     print(f"Recipe: {recipe_name}, seed {recipe.seed}", flush=True)
-    result = training.train(recipe, model, data, output_dir=_OUTPUT_DIR.value)
+    try:
+        result = training.train(
+            recipe,
+            model,
+            data,
+            output_dir=_OUTPUT_DIR.value,
+            resume=_RESUME.value,
+            checkpoint_every=_CHECKPOINT_EVERY.value,
+            keep_checkpoints=_KEEP_CHECKPOINTS.value,
+            deterministic=_DETERMINISTIC.value,
+        )
+    except interruption.TrainingInterrupted as interrupted:
+        print(f"{interrupted} The same command goes on from there.", flush=True)
+        raise
     summary, watched = result.summary, data.watched
     print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s, ", end="")
     print(f"{summary['images_per_second'] or 0:,.0f} img/s.")
     if watched:
         print(f"Accuracy on the {watched} split: {100 * summary[f'{watched}_accuracy']:.2f} %")
+    if best := summary["best_epoch"]:
+        print(f"Best epoch: {best['epoch']}, {100 * best[f'{watched}_accuracy']:.2f} %")
     for name, path in result.files.items():
         print(f"  {name:<12} {path}")
 

@@ -4,8 +4,12 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -45,11 +49,71 @@ def test_a_folder_becomes_a_model_and_its_record(photos, tmp_path):
     assert (summary["recipe"]["seed"], summary["recipe"]["batch_size"]) == (5, 8)
 
 
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_same_command_goes_on(photos, tmp_path, number, status):
+    folder = tmp_path / "run"
+    flags = [f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=batch_size=8",
+             "--deterministic", f"--output_dir={folder}"]  # fmt: skip
+    command = [sys.executable, ROOT / "scripts" / "train.py", *flags, "--set=steps=100000",
+               "--checkpoint_every=2"]  # fmt: skip
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    while not list(folder.glob("checkpoints/step_*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors
+    assert f"{number.name}: finishing the step and saving." in errors
+    assert "Traceback" not in errors
+    step = int(re.search(r"stopped after step (\d+), saved in .*step_0*\1\.saf", output)[1])
+    if number == signal.SIGINT:
+        return
+    refused = run(*flags, "--set=steps=3")
+    assert refused.returncode == 1
+    assert "recipe.steps: 100000 in the checkpoint, 3 now" in refused.stderr
+    again = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    for line in again.stdout:
+        if line.startswith("Going on after step"):
+            assert f"step {step:,} of 100,000" in line
+            break
+    else:
+        raise AssertionError("it did not go on")
+    again.send_signal(signal.SIGKILL)
+    again.communicate()
+
+
+def test_a_finished_run_is_not_trained_again(photos, tmp_path):
+    flags = [f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=2",
+             "--set=batch_size=8", f"--output_dir={tmp_path}", "--keep_checkpoints=1"]  # fmt: skip
+    assert run(*flags).returncode == 0
+    first = (tmp_path / "summary.json").read_text()
+    again = run(*flags)
+    assert again.returncode == 0 and "This run is finished" in again.stdout
+    assert "Accuracy on the validation split" in again.stdout
+    assert (tmp_path / "summary.json").read_text() == first
+
+
+def test_a_corrupt_file_can_be_left_out(photos, tmp_path):
+    broken = tmp_path / "photos"
+    shutil.copytree(photos, broken)
+    (broken / "cat" / "zzz.png").write_bytes(b"no picture")
+    flags = [f"--dataset={broken}", "--model=digits", "--recipe=digits", "--set=steps=1",
+             "--set=batch_size=8"]  # fmt: skip
+    result = run(*flags, f"--output_dir={tmp_path / 'run'}", "--skip_corrupt")
+    assert result.returncode == 0, result.stderr
+    assert "zzz.png" in result.stderr
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
         (["--dataset=./nowhere"], "Expected a folder that exists. Received: './nowhere'."),
-        (["--recipe=digit"], "Received: 'digit'. Nearest: 'digits'."),
+        (["--recipe=digit"], "Received: 'digit'. Nearest: 'digits'"),
     ],
 )
 def test_a_mistake_is_one_line(photos, tmp_path, flags, message):
