@@ -1,7 +1,8 @@
 """A model and images -> attention maps, rollout and attention distance.
 
 The maps are taken from outside, block by block: `model.embed`, then each block is asked for its
-weights. What `model(images)` runs stays as it is, and one map is held at a time.
+weights. What `model(images)` runs stays as it is, and one map is held at a time. Where blocks merge
+tokens, the maps are those of the full sequence.
 """
 
 from __future__ import annotations
@@ -12,6 +13,13 @@ from typing import Any
 import numpy as np
 
 from keras_vit.interpret.distance import attention_distance_per_image
+from keras_vit.interpret.merged import (
+    TokenState,
+    average_merged,
+    full_attention,
+    full_tokens,
+    observe_block,
+)
 from keras_vit.interpret.observe import (
     batches,
     block_numbers,
@@ -32,20 +40,26 @@ class AttentionWalk:
         images: prepared images, (batch, height, width, channels).
 
     Attributes:
-        tokens: the sequence behind the last block walked, (batch, tokens, hidden).
+        state: the sequence behind the last block walked, a `TokenState`.
+        tokens: the same, (batch, tokens, hidden), merged tokens at all their places.
     """
 
     def __init__(self, model: Any, images: Any):
         images = check_images(model, images)
         self._blocks = model.blocks
-        self.tokens = model.embed(images)
+        self.state = TokenState(model.embed(images))
+
+    @property
+    def tokens(self) -> Any:
+        return full_tokens(self.state)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields (batch, heads, tokens, tokens) float32 for each block; no map is kept."""
         for block in self._blocks:
-            self.tokens, attention = block(self.tokens, training=False, return_attention=True)
-            array = to_array(attention)
-            del attention
+            before = self.state
+            self.state, attention = observe_block(block, before)
+            array = full_attention(to_array(attention), before)
+            del attention, before
             yield array
             del array
 
@@ -106,6 +120,7 @@ def attention_rollout(
 
     The output is read where the model reads it: at the class token; with attention pooling at the
     tokens the probe looks at; with mean or maximum over the tokens, at all that are pooled alike.
+    Where a block merges tokens, the rows of what it merges are averaged as the tokens are.
 
     Args:
         model: a `keras_vit.VisionTransformer`.
@@ -129,7 +144,14 @@ def attention_rollout(
     maps = []
     for piece in batches(images, batch_size):
         walk = AttentionWalk(model, piece)
-        matrix = rollout_matrix(walk, prefix, grid, head_fusion, discard_ratio)
+        matrix = rollout_matrix(
+            walk,
+            prefix,
+            grid,
+            head_fusion,
+            discard_ratio,
+            behind_block=lambda matrix, walk=walk: average_merged(matrix, walk.state),
+        )
         maps.append(read_rollout(matrix, prefix, grid, readout(model, walk.tokens)))
     return np.concatenate(maps)
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.interpret.merged import TokenState, full_tokens, run_block
 from keras_vit.interpret.observe import (
     batches,
     block_numbers,
@@ -17,6 +18,7 @@ from keras_vit.interpret.observe import (
     grid_of,
     to_array,
 )
+from keras_vit.layers import TokenUnmerging
 
 
 def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
@@ -29,7 +31,8 @@ def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
     Returns:
         A `keras.Model` with the inputs of `model`. Its output is a list with one tensor (batch,
         tokens, hidden), prefix tokens first and before the final norm, for each block; for a
-        single number that tensor alone.
+        single number that tensor alone. Where blocks merge tokens, each merged token stands at all
+        its places.
 
     Raises:
         ValueError: another kind of model, or unknown blocks.
@@ -37,9 +40,16 @@ def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
     config = check_model(model)
     single = hasattr(blocks, "__index__")
     numbers = block_numbers(config, [blocks] if single else blocks)
-    outputs = [model.blocks[number].output for number in numbers]
+    outputs = [_full_output(model, model.blocks[number].output) for number in numbers]
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     return keras.Model(inputs, outputs[0] if single else outputs, name="feature_extractor")
+
+
+def _full_output(model: Any, output: Any) -> Any:
+    if not isinstance(output, (tuple, list)):
+        return output
+    tokens, _, places = output
+    return TokenUnmerging(dtype=model.dtype_policy)(tokens, places)
 
 
 def patch_features(
@@ -66,9 +76,10 @@ def patch_features(
     grid = grid_of(config, images)
     features = []
     for piece in batches(images, batch_size):
-        tokens = model.embed(piece)
+        state = TokenState(model.embed(piece))
         for layer in model.blocks[: last + 1]:
-            tokens = layer(tokens, training=False)
+            state = run_block(layer, state)
+        tokens = full_tokens(state)
         if block is None:
             tokens = encoded(model, tokens)
         patches = to_array(tokens)[:, config.num_prefix_tokens :]

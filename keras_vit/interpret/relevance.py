@@ -2,7 +2,8 @@
 
 Rollout asks what reaches the output; this asks what of it raises the score of one class. The blocks
 are walked forward once, keeping only their input tokens, and then backward one at a time, so one
-attention map and its gradient are held at once.
+attention map and its gradient are held at once. What merged tokens are given is handed back to what
+they were made of, by size.
 
 Reference: Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention Visualization"
 (CVPR 2021), and "Generic Attention-model Explainability" (arXiv 2103.15679), equations 5 and 6,
@@ -18,6 +19,14 @@ import numpy as np
 from keras import ops
 
 from keras_vit.interpret.gradients import pull_back
+from keras_vit.interpret.merged import (
+    TokenState,
+    full_tokens,
+    gather_full,
+    observe_block,
+    run_block,
+    split_row,
+)
 from keras_vit.interpret.observe import (
     answer,
     batches,
@@ -38,7 +47,9 @@ def _mix(weights: Any, values: Any, num_heads: int) -> Any:
     return ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, ops.shape(weights)[2], hidden))
 
 
-def block_with_offset(block: Any, tokens: Any, offset: Any) -> Any:
+def block_with_offset(
+    block: Any, tokens: Any, offset: Any, sizes: Any = None, places: Any = None
+) -> Any:
     """Runs a block with something added to its attention weights.
 
     Args:
@@ -46,18 +57,24 @@ def block_with_offset(block: Any, tokens: Any, offset: Any) -> Any:
         tokens: (batch, tokens, hidden).
         offset: (batch, heads, tokens, tokens); at zero the result is that of the block, and the
             gradient there is the gradient of the attention weights.
+        sizes: as the block takes them.
+        places: as the block takes them.
 
     Returns:
-        (batch, tokens, hidden).
+        (batch, tokens, hidden); fewer tokens where the block merges some.
     """
     attention = block.attention
     normed = block.attention_norm(tokens)
-    _, weights = attention(normed, training=False, return_attention=True)
+    _, weights, keys = attention(
+        normed, sizes=sizes, training=False, return_attention=True, return_keys=True
+    )
     values = ops.split(attention.qkv(normed), 3, axis=-1)[2]
     x = attention.output_dense(_mix(weights + offset, values, attention.num_heads))
     if block.attention_scale is not None:
         x = block.attention_scale(x)
     tokens = tokens + x
+    if block.token_merging:
+        tokens, _, _ = block.merge(tokens, sizes, places, keys)
     x = block.mlp(block.mlp_norm(tokens), training=False)
     return tokens + (x if block.mlp_scale is None else block.mlp_scale(x))
 
@@ -136,24 +153,31 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
 
 def _relevance(model: Any, images: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
     """(batch, tokens): relevance of the tokens that enter the first block."""
-    tokens = model.embed(images)
+    after = TokenState(model.embed(images))
     entering = []
     for block in model.blocks:
-        entering.append(tokens)
-        tokens = block(tokens, training=False)
-    row, gradient = _start(model, tokens, classes)
+        entering.append(after)
+        after = run_block(block, after)
+    row, gradient = _start(model, full_tokens(after), classes)
+    row, gradient = gather_full(row[:, :, None], after)[:, :, 0], gather_full(gradient, after)
     for block in reversed(model.blocks):
-        tokens = entering.pop()
+        before = entering.pop()
+        tokens, *merged = before
         batch, length = tokens.shape[:2]
         offset = _zeros(batch, block.num_heads, length, length, tokens)
         given = gradient
         _, (gradient, of_weights) = pull_back(
-            lambda tokens, offset, block=block: block_with_offset(block, tokens, offset),
+            lambda tokens, offset, block=block, merged=merged: block_with_offset(
+                block, tokens, offset, *merged
+            ),
             [tokens, offset],
             lambda output, given=given: given,
         )
-        _, weights = block(tokens, training=False, return_attention=True)
-        row = row + (row[:, None] @ _positive_mean(weights, of_weights))[:, 0]
+        _, weights = observe_block(block, before)
+        row, after = split_row(row, before, after), before
+        # The gradient of a merged token is that of all its copies; each has its part of the row.
+        each = row if before.sizes is None else row / to_array(before.sizes)
+        row = row + (each[:, None] @ _positive_mean(weights, of_weights))[:, 0]
     return row
 
 

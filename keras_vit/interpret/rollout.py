@@ -8,7 +8,7 @@ section 3; "An Image is Worth 16x16 Words" (arXiv 2010.11929), appendix D.8, Fig
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,7 @@ def rollout_matrix(
     grid: tuple[int, int],
     head_fusion: str = "mean",
     discard_ratio: float = 0.0,
+    behind_block: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Multiplies the attention of all blocks into one matrix, token to token.
 
@@ -96,6 +97,8 @@ def rollout_matrix(
         grid: as for `rollout`.
         head_fusion: as for `rollout`.
         discard_ratio: as for `rollout`.
+        behind_block: what becomes of the product behind each block, where tokens merge; None leaves
+            it as it is.
 
     Returns:
         (batch, tokens, tokens) float32; entry (i, j) is the part of input token j in final token i,
@@ -114,6 +117,8 @@ def rollout_matrix(
         mixed = fused + np.eye(fused.shape[-1], dtype=np.float32)
         mixed /= mixed.sum(axis=-1, keepdims=True)
         result = mixed if result is None else mixed @ result
+        if behind_block is not None:
+            result = behind_block(result)
     if result is None:
         raise ValueError("Expected the attention of at least one block. Received: none.")
     return result

@@ -36,6 +36,10 @@ KINDS = {
         "patch_size": 1,
         "hybrid": HybridConfig(stem_width=8, group_norm_groups=2),
     },
+    "merging": {"token_merging": 2},
+    "merging, mean": {"token_merging": (0, 2, 1), "pooling": "gap"},
+    "merging, probe": {"token_merging": 1, "class_token": False, "pooling": "map"},
+    "merging, no pooling": {"token_merging": 2, "pooling": "none", "num_classes": 0},
 }
 
 
@@ -60,7 +64,7 @@ def model(request):
 def test_the_observed_path_equals_the_fast_path(model):
     walk = AttentionWalk(model, images())
     assert len(list(walk)) == 3
-    fast = keras.Model(model.input, model.blocks[-1].output)(images())
+    fast = interpret.feature_extractor(model, -1)(images())
     np.testing.assert_allclose(walk.tokens, fast, atol=1e-5)
     if model.logits is not None:
         pooled = model.get_layer("pooling")(encoded(model, walk.tokens))
@@ -86,7 +90,7 @@ def test_rollout_is_a_share_for_each_patch(model):
 
 
 def test_readout_sums_to_one(model):
-    tokens = keras.Model(model.input, model.blocks[-1].output)(images())
+    tokens = interpret.feature_extractor(model, -1)(images())
     weights = readout(model, tokens)
     assert weights.shape == tuple(tokens.shape[:2]) and weights.min() >= 0
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
