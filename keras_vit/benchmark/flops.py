@@ -25,9 +25,10 @@ def forward_flops(config: VisionTransformerConfig) -> int:
     patches, tokens, width = rows * columns, config.num_tokens, config.hidden_size
     channels = config.hybrid.num_channels if config.hybrid else config.in_channels
     embedding = patches * config.patch_size**2 * channels * width
-    hidden = config.mlp_dim * (2 if config.mlp == "swiglu" else 1)
-    projections = tokens * width * (3 * width + width + hidden + config.mlp_dim)
-    attention = 2 * tokens * tokens * width
+    blocks, length = 0, tokens
+    for count in config.merged_per_block:
+        products, length = _block_products(config, length, count)
+        blocks += products
     features = width * (2 if "+" in config.pooling else 1)
     head = 0
     if config.pooling == "map":
@@ -37,7 +38,25 @@ def forward_flops(config: VisionTransformerConfig) -> int:
         if size:
             head += features * size
             features = size
-    return 2 * (embedding + config.num_layers * (projections + attention) + head)
+    return 2 * (embedding + blocks + head)
+
+
+def _block_products(config: VisionTransformerConfig, tokens: int, count: int) -> tuple[int, int]:
+    """Returns the multiplications of a block that merges up to `count` tokens, and what it leaves.
+
+    Merging compares the heads' mean keys of one half of the patches with those of the other, and
+    adds what merges with a matrix.
+    """
+    width, prefix = config.hidden_size, config.num_prefix_tokens
+    hidden = config.mlp_dim * (2 if config.mlp == "swiglu" else 1)
+    products = tokens * width * 4 * width + 2 * tokens * tokens * width
+    merged = min(count, (tokens - prefix) // 2)
+    if merged:
+        sources = (tokens - prefix + 1 - prefix % 2) // 2
+        products += sources * (tokens - prefix - sources) * (width // config.num_heads)
+        products += (tokens - merged) * merged * width
+    tokens -= merged
+    return products + tokens * width * (hidden + config.mlp_dim), tokens
 
 
 def count_flops(model: Any, image_size: tuple[int, int] | None = None) -> int:

@@ -18,6 +18,13 @@ from keras_vit.training.rivals import SMALLEST_SIDE, build_rival
 
 # Forward, gradient of the activations, gradient of the weights: each the same products again.
 PASSES_A_STEP = 3
+_OURS_ALONE = {
+    "dropout_rate": None,
+    "drop_path_rate": None,
+    "rematerialize": None,
+    "layer_decay": None,
+    "frozen_blocks": 0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +54,8 @@ class Cost:
         flops_an_image: operations of a forward pass.
         batch_size: images a step.
         passes_a_step: forward passes that a step costs as much as: 3, or 6 where sharpness-aware
-            minimisation takes the gradient twice. Frozen parts and the drop path are not taken off.
+            minimisation takes the gradient twice. Frozen blocks and the drop path are not taken
+            off, blocks that are computed again to save memory are not added.
     """
 
     parameters: int
@@ -104,7 +112,8 @@ def rival_contender(
     Args:
         spec: as in `build_rival`.
         data: what it learns.
-        recipe: how; its rates of dropout and drop path are ours alone and are left out.
+        recipe: how; what it says about the blocks of a transformer (dropout, drop path,
+            rematerialisation, rates by layer, frozen blocks) is left out.
         weights: None for initial values, `"imagenet"`, or a file of weights without top.
         image_size: side in pixels; None is the size of `preprocessing`, but 32 at least.
         preprocessing: its way to resize and crop is taken; None squashes.
@@ -121,7 +130,7 @@ def rival_contender(
             spec, data.num_classes, seed=recipe_of_run.seed, weights=weights, preprocessing=sized
         )
 
-    recipe = recipe.replace(dropout_rate=None, drop_path_rate=None)
+    recipe = recipe.replace(**_OURS_ALONE)
     origin = {"spec": f"keras.applications.{spec}", "weights": weights, **sized.to_dict()}
     return Contender(spec, recipe, build, origin)
 
@@ -138,12 +147,11 @@ def count_cost(contender: Contender, data: ImageDataset) -> Cost:
     """
     recipe = contender.recipe
     model = contender.build(recipe)
-    twice = getattr(recipe, "sharpness_radius", 0.0)
     return Cost(
         parameters=model.count_params(),
         flops_an_image=count_flops(model),
         batch_size=recipe.batch_of(data.split("train").num_examples),
-        passes_a_step=PASSES_A_STEP * (2 if twice else 1),
+        passes_a_step=PASSES_A_STEP * (2 if recipe.sharpness_radius else 1),
     )
 
 

@@ -37,8 +37,21 @@ def test_a_small_model_counted_by_hand():
         {"pooling": "token+gap", "pre_logits_size": 4, "projection_size": 6},
         {"pooling": "map", "class_token": False},
         {"dynamic_image_size": True},
+        {"rematerialize": True},
+        {"image_size": 20, "token_merging": 3},
+        {"image_size": 20, "token_merging": (99, 1), "num_register_tokens": 1, "pooling": "gap"},
     ],
-    ids=["plain", "dropout", "dinov2", "pre_logits", "map", "any_size"],
+    ids=[
+        "plain",
+        "dropout",
+        "dinov2",
+        "pre_logits",
+        "map",
+        "any_size",
+        "rematerialized",
+        "merging",
+        "merging_half",
+    ],  # fmt: skip
 )
 def test_the_graph_of_a_transformer_costs_what_its_config_says(changes):
     config = TINY.replace(**changes)

@@ -1,5 +1,7 @@
 """What training costs, and how many steps a budget pays for."""
 
+import dataclasses
+
 import keras
 import pytest
 
@@ -33,6 +35,8 @@ def test_our_model_is_counted_as_its_config_says(image_sets):
     assert cost.flops_an_image == forward_flops(config)
     assert cost.batch_size == 24  # the recipe's 32 are not there
     assert cost.parameters == ours.build(recipe).count_params()
+    sharp = dataclasses.replace(ours, recipe=recipe.replace(sharpness_radius=0.1))
+    assert contenders.count_cost(sharp, data).flops_a_step == 2 * cost.flops_a_step
     # 120 epochs of one step.
     assert contenders.budget_of(ours, cost, data) == 120 * 3 * 24 * cost.flops_an_image
     assert (ours.name, ours.origin["spec"]) == ("digits", "digits")
@@ -40,11 +44,11 @@ def test_our_model_is_counted_as_its_config_says(image_sets):
 
 def test_a_rival_learns_from_the_same_images_without_our_dropout(image_sets):
     data = image_sets.data_in_memory(classes=3)
-    recipe = get_recipe("digits")
+    recipe = get_recipe("digits").replace(layer_decay=0.8, frozen_blocks=1)
     assert recipe.drop_path_rate
     ours = Preprocessing(size=16, resampling="bicubic", mean=(0.5,), std=(0.5,))
     rival = contenders.rival_contender("MobileNetV2:alpha=0.35", data, recipe, preprocessing=ours)
-    assert rival.recipe == recipe.replace(drop_path_rate=None)
+    assert rival.recipe == recipe.replace(drop_path_rate=None, layer_decay=None, frozen_blocks=0)
     model = rival.build(rival.recipe)
     assert model.preprocessing == Preprocessing(size=32, resampling="bicubic")  # 16 is too small
     assert model.output_shape == (None, 3)
