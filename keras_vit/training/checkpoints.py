@@ -216,7 +216,7 @@ def named_variables(**groups: Sequence[keras.Variable]) -> dict[str, keras.Varia
 
 def values_of(variables: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
     """Returns the values of variables; also of those under a `tf.distribute` strategy."""
-    return {name: np.array(variable.numpy(), order="C") for name, variable in variables.items()}
+    return {name: np.asarray(variable.numpy(), order="C") for name, variable in variables.items()}
 
 
 def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:

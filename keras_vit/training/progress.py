@@ -12,14 +12,14 @@ from typing import Any, TextIO
 from keras_vit.training.callbacks import HELD_OUT, StepCallback
 
 SILENT, BAR, LINES = 0, 1, 2
-_SECONDS_BETWEEN_DRAWINGS = 0.2
+_SECONDS_BETWEEN_DRAWINGS = 0.5
 _BAR_WIDTH = 20
 
 
 class Progress(StepCallback):
     """Prints loss, accuracy, learning rate, images a second and the time left of the whole run.
 
-    The bar is drawn a few times a second at most. The time left is that of the steps to come at the
+    The bar is drawn twice a second at most. The time left is that of the steps to come at the
     pace of this process so far, in which evaluating and saving count.
 
     Args:

@@ -42,7 +42,7 @@ def _train(folder):
     augmentation = Augmentation(0.5, horizontal_flip=True, translation=0.1, rotation=10.0, zoom=0.1)
     recipe = Recipe(
         steps=STEPS, batch_size=5, learning_rate=3e-3, weight_decay=0.01, ema_momentum=0.9,
-        label_smoothing=0.1, augmentation=augmentation,
+        label_smoothing=0.1, accumulation_steps=2, augmentation=augmentation,
     )  # fmt: skip
     keras.utils.set_random_seed(0)
     train(
