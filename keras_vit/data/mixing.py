@@ -104,18 +104,22 @@ def mix_pairs(
     cutmix_odds = (cutmix_alpha > 0) / ((cutmix_alpha > 0) + (mixup_alpha > 0))
     acts, cuts = acts < probability, which < cutmix_odds
     side = tf.sqrt(1 - cutmix_share)
-    kept = 1.0 - _stripe(row, side, height)[:, :, None] * _stripe(column, side, width)[:, None, :]
+    # Rows of numbers, not pixels of three: TensorFlow is slow to spread a weight over so few.
+    across = tf.repeat(_stripe(column, side, width), channels, axis=1)
+    kept = 1.0 - _stripe(row, side, height)[:, :, None] * across[:, None, :]
     cutmix_share = tf.reduce_mean(kept, axis=[1, 2])
     share = tf.where(acts, tf.where(cuts, cutmix_share, mixup_share), 1.0)
     weights = tf.where((acts & cuts)[:, None, None], kept, share[:, None, None])
 
     def mix(values, weights):
-        pairs = tf.reshape(values, [-1, 2, *values.shape[1:]])
-        return tf.reshape(weights * pairs + (1 - weights) * pairs[:, ::-1], tf.shape(values))
+        first, second = tf.unstack(tf.reshape(values, [-1, 2, *values.shape[1:]]), axis=1)
+        rest = 1 - weights
+        mixed = [weights * first + rest * second, weights * second + rest * first]
+        return tf.reshape(tf.stack(mixed, axis=1), tf.shape(values))
 
-    labels = tf.ensure_shape(mix(labels, share[:, None, None]), labels.shape)
-    images = mix(images, weights[:, None, :, :, None])
-    return tf.ensure_shape(images, [None, height, width, channels]), labels
+    rows = mix(tf.reshape(images, [-1, height, width * channels]), weights)
+    labels = tf.ensure_shape(mix(labels, share[:, None]), labels.shape)
+    return tf.reshape(rows, [-1, height, width, channels]), labels
 
 
 def _stripe(center: tf.Tensor, side: tf.Tensor, size: int) -> tf.Tensor:
