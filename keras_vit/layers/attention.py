@@ -144,8 +144,8 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             query, key = self.query_norm(query), self.key_norm(key)
         bias = None
         if sizes is not None:
-            bias = ops.log(ops.cast(sizes, "float32"))[:, None, None, :]
-            bias = ops.cast(bias, query.dtype)
+            bias = ops.cast(ops.log(ops.cast(sizes, "float32")), query.dtype)
+            bias = ops.expand_dims(bias, (1, 2))
         weights = None
         if return_attention or (training and self.dropout is not None):
             x, weights = attend(query, key, value, self.dropout, training, bias=bias, seed=seed)

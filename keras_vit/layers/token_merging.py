@@ -64,7 +64,8 @@ def take_tokens(tokens: Any, positions: Any) -> Any:
         `(batch, picked)` or `(batch, picked, width)`.
     """
     shape = ops.shape(tokens)
-    starts = ops.arange(shape[0], dtype="int32")[:, None] * shape[1]
+    # `expand_dims`, since LiteRT takes no index with None on axes of unknown length.
+    starts = ops.expand_dims(ops.arange(shape[0], dtype="int32"), 1) * shape[1]
     flat = ops.reshape(tokens, (-1, *shape[2:]))
     # Whole rows of one long sequence: `take_along_axis` would index every number by itself.
     return ops.take(flat, positions + starts, axis=0)
@@ -96,20 +97,21 @@ def match_tokens(keys: Any, count: Any, num_prefix_tokens: int = 0) -> Matching:
     if not isinstance(num_tokens, int):  # a sequence of one patch leaves the second set empty
         scores = ops.pad(scores, ((0, 0), (0, 0), (0, 1)), constant_values=-2.0)
     num_sources = (num_tokens - first + 1) // 2
-    partners = ops.cast(ops.argmax(scores, axis=-1), "int32")
-    order = ops.cast(ops.top_k(ops.max(scores, axis=-1), num_sources)[1], "int32")
+    # One operation for both; `argmax` of Keras on TensorFlow uses some that no converter takes.
+    best, partners = (x[:, :, 0] for x in ops.top_k(scores, 1))
+    partners = ops.cast(partners, "int32")
+    order = ops.cast(ops.top_k(best, num_sources)[1], "int32")
     merging, staying = order[:, :count], ops.sort(order[:, count:], axis=-1)
 
     index = ops.arange(num_tokens, dtype="int32")
-    every = ops.zeros_like(
-        keys[:, :1, 0], dtype="int32"
-    )  # gives the batch to what is the same in all of it
+    # Gives the batch to what is the same in all of it.
+    every = ops.zeros_like(keys[:, :1, 0], dtype="int32")
     led = every + index[:prefix]
     kept = ops.concatenate([led, first + 2 * staying, every + index[second::2]], axis=1)
     moved = prefix + num_sources - count  # where the second set begins now
     targets = moved + take_tokens(partners, merging)
 
-    leaves = ops.any(ops.equal(merging[:, :, None], index[:num_sources]), axis=1)
+    leaves = ops.any(ops.equal(ops.expand_dims(merging, 2), index[:num_sources]), axis=1)
     rank = ops.cumsum(1 - ops.cast(leaves, "int32"), axis=1) - 1
     of_sources = ops.where(leaves, moved + partners, prefix + rank)
     of_others = every + moved + index[: num_tokens - prefix - num_sources]
@@ -141,14 +143,13 @@ def merge_tokens(tokens: Any, sizes: Any, matching: Matching) -> tuple[Any, Any]
     full = ops.cast(sizes, "float32")
     kept_sizes = take_tokens(full, matching.kept)
     arriving = ops.one_hot(matching.targets, length, dtype="float32")
-    arriving = arriving * take_tokens(full, matching.sources)[:, :, None]
+    arriving = arriving * ops.expand_dims(take_tokens(full, matching.sources), 2)
     merged_sizes = kept_sizes + ops.sum(arriving, axis=1)
     kept = ops.cast(take_tokens(tokens, matching.kept), "float32")
     sources = ops.cast(take_tokens(tokens, matching.sources), "float32")
-    merged = kept * (kept_sizes / merged_sizes)[:, :, None]
-    merged = merged + ops.matmul(
-        ops.transpose(arriving / merged_sizes[:, None, :], (0, 2, 1)), sources
-    )
+    merged = kept * ops.expand_dims(kept_sizes / merged_sizes, 2)
+    parts = arriving / ops.expand_dims(merged_sizes, 1)
+    merged = merged + ops.matmul(ops.transpose(parts, (0, 2, 1)), sources)
     return ops.cast(merged, dtype), ops.cast(merged_sizes, "int32")
 
 
