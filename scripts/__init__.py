@@ -8,6 +8,7 @@ import sys
 COMMANDS = {
     "train": "train or fine-tune a model on a data set or a folder",
     "evaluate": "measure a saved model on a data set",
+    "compare": "train models side by side at equal compute",
     "predict": "classify image files",
     "visualize": "draw what a model attends to",
     "demo": "serve a page to try a model",

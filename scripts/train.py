@@ -4,10 +4,15 @@ A run that was cut short goes on when the same command is given again, from the 
 its folder; a finished one is not trained again. --noresume replaces what is there. SIGTERM and
 Ctrl-C save the run and end it with the status 143 or 130.
 
+Several replicas train on the same batches to the same numbers. With --strategy=multi_worker the
+same command runs on every machine, with TF_CONFIG set and an --output_dir that all of them see;
+when one dies the others stop, and the command, given again on all, goes on.
+
 Examples:
   train.py --output_dir=runs/digits
   train.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --output_dir=runs/photos
   train.py --recipe=digits --set epochs=10 --set augmentation.rotation=5 --output_dir=runs/short
+  train.py --strategy=mirrored --replicas=2 --output_dir=runs/two
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "For a variant: name or path of 
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size",
     None,
-    "Side of the square input in pixels; default: the model's own.",
+    "Side of the square input in pixels; default: the recipe's, else the model's own.",
     lower_bound=1,
 )
 _DTYPE = flags.DEFINE_string("dtype", None, "Such as mixed_bfloat16; default: float32.")
@@ -43,6 +48,18 @@ _SET = flags.DEFINE_multi_string(
 _SEED = flags.DEFINE_integer("seed", None, "Seed of the run; default: the recipe's.", lower_bound=0)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the model and its record.")
 flags.mark_flag_as_required("output_dir")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "none",
+    ["none", "mirrored", "multi_worker", "tpu"],
+    "mirrored: all GPUs of this machine; multi_worker: the machines of TF_CONFIG.",
+)
+_REPLICAS = flags.DEFINE_integer(
+    "replicas",
+    None,
+    "For mirrored: number of GPUs, or of parts of the processor where there is no GPU.",
+    lower_bound=1,
+)
 _SKIP_CORRUPT = flags.DEFINE_bool(
     "skip_corrupt", False, "Leave out files of a folder that are not whole images, and say which."
 )
@@ -69,8 +86,9 @@ def run() -> None:
     """Loads, builds, trains and says where everything is."""
     from keras_vit import data as data_room
     from keras_vit import training
-    from keras_vit.training import interruption, models
+    from keras_vit.training import interruption, models, strategies
 
+    strategy = strategies.make_strategy(_STRATEGY.value, replicas=_REPLICAS.value)
     data = data_room.load(
         _DATASET.value, data_dir=_DATA_DIR.value, skip_corrupt=_SKIP_CORRUPT.value
     )
@@ -80,14 +98,15 @@ def run() -> None:
     recipe = training.get_recipe(recipe_name).with_settings(_SET.value)
     if _SEED.value is not None:
         recipe = recipe.replace(seed=_SEED.value)
-    model = training.build_model(
-        spec,
-        data,
-        recipe,
-        weights=_WEIGHTS.value,
-        image_size=_IMAGE_SIZE.value,
-        dtype=_DTYPE.value,
-    )
+    with strategy.scope():
+        model = training.build_model(
+            spec,
+            data,
+            recipe,
+            weights=_WEIGHTS.value,
+            image_size=_IMAGE_SIZE.value,
+            dtype=_DTYPE.value,
+        )
     height, width = model.preprocessing.size
     print(f"Data:   {data.describe()}")
     print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")

@@ -3,6 +3,7 @@
 from keras_vit.benchmark.exported import measure_exported
 from keras_vit.benchmark.flops import count_flops, forward_flops, graph_flops
 from keras_vit.benchmark.loading import format_loading, measure_loading
+from keras_vit.benchmark.pipeline import format_pipeline, measure_pipeline
 from keras_vit.benchmark.report import format_exported_table, format_table
 from keras_vit.benchmark.runner import measure, measure_imports
 from keras_vit.benchmark.subjects import SUBJECTS, available_peers, sample_pictures
@@ -13,6 +14,7 @@ __all__ = [
     "count_flops",
     "format_exported_table",
     "format_loading",
+    "format_pipeline",
     "format_table",
     "forward_flops",
     "graph_flops",
@@ -20,5 +22,6 @@ __all__ = [
     "measure_exported",
     "measure_imports",
     "measure_loading",
+    "measure_pipeline",
     "sample_pictures",
 ]

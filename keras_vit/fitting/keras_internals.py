@@ -26,24 +26,6 @@ def uses_weight_decay(optimizer: keras.optimizers.Optimizer, variable: keras.Var
     return bool(optimizer._use_weight_decay(variable))
 
 
-def averages(optimizer: keras.optimizers.Optimizer) -> list[tuple[keras.Variable, keras.Variable]]:
-    """Returns pairs of a trained variable and its moving average; empty without averaging.
-
-    Keras overwrites the weights with the averages when `fit` ends, but has no public way to read
-    the averages before that.
-
-    Args:
-        optimizer: built; a `LossScaleOptimizer` is looked into.
-    """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not optimizer.use_ema:
-        return []
-    pairs = zip(
-        optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
-    )
-    return [(variable, average) for variable, average in pairs if average is not None]
-
-
 def strategy_of(model: keras.Model) -> Any:
     """Returns the `tf.distribute` strategy in whose scope a model was made, or None.
 

@@ -112,16 +112,18 @@ class PatchEncoder(keras.layers.Layer):
                 else None
             )
 
-        normal = keras.initializers.RandomNormal(stddev=0.02)
+        def normal():  # one for each table: the same object would give both the same numbers
+            return keras.initializers.RandomNormal(stddev=0.02)
+
         self.class_token = token("class_token", self.has_class_token)
         self.distillation_token = token("distillation_token", self.has_distillation_token)
         self.register_tokens = token(
-            "register_tokens", self.num_register_tokens, self.num_register_tokens, normal
+            "register_tokens", self.num_register_tokens, self.num_register_tokens, normal()
         )
         rows = self.position_embedding_prefix_rows
         if learned:
             rows += self.grid_size[0] * self.grid_size[1]
-        self.position_embedding = token("position_embedding", learned, rows, normal)
+        self.position_embedding = token("position_embedding", learned, rows, normal())
         self.built = True
 
     @property

@@ -101,7 +101,8 @@ class SaveCheckpoints(StepCallback):
         Raises:
             ValueError: lists what does not fit.
         """
-        trainer.optimizer.build(trainer.trainable_variables)
+        with self._cluster.strategy.scope():
+            trainer.optimizer.build(trainer.trainable_variables)
         arrays = _without_metrics(self._resumed.arrays)
         restore(_state(trainer), arrays)
 
@@ -165,7 +166,7 @@ class SaveCheckpoints(StepCallback):
         arrays = values_of(variables)  # all workers take part in reading the metrics
         self._saved_step = self.step
         if not self._cluster.is_chief:
-            return None
+            return self.checkpoints.path(self.step)
         record = {
             **self._record,
             "epoch": self._epoch,

@@ -1,7 +1,6 @@
 """What the step reads of Keras's own is still there and still means the same."""
 
 import keras
-import pytest
 
 from keras_vit.fitting import keras_internals as internals
 
@@ -17,17 +16,6 @@ def _optimizer(**arguments):
 def test_what_decays_can_be_read():
     optimizer, variables = _optimizer()
     assert [internals.uses_weight_decay(optimizer, v) for v in variables] == [True, False]
-
-
-def test_averages_can_be_read():
-    optimizer, variables = _optimizer(use_ema=True, ema_momentum=0.5)
-    for _ in range(2):
-        optimizer.apply([keras.ops.ones((2,)), keras.ops.ones((1,))], variables)
-    pairs = internals.averages(optimizer)
-    assert [variable for variable, _ in pairs] == variables
-    # After two steps of almost 0.1 each, half way between the values after the first and second.
-    assert float(pairs[1][1][0]) == pytest.approx(0.85, abs=1e-3)
-    assert internals.averages(_optimizer()[0]) == []
 
 
 def test_the_sum_over_replicas_can_be_left_out():

@@ -34,6 +34,20 @@ def photos(tmp_path_factory):
     return image_sets.write_folder(tmp_path_factory.mktemp("photos"), {"cat": 10, "dog": 10})
 
 
+def test_two_replicas_write_the_figures_of_one(photos, tmp_path):
+    summaries = []
+    for flags in ((), ("--strategy=mirrored", "--replicas=2")):
+        folder = tmp_path / str(len(flags))
+        result = run(f"--dataset={photos}", "--model=digits", "--recipe=deit_smoke",
+                     "--set=steps=3", "--set=drop_path_rate=0", "--set=image_size=16",
+                     "--set=accumulation_steps=2", "--set=layer_decay=0.7",
+                     f"--output_dir={folder}", *flags)  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        summaries.append(json.loads((folder / "summary.json").read_text()))
+    for name in ("training_loss", "validation_loss", "validation_accuracy"):
+        assert summaries[0][name] == pytest.approx(summaries[1][name], rel=1e-5)
+
+
 def test_a_folder_becomes_a_model_and_its_record(photos, tmp_path):
     result = run(f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=3",
                  "--set=batch_size=8", "--seed=5", f"--output_dir={tmp_path / 'run'}")  # fmt: skip
