@@ -40,6 +40,11 @@ def test_every_variant_survives_json(name):
         ({"position_embedding": "sincos2d", "hidden_size": 6, "num_heads": 1}, "divisible by 4"),
         ({"hybrid": {"stem_width": 33}}, "divisible by `group_norm_groups`"),
         ({"hybrid": 50}, "None, a HybridConfig or a mapping"),
+        ({"rematerialize": 1}, "`rematerialize` to be True or False"),
+        ({"token_merging": -1}, "`token_merging` to be an integer of at least 0"),
+        ({"token_merging": 1.5}, "`token_merging` to be an integer of at least 0"),
+        ({"token_merging": (1, 2)}, "one number or one for each of 12 blocks"),
+        ({"token_merging": [-1] * 12}, "`token_merging` to be an integer of at least 0"),
         ({"hiden_size": 8}, "Nearest: 'hidden_size'"),
     ],
 )
@@ -87,6 +92,14 @@ def test_prefix_rows_follow_the_tokens():
     assert config.replace(distillation_token=True).position_embedding_prefix_rows == 2
     assert config.replace(class_token=False, pooling="gap").position_embedding_prefix_rows == 0
     assert config.replace(num_register_tokens=4).num_prefix_tokens == 5
+
+
+def test_token_merging_is_a_number_or_one_for_each_block():
+    config = VisionTransformerConfig(num_layers=3, token_merging=4)
+    assert config.merged_per_block == (4, 4, 4)
+    config = config.replace(token_merging=[0, 2, 4])
+    assert config.merged_per_block == config.token_merging == (0, 2, 4)
+    assert VisionTransformerConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The model with merging tokens, and the model whose blocks are computed twice."""
 
 import importlib.util
+import json
 import pathlib
 
 import keras
@@ -9,8 +10,10 @@ import pytest
 from keras import ops
 
 from keras_vit import HybridConfig, VisionTransformer, VisionTransformerConfig
+from keras_vit.checkpoint_models import from_checkpoint
 
 HERE = pathlib.Path(__file__).parent
+GOLDEN = HERE / "fixtures" / "golden"
 
 
 def _load(path):
@@ -172,6 +175,23 @@ def test_the_variables_are_those_of_the_plain_model(kind):
     plain = VisionTransformer(model.config.replace(token_merging=0), name="tiny")
     described = [[(v.path, v.shape) for v in m.variables if v.trainable] for m in (model, plain)]
     assert described[0] == described[1]
+
+
+@pytest.mark.parametrize(
+    "case", ["google/vit_token", "google/hybrid_units", "timm/dinov2_reg4", "timm/deit_distilled"]
+)
+def test_weights_made_without_merging_load(case):
+    description = json.loads((GOLDEN / case / "case.json").read_text())
+    source = GOLDEN / case / description["weights"]["file"]
+    heads = {"num_heads": description["config"]["num_heads"]}
+    plain = from_checkpoint(source, **heads)
+    model = from_checkpoint(source, **heads, token_merging=1, rematerialize=True)
+    assert model.config == plain.config.replace(token_merging=1, rematerialize=True)
+    for one, other in zip(model.weights, plain.weights, strict=True):
+        np.testing.assert_array_equal(as_numpy(one), as_numpy(other))
+    inputs = images(*plain.config.image_size)
+    outputs = [m.predict(inputs, verbose=0) for m in (model, plain)]
+    assert outputs[0].shape == outputs[1].shape and np.ptp(outputs[0] - outputs[1]) > 0
 
 
 @every_kind
