@@ -33,8 +33,15 @@ class Dropout(keras.layers.Dropout):
     """
 
     def draw_seed(self) -> Any:
-        """Advances the random state and returns the seed, or None where nothing is dropped."""
-        return self.seed_generator.next() if self.rate else None
+        """Advances the random state and returns the seed.
+
+        Returns:
+            The seed; None where nothing is dropped, and on torch, whose dropout has a random state
+            of its own that its rematerialisation sets back.
+        """
+        if not self.rate or keras.backend.backend() == "torch":
+            return None
+        return self.seed_generator.next()
 
     def call(self, inputs, training=False, seed=None):
         if seed is None or not training:
