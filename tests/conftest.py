@@ -1,8 +1,12 @@
 """What all tests share: the backend they run on, and what it keeps out."""
 
 import importlib.abc
+import importlib.util
 import os
+import pathlib
 import sys
+
+import pytest
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Rooms and scripts that are TensorFlow's alone, and what need not run twice.
@@ -41,3 +45,13 @@ def pytest_collection_modifyitems(items):
 if BACKEND != "tensorflow":
     sys.meta_path.insert(0, _Blocker())
     collect_ignore.extend([*NEEDS_TENSORFLOW, *NEEDS_NO_BACKEND])
+
+
+@pytest.fixture(scope="session")
+def image_sets():
+    """The module `image_sets.py` beside this file."""
+    path = pathlib.Path(__file__).with_name("image_sets.py")
+    spec = importlib.util.spec_from_file_location("image_sets", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

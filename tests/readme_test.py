@@ -61,7 +61,7 @@ def place(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_examples_run_in_their_order(place):
-    assert len(PYTHON) == 5
+    assert len(PYTHON) == 6
     for example in PYTHON:
         names = {}
         exec(compile(example, "README.md", "exec"), names)

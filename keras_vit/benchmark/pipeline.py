@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_vit.benchmark.runner import describe_machine
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -197,6 +199,7 @@ def measure_pipeline(
         "image_size": image_size,
         "num_images": num_images,
         "mean_file_kb": statistics.mean(sizes) / 1000,
+        "machine": describe_machine(),
         "cpus": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),

@@ -1,6 +1,5 @@
 """scripts/compare.py from the command line: a tiny ViT beside a small convolutional network."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -21,11 +20,7 @@ def run(*flags):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    path = pathlib.Path(__file__).parents[1] / "image_sets.py"
-    spec = importlib.util.spec_from_file_location("image_sets", path)
-    image_sets = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(image_sets)
+def photos(image_sets, tmp_path_factory):
     return image_sets.write_folder(tmp_path_factory.mktemp("compare") / "p", {"a": 20, "b": 20})
 
 

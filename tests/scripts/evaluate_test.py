@@ -1,6 +1,5 @@
 """scripts/evaluate.py from the command line, on a model as loaded from disk."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -23,13 +22,9 @@ def run(*flags):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(image_sets, tmp_path_factory):
     """A model of two classes that always says the first, and photos of both."""
     folder = tmp_path_factory.mktemp("evaluate")
-    path = pathlib.Path(__file__).parents[1] / "image_sets.py"
-    spec = importlib.util.spec_from_file_location("image_sets", path)
-    image_sets = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(image_sets)
     image_sets.write_folder(folder / "photos", {"cat": 10, "dog": 20})
     config = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
                                      num_heads=2, mlp_dim=8, num_classes=2)  # fmt: skip

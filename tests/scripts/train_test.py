@@ -1,6 +1,5 @@
 """scripts/train.py from the command line."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -25,12 +24,8 @@ def run(*flags):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def photos(image_sets, tmp_path_factory):
     """A folder of two classes of easy images."""
-    path = pathlib.Path(__file__).parents[1] / "image_sets.py"
-    spec = importlib.util.spec_from_file_location("image_sets", path)
-    image_sets = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(image_sets)
     return image_sets.write_folder(tmp_path_factory.mktemp("photos"), {"cat": 10, "dog": 10})
 
 
