@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Runs the test suite on TensorFlow, then the part that needs no TensorFlow on JAX, with TensorFlow
 # blocked. Arguments go to pytest:  ./scripts/test.sh tests/layers -k patches
+# TEST_PROCESSES says how many files are tested at a time (default 2).
 set -euo pipefail
 . "$(dirname "$0")/environment.sh"
 prepare_environment test
 
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+set -- -n "${TEST_PROCESSES:-2}" --dist loadfile "$@"
 echo "== TensorFlow"
 KERAS_BACKEND=tensorflow "$venv_python" -m pytest "$@"
 echo "== JAX, with TensorFlow blocked"
 KERAS_BACKEND=jax "$venv_python" -m pytest "$@" || {
     status=$?
     # Exit status 5: none of the chosen tests is for this backend.
-    [ "$status" -eq 5 ] && [ "$#" -gt 0 ] || exit "$status"
+    [ "$status" -eq 5 ] && [ "$#" -gt 4 ] || exit "$status"
 }

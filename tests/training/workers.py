@@ -63,7 +63,7 @@ def main(name, folder, death=None):
     try:
         result = training.train(RECIPE, model, data(), output_dir=folder, verbose=0,
                                 checkpoint_every=2, callbacks=callbacks)  # fmt: skip
-    except (training.strategies.WorkerLostError, SystemExit) as error:
+    except (training.WorkerLostError, SystemExit) as error:
         print(type(error).__name__, error, flush=True)
         sys.exit(1)
     if worker == 0:
