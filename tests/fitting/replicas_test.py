@@ -16,7 +16,7 @@ EXACT = (
     "clipnorm", "clipvalue", "weighted_mean", "sum", "small_last_batch",
     "small_last_batch_accumulated",
 )  # fmt: skip
-HALF = ("float16", "bfloat16")
+HALF = {"float16": 2e-3, "bfloat16": 1e-2}  # eight bits of a bfloat16 are 4e-3
 ON_WORKERS = (
     "sgd_clipped", "sgd_clipped_accumulated", "adamw", "adamw_everything", "small_last_batch",
     "sharpness",
@@ -103,7 +103,7 @@ def test_two_mirrored_replicas_train_as_one(mirrored, case):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", HALF)
 def test_half_precision_agrees_within_its_rounding(mirrored, case):
-    _check(_differences(mirrored, mirrored, "mirrored", case), 2e-3)
+    _check(_differences(mirrored, mirrored, "mirrored", case), HALF[case])
 
 
 @pytest.mark.slow
