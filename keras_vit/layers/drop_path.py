@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.fitting import seed_of_replica
 from keras_vit.layers.dropout import DrawnSeed
 
 
@@ -19,7 +20,7 @@ class DropPath(keras.layers.Layer):
         seed: seed of the layer's own random state, or None.
 
     Input and output: `(batch, ...)`. Called with `seed`, a result of `draw_seed`, it leaves its
-    random state as it is.
+    random state as it is. Under a `tf.distribute` strategy each replica drops something else.
 
     Reference: "Deep Networks with Stochastic Depth" (arXiv 1603.09382).
     """
@@ -37,15 +38,15 @@ class DropPath(keras.layers.Layer):
 
     def draw_seed(self) -> Any:
         """Advances the random state and returns the seed, or None where nothing is dropped."""
-        return self.seed_generator.next() if self.rate else None
+        return seed_of_replica(self.seed_generator.next()) if self.rate else None
 
     def call(self, inputs, training=None, seed=None):
         if not training or not self.rate:
             return inputs
         shape = (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))
         keep = 1.0 - self.rate
-        seed = self.seed_generator if seed is None else DrawnSeed(seed)
-        kept = keras.random.uniform(shape, seed=seed) < keep
+        seed = self.draw_seed() if seed is None else seed
+        kept = keras.random.uniform(shape, seed=DrawnSeed(seed)) < keep
         return inputs * ops.cast(kept, inputs.dtype) / keep
 
     def compute_output_shape(self, input_shape):

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_vit.fitting import seed_of_replica
+
 
 class DrawnSeed(keras.random.SeedGenerator):
     """Gives the functions of `keras.random` a seed that was drawn before.
@@ -29,7 +31,8 @@ class DrawnSeed(keras.random.SeedGenerator):
 class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout` that also takes a seed drawn before.
 
-    Called with `seed`, a result of `draw_seed`, it leaves its random state as it is.
+    Called with `seed`, a result of `draw_seed`, it leaves its random state as it is. Under a
+    `tf.distribute` strategy each replica drops something else, where Keras's drops the same.
     """
 
     def draw_seed(self) -> Any:
@@ -41,9 +44,11 @@ class Dropout(keras.layers.Dropout):
         """
         if not self.rate or keras.backend.backend() == "torch":
             return None
-        return self.seed_generator.next()
+        return seed_of_replica(self.seed_generator.next())
 
     def call(self, inputs, training=False, seed=None):
+        if seed is None and training:
+            seed = self.draw_seed()
         if seed is None or not training:
             return super().call(inputs, training=training)
         return keras.random.dropout(inputs, self.rate, self.noise_shape, seed=DrawnSeed(seed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.position_resize import resize_positions
 
 
@@ -86,7 +87,7 @@ class PatchEncoder(keras.layers.Layer):
         self.projection = keras.layers.Dense(
             hidden_size, use_bias=use_bias, dtype=self.dtype_policy, name="projection"
         )
-        self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         if len(input_shape) != 4:

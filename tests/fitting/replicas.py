@@ -3,7 +3,8 @@
     replicas.py KIND OUTPUT.npz CASE...
 
 KIND is `mirrored` (without a strategy, then on two logical CPUs), `worker` (TF_CONFIG says which),
-or `refused` (prints the errors of what two replicas cannot do). Each CASE is a key of CASES.
+or `refused` (writes the errors of what two replicas cannot do, and what they drop, as JSON). Each
+CASE is a key of CASES.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_vit import layers
 from keras_vit.configs import VisionTransformerConfig
 from keras_vit.vision_transformer import VisionTransformer
 
@@ -127,9 +129,24 @@ def two_replicas():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-def refusals():
+def dropped(strategy):
+    """Returns what each replica drops of the same ones, in two calls, by layer."""
+    results = {}
+    for name, rate in (("Dropout", 0.5), ("DropPath", 0.5)):
+        with strategy.scope():
+            layer = getattr(layers, name)(rate, seed=3)
+
+        @tf.function
+        def call(layer=layer):
+            return strategy.run(lambda: layer(tf.ones((32, 2)), training=True))
+
+        calls = [strategy.experimental_local_results(call()) for _ in range(2)]
+        results[name] = [[output.numpy().tolist() for output in outputs] for outputs in calls]
+    return results
+
+
+def refusals(strategy):
     """Returns the message of each mistake, by name."""
-    strategy = two_replicas()
     outside, optimizer = VisionTransformer(CONFIG), keras.optimizers.SGD()
     with strategy.scope():
         model = VisionTransformer(CONFIG)
@@ -158,8 +175,9 @@ def refusals():
 def main(kind, output, *cases):
     results = {}
     if kind == "refused":
+        strategy = two_replicas()
         with open(output, "w", encoding="utf-8") as file:
-            json.dump(refusals(), file)
+            json.dump({"messages": refusals(strategy), "dropped": dropped(strategy)}, file)
         return
     if kind == "mirrored":
         strategies = {"one": tf.distribute.get_strategy(), "mirrored": two_replicas()}

@@ -120,10 +120,25 @@ def test_the_comparison_sees_a_fault(mirrored):
     assert np.abs(mirrored[alike[0]] - mirrored["one|sgd|weight head/kernel"]).max() > 1e-3
 
 
-def test_what_two_replicas_cannot_do_is_said_before_the_first_step(tmp_path):
-    path = tmp_path / "messages.json"
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """What the program writes of mistakes and of dropping."""
+    path = tmp_path_factory.mktemp("refused") / "messages.json"
     _finish([_start("refused", path)])
-    messages = json.loads(path.read_text())
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("layer", ["Dropout", "DropPath"])
+def test_each_replica_drops_something_else(refused, layer):
+    """And in the next call something else again."""
+    one, two, three, four = (np.array(x) for call in refused["dropped"][layer] for x in call)
+    assert set(np.unique([one, two, three, four])) == {0, 2}
+    for left, right in ((one, two), (one, three), (two, four), (three, four)):
+        assert not np.array_equal(left, right)
+
+
+def test_what_two_replicas_cannot_do_is_said_before_the_first_step(refused):
+    messages = refused["messages"]
     expected = {
         "optimizer outside": "an optimizer made in the scope of the strategy",
         "optimizer accumulates": "compile(accumulation_steps=4)",
