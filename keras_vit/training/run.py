@@ -205,7 +205,9 @@ class Run:
         self._average()
 
     def _show_images(self) -> None:
-        """Writes the images of the first step to the log."""
+        """Writes the images of the first step to the log, in the process that keeps one."""
+        if not self.cluster.is_chief:
+            return
         batches = training_batches(
             self.data.split("train"), self.model.preprocessing, **self._stream
         )
