@@ -101,9 +101,7 @@ def _total_weight(data: Any, reduction: str, context: Any) -> tf.Tensor:
 
 def _share(data: Any, reduction: str, total: tf.Tensor) -> Any:
     """Returns the factor with which a part's loss adds to the loss of the batch."""
-    if reduction == "sum":
-        return 1.0
-    return tf.math.divide_no_nan(_weight(data, reduction), total)  # all weights may be 0
+    return 1.0 if reduction == "sum" else _weight(data, reduction) / total
 
 
 def _reported(model: keras.Model, data: Any, loss: tf.Tensor, context: Any) -> tf.Tensor:

@@ -218,18 +218,6 @@ def test_a_batch_without_images_trains_nothing_and_breaks_nothing():
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_batch_of_examples_that_do_not_count_trains_nothing():
-    model = _model()
-    model.compile(
-        keras.optimizers.SGD(0.1),
-        keras.losses.CategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
-    )
-    start = model.get_weights()
-    model.train_on_batch(IMAGES, LABELS, sample_weight=np.zeros(20, "float32"))
-    for a, b in zip(start, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
