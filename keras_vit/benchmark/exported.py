@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_vit.benchmark.flops import forward_flops
 from keras_vit.benchmark.runner import Worker, describe_machine, matrix_product_flops
+from keras_vit.benchmark.work import Work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,13 +156,13 @@ def _time(rows: list[dict], folder: pathlib.Path, batch_size: int, repeats: int)
     workers: list[Worker] = []
     imported: dict[str, float] = {}
     try:
-        limit = Worker("matrix_product", "", "float32", batch_size)
+        limit = Worker(Work("matrix_product"))
         workers.append(limit)
         limit.read()
         limit.ask("infer")
         for row in rows:
             subject = "keras_vit" if row["form"] == "keras" else "exported"
-            worker = Worker(subject, str(folder / row["file"]), row["dtype"], batch_size)
+            worker = Worker(Work(subject, str(folder / row["file"]), row["dtype"], batch_size))
             workers.append(worker)
             built = worker.read()
             imported[row["form"]] = built["imported_mib"]

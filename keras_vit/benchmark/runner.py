@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -9,11 +10,15 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_vit.benchmark.flops import forward_flops
-from keras_vit.benchmark.subjects import MATRIX_PRODUCT, available_peers
+from keras_vit.benchmark.peers import available_peers, uses_torch
+from keras_vit.benchmark.subjects import MATRIX_PRODUCT
+from keras_vit.benchmark.work import Work
 from keras_vit.benchmark.worker import ANSWER
 
 
@@ -21,24 +26,21 @@ class Worker:
     """A process that holds one subject.
 
     Args:
-        subject: a key of `SUBJECTS`.
-        model: name of a variant, or a file.
-        dtype: `"float32"`, `"bfloat16"` or `"float16"`.
-        batch_size: images a batch.
+        work: what it builds.
     """
 
-    def __init__(self, subject: str, model: str, dtype: str, batch_size: int):
-        self.subject = subject
-        code = "import sys; from keras_vit.benchmark.worker import serve; "
-        code += "serve(*sys.argv[1:4], int(sys.argv[4]))"
+    def __init__(self, work: Work):
+        self.work = work
+        code = "import sys; from keras_vit.benchmark.worker import serve; serve(sys.argv[1])"
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        if subject == "timm":  # TensorFlow and PyTorch in one process may crash
+        if uses_torch(work.subject):
             environment["KERAS_BACKEND"] = "torch"
+        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill up
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code, subject, model, dtype, str(batch_size)],
+            [sys.executable, "-c", code, work.to_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env=environment,
         )
@@ -52,10 +54,11 @@ class Worker:
         for line in self._process.stdout:
             if line.startswith(ANSWER):
                 return json.loads(line[len(ANSWER) :])
-        words = self._process.stderr.read().strip().splitlines()[-1:]
         status = self._process.wait()
+        self._errors.seek(0)
+        words = " ".join(self._errors.read().strip().splitlines()[-1:])
         raise RuntimeError(
-            f"The benchmark of {self.subject!r} failed with exit status {status}: {' '.join(words)}"
+            f"The benchmark of {self.work.subject!r} failed with exit status {status}: {words}"
         )
 
     def ask(self, command: str) -> dict[str, float]:
@@ -68,6 +71,7 @@ class Worker:
         """Ends the process."""
         self._process.kill()
         self._process.communicate()
+        self._errors.close()
 
 
 @dataclasses.dataclass
@@ -75,13 +79,14 @@ class Figures:
     """What was measured of one subject.
 
     Attributes:
-        subject: a key of `SUBJECTS`.
+        subject: a key of `SUBJECTS`, or the name given to it.
         build_s: seconds to build the model, its library imported before.
         first_call_s: seconds of the first inference, compilation included.
         infer_s: seconds of each timed inference.
         train_s: seconds of each timed training step.
         infer_peak_mib: most memory held up to the last inference, in MiB.
         train_peak_mib: most memory held up to the last training step, in MiB.
+        failure: why it could not be measured to the end, or None.
     """
 
     subject: str
@@ -91,6 +96,91 @@ class Figures:
     train_s: list[float] = dataclasses.field(default_factory=list)
     infer_peak_mib: float = 0.0
     train_peak_mib: float = 0.0
+    failure: str | None = None
+
+
+@dataclasses.dataclass
+class Race:
+    """Figures that were taken in turn.
+
+    Attributes:
+        figures: of each subject, by the name given to it.
+        limits: GFLOP/s of the machine's matrix product, once a round.
+    """
+
+    figures: dict[str, Figures]
+    limits: list[float]
+
+
+def race(
+    works: Mapping[str, Work], commands: Mapping[str, Sequence[str]], *, repeats: int = 5
+) -> Race:
+    """Times subjects in turn, each in a process of its own, the matrix product beside them.
+
+    Every round runs each subject once, so a slow spell of the machine falls on all. A subject that
+    fails is left out from then on, and its figures say why.
+
+    Args:
+        works: what is measured, by a name of the caller's; the first sets the type in which the
+            matrix product is taken.
+        commands: for each name what is timed, of `"infer"` and `"train"`.
+        repeats: rounds, after one that only warms up.
+
+    Returns:
+        The figures.
+
+    Raises:
+        RuntimeError: the matrix product itself cannot be measured.
+    """
+    first = next(iter(works.values()))
+    limit = Worker(Work("matrix_product", dtype=first.dtype))
+    workers: dict[str, Worker] = {}
+    result = Race({name: Figures(name) for name in works}, [])
+    try:
+        limit.read()
+        limit.ask("infer")
+        for name, work in works.items():  # one at a time: building is timed too
+            workers[name] = Worker(work)
+            with _noting(result.figures[name]):
+                result.figures[name].build_s = workers[name].read()["build_s"]
+                if "infer" in commands[name]:
+                    result.figures[name].first_call_s = workers[name].ask("infer")["seconds"]
+        for command in ("infer", "train"):
+            names = [name for name in works if command in commands[name]]
+            if names:
+                _rounds(command, {name: workers[name] for name in names}, limit, result, repeats)
+    finally:
+        for worker in (limit, *workers.values()):
+            worker.close()
+    return result
+
+
+def _rounds(
+    command: str, workers: dict[str, Worker], limit: Worker, result: Race, repeats: int
+) -> None:
+    """Runs one command in all rounds and adds what it took to the figures."""
+    for count in range(repeats + 1):
+        seconds = limit.ask("infer")["seconds"]
+        if count:
+            result.limits.append(matrix_product_flops() / seconds / 1e9)
+        for name, worker in workers.items():
+            figures = result.figures[name]
+            if figures.failure:
+                continue
+            with _noting(figures):
+                answer = worker.ask(command)
+                setattr(figures, f"{command}_peak_mib", answer["peak_mib"])
+                if count:
+                    getattr(figures, f"{command}_s").append(answer["seconds"])
+
+
+@contextlib.contextmanager
+def _noting(figures: Figures) -> Iterator[None]:
+    """Writes down why a subject failed and goes on."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        figures.failure = str(error)
 
 
 def measure(
@@ -114,44 +204,33 @@ def measure(
 
     Returns:
         A dictionary that JSON can hold: the work, the machine and the figures of each subject.
+
+    Raises:
+        RuntimeError: our own model cannot be measured.
     """
     from keras_vit.variants import get_variant
 
     peers = available_peers(model) if peers is None else peers
-    names = ["keras_vit", *peers]
-    limit = Worker("matrix_product", model, dtype, batch_size)
-    limit.read()
-    limit.ask("infer")
-    limit_flops = matrix_product_flops()
-    limits: list[float] = []
-    workers: dict[str, Worker] = {}
-    figures: dict[str, Figures] = {}
-    try:
-        for name in names:  # one at a time: building is timed too
-            workers[name] = Worker(name, model, dtype, batch_size)
-            figures[name] = Figures(name, build_s=workers[name].read()["build_s"])
-            figures[name].first_call_s = workers[name].ask("infer")["seconds"]
-        for command in ("infer", "train") if train else ("infer",):
-            for name in names:
-                workers[name].ask(command)
-            for _ in range(repeats):
-                limits.append(limit_flops / limit.ask("infer")["seconds"])
-                for name in names:
-                    answer = workers[name].ask(command)
-                    getattr(figures[name], f"{command}_s").append(answer["seconds"])
-                    setattr(figures[name], f"{command}_peak_mib", answer["peak_mib"])
-    finally:
-        for worker in (limit, *workers.values()):
-            worker.close()
+    works = {name: Work(name, model, dtype, batch_size) for name in ("keras_vit", *peers)}
+    commands = {name: commands_of(name, train=train) for name in works}
+    result = race(works, commands, repeats=repeats)
+    if result.figures["keras_vit"].failure:
+        raise RuntimeError(result.figures["keras_vit"].failure)
     return {
         "model": model,
         "dtype": dtype,
         "batch_size": batch_size,
         "gflop_per_image": forward_flops(get_variant(model)) / 1e9,
         "machine": describe_machine(),
-        "matrix_product_gflops": statistics.median(limits) / 1e9,
-        "subjects": [dataclasses.asdict(figures[name]) for name in names],
+        "matrix_product_gflops": statistics.median(result.limits),
+        "subjects": [dataclasses.asdict(figures) for figures in result.figures.values()],
     }
+
+
+def commands_of(subject: str, *, train: bool = True) -> tuple[str, ...]:
+    """Returns what can be timed of a subject: runtimes of exported files do not train."""
+    can_train = subject in ("keras_vit", "keras_hub", "timm", "timm_compiled", "transformers")
+    return ("infer", "train") if train and can_train else ("infer",)
 
 
 def matrix_product_flops() -> int:
@@ -200,6 +279,7 @@ def describe_machine() -> dict[str, Any]:
         "keras-hub",
         "timm",
         "torch",
+        "transformers",
         "ai-edge-litert",
         "onnxruntime",
         "openvino",

@@ -1,16 +1,17 @@
-"""What is measured: our model, the same model of each peer, and the bare matrix product.
+"""Our side of what is measured: the model, its exported forms, and the bare matrix product.
 
 Each subject is built in a process of its own (`worker.py`), so that libraries share neither threads
-nor memory, and imports its library there.
+nor memory, and imports its library there. The other side is in `peers.py`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from keras_vit.benchmark.work import Work
 
 
 class Subject:
@@ -26,13 +27,15 @@ class Subject:
         self.train = train
 
 
-def _batch(batch_size: int, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def random_batch(batch_size: int, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns normalised images `(batch, height, width, 3)` of noise and labels of 1000 classes."""
     generator = np.random.default_rng(0)
     images = generator.normal(size=(batch_size, *image_size, 3)).astype("float32")
     return images, generator.integers(0, 1000, batch_size)
 
 
-def _keras_subject(model: Any, images: np.ndarray, labels: np.ndarray) -> Subject:
+def keras_subject(model: Any, images: np.ndarray, labels: np.ndarray) -> Subject:
+    """Wraps a Keras model of logits: `predict_on_batch`, and `train_on_batch` with AdamW."""
     import keras
 
     # XLA is slower than TensorFlow's own kernels on a CPU; JAX always compiles.
@@ -47,7 +50,8 @@ def _keras_subject(model: Any, images: np.ndarray, labels: np.ndarray) -> Subjec
     )
 
 
-def _set_keras_policy(dtype: str) -> None:
+def set_keras_policy(dtype: str) -> None:
+    """Makes models built from now on compute in `dtype`."""
     import keras
 
     keras.config.set_dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}")
@@ -98,102 +102,38 @@ def load_subject_model(model: str) -> Any:
     return built
 
 
-def build_keras_vit(model: str, dtype: str, batch_size: int) -> Subject:
+def build_keras_vit(work: Work) -> Subject:
     """Builds our model as a subject: a variant, or the model of a `.keras` file."""
     import keras_vit
 
-    _set_keras_policy(dtype)
-    if model.endswith(".keras"):
-        built = load_subject_model(model)
-        shape = (batch_size, *built.preprocessing.size, built.config.in_channels)
+    set_keras_policy(work.dtype)
+    if work.model.endswith(".keras"):
+        built = load_subject_model(work.model)
+        shape = (work.batch_size, *built.preprocessing.size, built.config.in_channels)
         images = np.random.default_rng(0).normal(size=shape).astype("float32")
-        return _keras_subject(built, images, np.zeros(batch_size, int))
-    built = getattr(keras_vit, model)(classes=1000, classifier_activation=None)
-    return _keras_subject(built, *_batch(batch_size, built.config.image_size))
+        return keras_subject(built, images, np.zeros(work.batch_size, int))
+    options = {"classes": 1000, "classifier_activation": None, **work.options}
+    built = getattr(keras_vit, work.model)(**options)
+    return keras_subject(built, *random_batch(work.batch_size, built.config.image_size))
 
 
-def build_exported(model: str, dtype: str, batch_size: int) -> Subject:
+def build_exported(work: Work) -> Subject:
     """Opens an exported file or folder in its own runtime."""
     from keras_vit.export import open_exported
 
-    exported = open_exported(model, precision="bf16" if dtype == "bfloat16" else "f32")
+    precision = "bf16" if work.dtype == "bfloat16" else "f32"
+    exported = open_exported(work.model, precision=precision)
     preprocessing = exported.preprocessing
-    shape = (batch_size, *preprocessing.size, len(preprocessing.mean))
+    shape = (work.batch_size, *preprocessing.size, len(preprocessing.mean))
     images = np.random.default_rng(0).normal(size=shape).astype("float32")
     return Subject(lambda: exported(images), None)
-
-
-def build_keras_hub(model: str, dtype: str, batch_size: int) -> Subject:
-    """Builds the model of the same shape from keras-hub."""
-    import keras_hub
-
-    from keras_vit.variants import get_variant
-
-    _set_keras_policy(dtype)
-    config = get_variant(model)
-    backbone = keras_hub.models.ViTBackbone(
-        image_shape=(*config.image_size, 3),
-        patch_size=config.patch_size,
-        num_layers=config.num_layers,
-        num_heads=config.num_heads,
-        hidden_dim=config.hidden_size,
-        mlp_dim=config.mlp_dim,
-    )
-    built = keras_hub.models.ViTImageClassifier(backbone, num_classes=1000, preprocessor=None)
-    return _keras_subject(built, *_batch(batch_size, config.image_size))
-
-
-TIMM_NAMES = {
-    "ViT_Ti16": "vit_tiny_patch16_224",
-    "ViT_S32": "vit_small_patch32_224",
-    "ViT_S16": "vit_small_patch16_224",
-    "ViT_B32": "vit_base_patch32_224",
-    "ViT_B16": "vit_base_patch16_224",
-    "ViT_B8": "vit_base_patch8_224",
-    "ViT_L32": "vit_large_patch32_224",
-    "ViT_L16": "vit_large_patch16_224",
-}
-
-
-def build_timm(model: str, dtype: str, batch_size: int) -> Subject:
-    """Builds the model of the same shape from timm, eager, with autocast for bfloat16."""
-    import timm
-    import torch
-
-    from keras_vit.variants import get_variant
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    built = timm.create_model(TIMM_NAMES[model], pretrained=False).to(device)
-    images, labels = _batch(batch_size, get_variant(model).image_size)
-    images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
-    labels = torch.from_numpy(labels).to(device)
-    optimizer = torch.optim.AdamW(built.parameters(), 1e-4)
-
-    def forward():
-        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
-            return built(images)
-
-    def infer():
-        built.eval()
-        with torch.inference_mode():
-            return forward().float().cpu()
-
-    def train():
-        built.train()
-        loss = torch.nn.functional.cross_entropy(forward().float(), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return Subject(infer, train)
 
 
 # The largest matrix product of a ViT-B/16 block at batch 8: all tokens by the first MLP matrix.
 MATRIX_PRODUCT = (8 * 197, 768, 3072)
 
 
-def build_matrix_product(model: str, dtype: str, batch_size: int) -> Subject:
+def build_matrix_product(work: Work) -> Subject:
     """Builds one large matrix product, the limit that the machine sets; `infer` runs it 8 times."""
     import keras
     from keras import ops
@@ -201,7 +141,7 @@ def build_matrix_product(model: str, dtype: str, batch_size: int) -> Subject:
     rows, inner, columns = MATRIX_PRODUCT
     generator = np.random.default_rng(0)
     a, b = (
-        ops.cast(generator.normal(size=shape).astype("float32"), dtype)
+        ops.cast(generator.normal(size=shape).astype("float32"), work.dtype)
         for shape in ((rows, inner), (inner, columns))
     )
 
@@ -211,29 +151,3 @@ def build_matrix_product(model: str, dtype: str, batch_size: int) -> Subject:
         product = jax.jit(ops.matmul)
         return Subject(lambda: jax.block_until_ready([product(a, b) for _ in range(8)]), None)
     return Subject(lambda: [ops.matmul(a, b) for _ in range(8)], None)
-
-
-SUBJECTS: dict[str, Callable[[str, str, int], Subject]] = {
-    "keras_vit": build_keras_vit,
-    "exported": build_exported,
-    "keras_hub": build_keras_hub,
-    "timm": build_timm,
-    "matrix_product": build_matrix_product,
-}
-
-
-def available_peers(model: str) -> list[str]:
-    """Returns the peers that are installed and have the model.
-
-    Args:
-        model: name of one of our variants.
-
-    Returns:
-        Keys of `SUBJECTS`.
-    """
-    peers = []
-    if model.startswith("ViT_") and importlib.util.find_spec("keras_hub"):
-        peers.append("keras_hub")
-    if model in TIMM_NAMES and importlib.util.find_spec("timm"):
-        peers.append("timm")
-    return peers

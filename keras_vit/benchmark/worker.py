@@ -6,6 +6,7 @@ It reads a command a line (`infer`, `train`) and answers with a line of JSON tha
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import sys
@@ -31,24 +32,24 @@ def _timed(function: Any) -> float:
     return time.perf_counter() - start
 
 
-def serve(subject_name: str, model: str, dtype: str, batch_size: int) -> None:
-    """Builds a subject, says how long that took, and answers commands until the input ends."""
-    from keras_vit.benchmark.subjects import SUBJECTS
+def serve(text: str) -> None:
+    """Builds a subject, says how long that took, and answers commands until the input ends.
+
+    Args:
+        text: a `Work` as JSON.
+    """
+    from keras_vit.benchmark.peers import LIBRARIES, SUBJECTS
+    from keras_vit.benchmark.work import Work
 
     def answer(**values: Any) -> None:
         print(ANSWER + json.dumps(values), flush=True)
 
-    if subject_name in ("keras_vit", "keras_hub", "matrix_product"):
-        import keras  # noqa: F401  so that the time to build is not the time to import
-    if subject_name in ("keras_vit", "exported"):
-        import keras_vit.export  # noqa: F401
-    if subject_name == "keras_hub":
-        import keras_hub  # noqa: F401
-    if subject_name == "timm":
-        import timm  # noqa: F401
+    work = Work.from_json(text)
+    for library in LIBRARIES[work.subject]:  # so that the time to build is not the time to import
+        importlib.import_module(library)
     before = peak_memory_mib()
     built: list[Any] = []
-    seconds = _timed(lambda: built.append(SUBJECTS[subject_name](model, dtype, batch_size)))
+    seconds = _timed(lambda: built.append(SUBJECTS[work.subject](work)))
     subject = built[0]
     answer(build_s=seconds, imported_mib=before)
     for line in sys.stdin:

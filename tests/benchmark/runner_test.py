@@ -4,6 +4,7 @@ import pytest
 
 from keras_vit.benchmark import measure
 from keras_vit.benchmark.runner import Worker, describe_machine
+from keras_vit.benchmark.work import Work
 
 
 def test_the_machine_is_described():
@@ -14,7 +15,7 @@ def test_the_machine_is_described():
 
 @pytest.mark.slow
 def test_a_worker_builds_infers_and_trains():
-    worker = Worker("keras_vit", "ViT_Ti16", "float32", 1)
+    worker = Worker(Work("keras_vit", "ViT_Ti16", batch_size=1))
     try:
         assert worker.read()["build_s"] > 0
         for command in ("infer", "train"):
@@ -26,7 +27,7 @@ def test_a_worker_builds_infers_and_trains():
 
 @pytest.mark.slow
 def test_a_worker_that_fails_says_so():
-    worker = Worker("keras_vit", "ViT_None", "float32", 1)
+    worker = Worker(Work("keras_vit", "ViT_None"))
     try:
         with pytest.raises(RuntimeError, match="'keras_vit' failed.*ViT_None"):
             worker.read()

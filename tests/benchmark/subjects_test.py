@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.benchmark import SUBJECTS, available_peers, sample_pictures
+from keras_vit.benchmark import SUBJECTS, Work, available_peers, sample_pictures
 from keras_vit.benchmark.subjects import load_subject_model
 
 
@@ -20,7 +20,7 @@ def model_file(tmp_path_factory):
 
 
 def test_our_subject_runs_a_model_of_a_file(model_file):
-    subject = SUBJECTS["keras_vit"](model_file, "float32", 2)
+    subject = SUBJECTS["keras_vit"](Work("keras_vit", model_file, batch_size=2))
     assert subject.infer().shape == (2, 3)
     assert np.all(np.isfinite(subject.train()))
 

@@ -1,0 +1,36 @@
+"""What is asked of a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One subject at one size.
+
+    Attributes:
+        subject: a key of `SUBJECTS`.
+        model: name of a variant, or a file.
+        dtype: `"float32"`, `"bfloat16"` or `"float16"`; the latter two as mixed policies.
+        batch_size: images a batch.
+        options: for our own model, keyword arguments of its factory, such as
+            `{"rematerialize": True}`; sequences as lists.
+    """
+
+    subject: str
+    model: str = ""
+    dtype: str = "float32"
+    batch_size: int = 8
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Returns the work as one line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Work:
+        """Returns what `to_json` wrote."""
+        return cls(**json.loads(text))
