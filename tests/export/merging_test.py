@@ -1,0 +1,63 @@
+"""A model that merges tokens, in every exported form: the same probabilities, for any batch."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit import export
+from keras_vit.export.agreement import model_outputs
+
+FORMS = {
+    "saved_model": ("model", "tensorflow", 1e-5),
+    "litert": ("model.tflite", "tensorflow", 1e-4),
+    "onnx": ("model.onnx", "tf2onnx", 1e-4),
+    "openvino": ("model.xml", "openvino", 1e-4),
+}
+
+
+def tiny(**changes):
+    config = {"image_size": 32, "patch_size": 8, "hidden_size": 64, "num_layers": 2,
+              "num_heads": 2, "mlp_dim": 96, "num_classes": 7, "token_merging": 3}  # fmt: skip
+    model = keras_vit.VisionTransformer(keras_vit.VisionTransformerConfig(**config | changes))
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(random.normal(0, 0.2, weight.shape))
+    return model
+
+
+def images(count):
+    return np.random.default_rng(1).normal(size=(count, 32, 32, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("pooling", ["gap", pytest.param("token", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("form", FORMS)
+def test_probabilities_agree_for_any_batch(form, pooling, tmp_path):
+    name, needs, tolerance = FORMS[form]
+    if not importlib.util.find_spec(needs):
+        pytest.skip(f"needs {needs}")
+    model = tiny(pooling=pooling)
+    exported = export.open_exported(getattr(export, form)(model, tmp_path / name))
+    plain = keras_vit.VisionTransformer(model.config.replace(token_merging=0))
+    plain.set_weights(model.get_weights())
+    for count in (2, 5):
+        expected = model_outputs(model, images(count))
+        outputs = exported(images(count))
+        assert outputs["probabilities"].shape == (count, 7)
+        for output in ("logits", "probabilities"):
+            scale = max(1, np.abs(expected[output]).max())
+            np.testing.assert_allclose(
+                outputs[output], expected[output], rtol=0, atol=tolerance * scale
+            )
+        unmerged = model_outputs(plain, images(count))["probabilities"]
+        assert np.abs(outputs["probabilities"] - unmerged).max() > 10 * tolerance
+
+
+def test_dynamic_integers_stay_close(tmp_path):
+    model = tiny(pooling="gap")
+    path = export.litert(model, tmp_path / "model.tflite", "int8", batch_size=5)
+    outputs = export.open_exported(path)(images(10))
+    expected = model_outputs(model, images(10))
+    assert np.corrcoef(outputs["logits"].ravel(), expected["logits"].ravel())[0, 1] > 0.99
+    np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=0.05)
