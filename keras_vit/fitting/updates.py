@@ -8,6 +8,8 @@ out.
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +17,9 @@ import keras
 import tensorflow as tf
 
 from keras_vit.fitting import keras_internals
+
+# Values of a variable from which on its update is compiled.
+COMPILED_FROM = 2**17
 
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
@@ -85,6 +90,29 @@ def apply_gradients(
     tf.distribute.get_replica_context().merge_call(update, args=(gradients, finite))
 
 
+def _compiles_well() -> bool:
+    """Says whether to compile the updates of large variables: on one CPU.
+
+    TensorFlow's own operations go through the memory of weights and moments once for each term of
+    the optimizer's formula; compiled, they go through it once.
+    """
+    if tf.executing_eagerly() or tf.distribute.has_strategy():
+        return False
+    if tf.config.list_physical_devices("GPU"):  # there Keras compiles the whole step
+        return False
+    return _xla_works()
+
+
+@functools.cache
+def _xla_works() -> bool:
+    """Says whether this build of TensorFlow can compile for its CPU."""
+    try:
+        with tf.init_scope():
+            return float(tf.function(lambda x: x + 1.0, jit_compile=True)(tf.constant(1.0))) == 2.0
+    except (tf.errors.OpError, ValueError):
+        return False
+
+
 def _grow_loss_scale(optimizer: keras.optimizers.LossScaleOptimizer) -> None:
     """Doubles the loss scale after enough steps without overflow."""
     steps = optimizer.step_counter + 1
@@ -107,9 +135,12 @@ def _borrowed(
     taken = {"loss_scale_factor": None, keras_internals.REDUCE_GRADIENTS: lambda pairs: pairs}
     if without_clipping:
         taken |= dict.fromkeys(_CLIPPING)
-    if any(scale != 1 for scale in scales):
+    is_large = [math.prod(variable.shape) >= COMPILED_FROM for variable in variables]
+    compiles = any(is_large) and _compiles_well()
+    if compiles or any(scale != 1 for scale in scales):
         taken |= {"weight_decay": None}
-        taken |= {"update_step": _scaled_update_step(optimizer, variables, scales, strategy)}
+        update_step = _scaled_update_step(optimizer, variables, scales, strategy)
+        taken |= {"update_step": _compiled(update_step) if compiles else update_step}
     before = {name: vars(optimizer)[name] for name in taken if name in vars(optimizer)}
     try:
         for name, value in taken.items():
@@ -140,6 +171,23 @@ def _scaled_update_step(optimizer, variables, scales, strategy) -> Any:
         plain(gradient, variable, rate)
 
     return update_step
+
+
+def _compiled(update_step: Any) -> Any:
+    """Returns the `update_step` whose large variables are updated by one kernel each."""
+
+    def compiled_update_step(gradient, variable, learning_rate):
+        if math.prod(variable.shape) < COMPILED_FROM:
+            update_step(gradient, variable, learning_rate)
+            return
+
+        def run(gradient, learning_rate):
+            update_step(gradient, variable, learning_rate)
+
+        rate = tf.cast(learning_rate, variable.dtype)
+        tf.function(run, autograph=False, jit_compile=True)(gradient, rate)
+
+    return compiled_update_step
 
 
 def move_uphill(

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_vit.configs import VisionTransformerConfig
+from keras_vit.fitting import updates
 from keras_vit.vision_transformer import VisionTransformer
 
 TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
@@ -69,6 +70,29 @@ def test_one_replica_trains_as_keras_does(name):
     moved = [np.abs(a - b).max() for a, b in zip(_model().get_weights(), ours.get_weights(),
                                                  strict=True)]  # fmt: skip
     assert min(moved) > 0
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "accumulating"])
+def test_a_compiled_update_is_keras_own(name, monkeypatch):
+    ours, plain = _model(), _model()
+    plain = keras.Model(plain.inputs, plain.outputs)
+    monkeypatch.setattr(updates, "COMPILED_FROM", 100)
+    _fit(ours, OPTIMIZERS[name]())
+    compiled = [name for name in _compiled_functions(ours) if "run" in name]
+    assert len(compiled) == sum(np.prod(v.shape) >= 100 for v in ours.trainable_variables) > 0
+    _fit(plain, OPTIMIZERS[name]())
+    _assert_same(plain, ours)
+
+
+def _compiled_functions(model):
+    """The names of the functions that XLA must compile in the training step."""
+    step = tf.function(lambda: model.train_step((IMAGES, LABELS)), autograph=False)
+    library = step.get_concrete_function().graph.as_graph_def().library
+    return [
+        function.signature.name
+        for function in library.function
+        if function.attr["_XlaMustCompile"].b and "gradient" not in function.signature.name
+    ]
 
 
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
