@@ -229,9 +229,7 @@ def encode_tokens(config: VisionTransformerConfig, policy: Any, tokens: Any):
 
 
 def _layer_norm(config: VisionTransformerConfig, policy: Any, name: str):
-    return keras.layers.LayerNormalization(
-        epsilon=config.layer_norm_epsilon, dtype=policy, name=name
-    )
+    return layers.LayerNormalization(epsilon=config.layer_norm_epsilon, dtype=policy, name=name)
 
 
 def _pool(config: VisionTransformerConfig, policy: Any, tokens: Any):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from keras_vit.benchmark.table import align
+
 COLUMNS = (
     "subject",
     "build s",
@@ -65,7 +67,10 @@ def format_table(result: dict[str, Any]) -> str:
                 f"{subject['train_peak_mib']:.0f}" if train_rate else "-",
             )
         )
-    return "\n".join([*lines, *_align(rows)])
+    failures = [s for s in result["subjects"] if s.get("failure")]
+    lines += align(rows)
+    lines += [f"{subject['subject']}: {subject['failure']}" for subject in failures]
+    return "\n".join(lines)
 
 
 def format_exported_table(result: dict[str, Any]) -> str:
@@ -100,14 +105,4 @@ def format_exported_table(result: dict[str, Any]) -> str:
         cells += [f"{agreement['top1_agreement']:.1%}"]
         cells += [f"{agreement['accuracy']:.1%}"] if with_labels else []
         rows.append(tuple(cells))
-    return "\n".join([*lines, *_align(rows)])
-
-
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells))
-    return lines
+    return "\n".join([*lines, *align(rows)])

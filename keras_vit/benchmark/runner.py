@@ -208,19 +208,39 @@ def measure(
     Raises:
         RuntimeError: our own model cannot be measured.
     """
-    from keras_vit.variants import get_variant
-
     peers = available_peers(model) if peers is None else peers
     works = {name: Work(name, model, dtype, batch_size) for name in ("keras_vit", *peers)}
     commands = {name: commands_of(name, train=train) for name in works}
+    return measure_works(works, commands, repeats=repeats)
+
+
+def measure_works(
+    works: Mapping[str, Work], commands: Mapping[str, Sequence[str]], *, repeats: int = 5
+) -> dict[str, Any]:
+    """Races works of one model, and says under which conditions.
+
+    Args:
+        works: as of `race`; the first is ours and says model, type and batch size.
+        commands: as of `race`.
+        repeats: as of `race`.
+
+    Returns:
+        As `measure`.
+
+    Raises:
+        RuntimeError: the first work cannot be measured.
+    """
+    from keras_vit.variants import get_variant
+
+    first_name, first = next(iter(works.items()))
     result = race(works, commands, repeats=repeats)
-    if result.figures["keras_vit"].failure:
-        raise RuntimeError(result.figures["keras_vit"].failure)
+    if result.figures[first_name].failure:
+        raise RuntimeError(result.figures[first_name].failure)
     return {
-        "model": model,
-        "dtype": dtype,
-        "batch_size": batch_size,
-        "gflop_per_image": forward_flops(get_variant(model)) / 1e9,
+        "model": first.model,
+        "dtype": first.dtype,
+        "batch_size": first.batch_size,
+        "gflop_per_image": forward_flops(get_variant(first.model)) / 1e9,
         "machine": describe_machine(),
         "matrix_product_gflops": statistics.median(result.limits),
         "subjects": [dataclasses.asdict(figures) for figures in result.figures.values()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_vit.export.decoding import decode_batch
+from keras_vit.layers.mlp import gelu_for_converters
 
 
 class ServedModel:
@@ -34,6 +36,7 @@ class ServedModel:
         self._top_k = min(int(top_k), len(labels))
         self._preprocessing = model.preprocessing
         self._images = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype, "images")
+        self._model = model
         self._forward = tf.function(forward_function(model), input_signature=[self._images])
 
     def signatures(self) -> dict[str, Any]:
@@ -50,10 +53,11 @@ class ServedModel:
         return concrete
 
     def all_outputs(self, batch_size: int | None = None) -> Any:
-        """Returns one concrete function of all outputs, for a batch of one size or of any."""
+        """Returns one function of all outputs for converters; a batch of one size or of any."""
         shape = [batch_size, *self._images.shape[1:]]
         images = tf.TensorSpec(shape, self._images.dtype, "images")
-        return tf.function(self._forward, input_signature=[images]).get_concrete_function()
+        forward = forward_function(self._model, for_converters=True)
+        return tf.function(forward, input_signature=[images]).get_concrete_function()
 
     def _serve(self, images: Any) -> dict[str, Any]:
         outputs = self._forward(images)
@@ -77,11 +81,12 @@ class ServedModel:
         }
 
 
-def forward_function(model: Any) -> Any:
+def forward_function(model: Any, *, for_converters: bool = False) -> Any:
     """Returns the plain function behind all signatures: images to float32 outputs by name.
 
     Args:
         model: a `keras_vit.VisionTransformer`.
+        for_converters: whether its graph is for other runtimes than TensorFlow.
 
     Returns:
         A function of images (batch, height, width, channels) to a dictionary with `features` and,
@@ -94,10 +99,9 @@ def forward_function(model: Any) -> Any:
     has_activation = model.classifier_activation is not keras.activations.linear
 
     def forward(images):
-        results = {
-            name: tf.cast(value, tf.float32)
-            for name, value in inner(images, training=False).items()
-        }
+        with gelu_for_converters() if for_converters else contextlib.nullcontext():
+            values = inner(images, training=False)
+        results = {name: tf.cast(value, tf.float32) for name, value in values.items()}
         if "logits" in results and not has_activation:
             results["probabilities"] = tf.nn.softmax(results["logits"])
         return results

@@ -27,10 +27,10 @@ MAX_REPRESENTATIVE = 200
 # What static integers leave in float32: everything but the products with weight matrices. Integers
 # there cost most of the agreement (norms, attention) and make the file slower than float32.
 _FLOAT_OPERATIONS = (
-    "ADD", "BATCH_MATMUL", "BROADCAST_TO", "CONCATENATION", "DIV", "GATHER", "GELU", "LOGISTIC",
-    "MAX_POOL_2D", "MEAN", "MUL", "NEG", "PACK", "PAD", "PADV2", "POW", "RESHAPE", "RSQRT",
-    "SLICE", "SOFTMAX", "SPLIT", "SQRT", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM",
-    "TANH", "TRANSPOSE",
+    "ADD", "BATCH_MATMUL", "BROADCAST_TO", "CONCATENATION", "DIV", "GATHER", "GELU",
+    "L2_NORMALIZATION", "LOG", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "NEG", "ONE_HOT", "PACK",
+    "PAD", "PADV2", "POW", "RESHAPE", "RSQRT", "SLICE", "SOFTMAX", "SPLIT", "SQRT",
+    "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TOPK_V2", "TRANSPOSE",
 )  # fmt: skip
 # Of the largest value of an output.
 _TOLERANCES = {None: 1e-3, "float16": 0.02, "int8": 0.5, "int8_static": 0.5}

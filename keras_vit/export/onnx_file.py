@@ -82,7 +82,7 @@ def _convert(model: Any, batch_size: int | None) -> Any:
 
     from keras_vit.export.graph import forward_function
 
-    forward = forward_function(model)
+    forward = forward_function(model, for_converters=True)
     weights = model.weights
 
     def with_weights(images, *values):

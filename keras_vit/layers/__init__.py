@@ -5,6 +5,7 @@ from keras_vit.layers.attention_pooling import AttentionPooling
 from keras_vit.layers.distilled_head import DistilledHead
 from keras_vit.layers.drop_path import DropPath
 from keras_vit.layers.dropout import Dropout
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
 from keras_vit.layers.patch_encoder import PatchEncoder
@@ -27,6 +28,7 @@ __all__ = [
     "DistilledHead",
     "DropPath",
     "Dropout",
+    "LayerNormalization",
     "LayerScale",
     "Matching",
     "Mlp",

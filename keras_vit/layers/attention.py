@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.dropout import Dropout
+from keras_vit.layers.layer_norm import LayerNormalization
 
 
 def split_heads(x, num_tokens, num_heads: int, head_dim: int):
@@ -112,9 +113,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         self.output_dense.build((None, hidden_size))
         if self.qk_norm:
             self.query_norm, self.key_norm = (
-                keras.layers.LayerNormalization(
-                    epsilon=self.epsilon, dtype=self.dtype_policy, name=name
-                )
+                LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy, name=name)
                 for name in ("query_norm", "key_norm")
             )
             self.query_norm.build((None, None, self.num_heads, self.head_dim))

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.attention import attend, fused_attend, split_heads
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.mlp import Mlp
 
 
@@ -108,7 +109,7 @@ class AttentionPooling(keras.layers.Layer):
         self.epsilon = epsilon
         policy = {"dtype": self.dtype_policy}
         self.attention = ProbeAttention(num_heads, name="attention", **policy)
-        self.mlp_norm = keras.layers.LayerNormalization(epsilon=epsilon, name="mlp_norm", **policy)
+        self.mlp_norm = LayerNormalization(epsilon=epsilon, name="mlp_norm", **policy)
         self.mlp = Mlp(mlp_dim, gelu=gelu, name="mlp", **policy)
 
     def build(self, input_shape):

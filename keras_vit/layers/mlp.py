@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -22,12 +25,27 @@ def gelu_erf(x):
     return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
 
 
+_for_converters = contextvars.ContextVar("for_converters", default=False)
+
+
+@contextlib.contextmanager
+def gelu_for_converters() -> Iterator[None]:
+    """Within it, GELU is built as converters to other runtimes know it, and make one node of it."""
+    token = _for_converters.set(True)
+    try:
+        yield
+    finally:
+        _for_converters.reset(token)
+
+
 def gelu_tanh(x):
     """The tanh approximation of the Gaussian error linear unit (arXiv 1606.08415, section 2).
 
     TensorFlow on a CPU runs this order of factors in one kernel with the matrix product and the
     bias before it, but not that of `keras.ops.gelu`.
     """
+    if keras.backend.backend() != "tensorflow" or _for_converters.get():
+        return ops.gelu(x, approximate=True)
     cubic = x + x * (0.044715 * ops.square(x))
     return 0.5 * x * (1.0 + ops.tanh(math.sqrt(2.0 / math.pi) * cubic))
 

@@ -10,6 +10,7 @@ from keras import ops
 from keras_vit.layers.attention import MultiHeadSelfAttention
 from keras_vit.layers.drop_path import DropPath
 from keras_vit.layers.dropout import Dropout
+from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
 from keras_vit.layers.token_merging import (
@@ -89,9 +90,7 @@ class TransformerBlock(keras.layers.Layer):
         self.num_prefix_tokens = num_prefix_tokens
         self.rematerialize = rematerialize
         policy = {"dtype": self.dtype_policy}
-        self.attention_norm = keras.layers.LayerNormalization(
-            epsilon=epsilon, name="attention_norm", **policy
-        )
+        self.attention_norm = LayerNormalization(epsilon=epsilon, name="attention_norm", **policy)
         self.attention = MultiHeadSelfAttention(
             num_heads,
             use_bias=qkv_bias,
@@ -101,7 +100,7 @@ class TransformerBlock(keras.layers.Layer):
             name="attention",
             **policy,
         )
-        self.mlp_norm = keras.layers.LayerNormalization(epsilon=epsilon, name="mlp_norm", **policy)
+        self.mlp_norm = LayerNormalization(epsilon=epsilon, name="mlp_norm", **policy)
         self.mlp = Mlp(
             mlp_dim, kind=mlp, gelu=gelu, dropout_rate=dropout_rate, name="mlp", **policy
         )

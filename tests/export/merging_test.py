@@ -61,3 +61,14 @@ def test_dynamic_integers_stay_close(tmp_path):
     expected = model_outputs(model, images(10))
     assert np.corrcoef(outputs["logits"].ravel(), expected["logits"].ravel())[0, 1] > 0.99
     np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=0.05)
+
+
+def test_static_integers_leave_the_merging_alone(tmp_path):
+    model = tiny(pooling="gap")
+    path = export.litert(
+        model, tmp_path / "model.tflite", "int8_static", batch_size=5, images=images(20)
+    )
+    outputs = export.open_exported(path)(images(10))
+    expected = model_outputs(model, images(10))
+    assert np.corrcoef(outputs["logits"].ravel(), expected["logits"].ravel())[0, 1] > 0.99
+    np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=0.05)
