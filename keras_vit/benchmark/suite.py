@@ -75,8 +75,8 @@ def measure_suite(
 
 
 @contextlib.contextmanager
-def _exports(model: str) -> Iterator[Mapping[str, pathlib.Path]]:
-    """Writes the exported forms of our model whose tools are installed, for as long as needed."""
+def _exports(model: str) -> Iterator[Mapping[tuple[str, int], pathlib.Path]]:
+    """Writes the forms whose tools are installed, for each batch size, for as long as needed."""
     from keras_vit import export
     from keras_vit.benchmark.subjects import load_subject_model
 
@@ -84,11 +84,12 @@ def _exports(model: str) -> Iterator[Mapping[str, pathlib.Path]]:
     with tempfile.TemporaryDirectory() as folder:
         written = {}
         if importlib.util.find_spec("openvino"):
-            written[OPENVINO] = pathlib.Path(folder) / "model.xml"
-            export.openvino(built, written[OPENVINO])
+            for size in (1, BATCH_SIZE):
+                path = written[OPENVINO, size] = pathlib.Path(folder) / f"model{size}.xml"
+                export.openvino(built, path, batch_size=size)
         if importlib.util.find_spec("ai_edge_litert"):
-            written[INT8] = pathlib.Path(folder) / "int8.tflite"
-            export.litert(built, written[INT8], "int8", batch_size=BATCH_SIZE)
+            path = written[INT8, BATCH_SIZE] = pathlib.Path(folder) / "int8.tflite"
+            export.litert(built, path, "int8", batch_size=BATCH_SIZE)
         del built
         yield written
 
@@ -97,7 +98,7 @@ def _race(
     name: str,
     model: str,
     peers: list[str],
-    exports: Mapping[str, pathlib.Path],
+    exports: Mapping[tuple[str, int], pathlib.Path],
     repeats: int,
 ) -> dict[str, Any]:
     command, dtype, batch_size = RACES[name]
@@ -106,8 +107,8 @@ def _race(
         options = {"rematerialize": True}
         works[REMATERIALIZED] = Work("keras_vit", model, dtype, batch_size, options)
     else:
-        for form, path in exports.items():
-            if form == OPENVINO or (dtype, batch_size) == ("float32", BATCH_SIZE):
+        for (form, size), path in exports.items():
+            if size == batch_size and (form == OPENVINO or dtype == "float32"):
                 works[form] = Work("exported", str(path), dtype, batch_size)
     for peer in peers:
         if command in commands_of(peer):
