@@ -7,6 +7,7 @@ Without a mode it times inference and training of one model. The modes, one at a
 
     --suite      everything that is promised about speed, beside all peers that are installed, with
                  the targets and what falls short; takes a quarter of an hour for ViT-B/16
+    --profile    where the time of one model goes, operation by operation
     --growth     time and memory against tokens, batch, depth, width and size of the model
     --scaling    replicas and workers on this machine, and on paper on larger ones
     --merging    speed, and for a trained model (--dataset) accuracy, against merged tokens
@@ -24,7 +25,7 @@ from absl import app, flags
 
 from keras_vit.command_line import command
 
-MODES = ("suite", "growth", "scaling", "merging", "exported", "pipeline", "gpu")
+MODES = ("suite", "profile", "growth", "scaling", "merging", "exported", "pipeline", "gpu")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -48,6 +49,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_bool("loading", False, "Whether loading a checkpoint of the model is measured too.")
 flags.DEFINE_bool("suite", False, "Everything that is promised about speed, with its targets.")
+flags.DEFINE_bool("profile", False, "Operation by operation: inference, and training with --train.")
 flags.DEFINE_bool("growth", False, "Time and memory against the size of model and work.")
 flags.DEFINE_bool("scaling", False, "Several replicas and workers.")
 flags.DEFINE_bool("merging", False, "Speed and accuracy against merged tokens.")
@@ -77,6 +79,24 @@ def suite():
         FLAGS.model, repeats=FLAGS.repeats, peers=FLAGS.peers, progress=say
     )
     return result, targets.format_suite(result), suite_plot.plot_suite
+
+
+def profile():
+    """Shows where the time goes."""
+    from keras_vit.benchmark.profile import format_profile, measure_profile
+
+    results = [
+        measure_profile(
+            FLAGS.model,
+            command=command,
+            dtype=dtype,
+            batch_size=FLAGS.batch_size,
+            repeats=FLAGS.repeats,
+        )
+        for command in (("infer", "train") if FLAGS.train else ("infer",))
+        for dtype in FLAGS.dtype
+    ]
+    return {"results": results}, "\n\n".join(map(format_profile, results)), None
 
 
 def growth():
@@ -208,8 +228,8 @@ def run():
     chosen = [mode for mode in MODES if FLAGS[mode].value]
     if len(chosen) > 1:
         raise ValueError(f"Expected one mode at a time. Received: {', '.join(chosen)}.")
-    modes = {"suite": suite, "growth": growth, "scaling": scaling, "merging": merging,
-             "exported": exported, "pipeline": pipeline, "gpu": gpu}  # fmt: skip
+    functions = (suite, profile, growth, scaling, merging, exported, pipeline, gpu)
+    modes = dict(zip(MODES, functions, strict=True))
     if FLAGS.plot and chosen not in (["suite"], ["growth"], ["merging"]):
         raise ValueError(
             "Expected --plot with --suite, --growth or --merging. "

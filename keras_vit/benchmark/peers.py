@@ -185,11 +185,12 @@ def uses_torch(subject: str) -> bool:
     return "torch" in LIBRARIES[subject] or "timm" in LIBRARIES[subject]
 
 
-def available_peers(model: str) -> list[str]:
+def available_peers(model: str, dtype: str = "float32") -> list[str]:
     """Returns the peers that are installed and have the model.
 
     Args:
         model: name of one of our variants.
+        dtype: what they compute in; ONNX Runtime's CPU kernels are of float32 alone.
 
     Returns:
         Keys of `SUBJECTS`.
@@ -197,6 +198,8 @@ def available_peers(model: str) -> list[str]:
     peers = []
     for subject, libraries in LIBRARIES.items():
         if subject in ("keras_vit", "exported", "matrix_product"):
+            continue
+        if subject == "timm_onnxruntime" and dtype != "float32":
             continue
         known = model in TIMM_NAMES if "timm" in libraries else model.startswith("ViT_")
         if known and all(importlib.util.find_spec(library) for library in libraries):

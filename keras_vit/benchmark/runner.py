@@ -208,7 +208,7 @@ def measure(
     Raises:
         RuntimeError: our own model cannot be measured.
     """
-    peers = available_peers(model) if peers is None else peers
+    peers = available_peers(model, dtype) if peers is None else peers
     works = {name: Work(name, model, dtype, batch_size) for name in ("keras_vit", *peers)}
     commands = {name: commands_of(name, train=train) for name in works}
     return measure_works(works, commands, repeats=repeats)

@@ -60,7 +60,6 @@ def measure_suite(
         `build_s` (the median over the races) and `loading` as `measure_loading` returns it.
     """
     result: dict[str, Any] = {"model": model, "machine": describe_machine(), "races": {}}
-    peers = available_peers(model) if peers is None else peers
     with _exports(model) as exports:
         for name in sections:
             progress(name)
@@ -97,7 +96,7 @@ def _exports(model: str) -> Iterator[Mapping[tuple[str, int], pathlib.Path]]:
 def _race(
     name: str,
     model: str,
-    peers: list[str],
+    peers: list[str] | None,
     exports: Mapping[tuple[str, int], pathlib.Path],
     repeats: int,
 ) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def _race(
         for (form, size), path in exports.items():
             if size == batch_size and (form == OPENVINO or dtype == "float32"):
                 works[form] = Work("exported", str(path), dtype, batch_size)
-    for peer in peers:
+    for peer in available_peers(model, dtype) if peers is None else peers:
         if command in commands_of(peer):
             works[peer] = Work(peer, model, dtype, batch_size)
     return measure_works(works, {name: (command,) for name in works}, repeats=repeats)

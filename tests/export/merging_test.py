@@ -9,12 +9,12 @@ import keras_vit
 from keras_vit import export
 from keras_vit.export.agreement import model_outputs
 
-FORMS = {
-    "saved_model": ("model", "tensorflow", 1e-5),
-    "litert": ("model.tflite", "tensorflow", 1e-4),
-    "onnx": ("model.onnx", "tf2onnx", 1e-4),
-    "openvino": ("model.xml", "openvino", 1e-4),
-}
+FORMS = (
+    ("saved_model", "model", "tensorflow", 1e-5),
+    ("litert", "model.tflite", "tensorflow", 1e-4),
+    ("onnx", "model.onnx", "tf2onnx", 1e-4),
+    ("openvino", "model.xml", "openvino", 1e-4),
+)
 
 
 def tiny(**changes):
@@ -32,9 +32,15 @@ def images(count):
 
 
 @pytest.mark.parametrize("pooling", ["gap", pytest.param("token", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(FORMS[0], id="saved_model"),
+        *(pytest.param(form, marks=pytest.mark.slow, id=form[0]) for form in FORMS[1:]),
+    ],
+)
 def test_probabilities_agree_for_any_batch(form, pooling, tmp_path):
-    name, needs, tolerance = FORMS[form]
+    form, name, needs, tolerance = form
     if not importlib.util.find_spec(needs):
         pytest.skip(f"needs {needs}")
     model = tiny(pooling=pooling)
@@ -54,6 +60,7 @@ def test_probabilities_agree_for_any_batch(form, pooling, tmp_path):
         assert np.abs(outputs["probabilities"] - unmerged).max() > 10 * tolerance
 
 
+@pytest.mark.slow
 def test_dynamic_integers_stay_close(tmp_path):
     model = tiny(pooling="gap")
     path = export.litert(model, tmp_path / "model.tflite", "int8", batch_size=5)
@@ -63,6 +70,7 @@ def test_dynamic_integers_stay_close(tmp_path):
     np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=0.05)
 
 
+@pytest.mark.slow
 def test_static_integers_leave_the_merging_alone(tmp_path):
     model = tiny(pooling="gap")
     path = export.litert(

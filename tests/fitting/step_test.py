@@ -72,7 +72,10 @@ def test_one_replica_trains_as_keras_does(name):
     assert min(moved) > 0
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "accumulating"])
+@pytest.mark.parametrize(
+    "name",
+    ["adamw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd", "accumulating"))],
+)
 def test_a_compiled_update_is_keras_own(name, monkeypatch):
     ours, plain = _model(), _model()
     plain = keras.Model(plain.inputs, plain.outputs)
