@@ -1,6 +1,5 @@
 """Speed and memory of a model, beside its peers and the limit of the machine."""
 
-from keras_vit.benchmark.communication import communication, expected_scaling, expected_speedup
 from keras_vit.benchmark.exported import measure_exported
 from keras_vit.benchmark.flops import count_flops, forward_flops, graph_flops
 from keras_vit.benchmark.loading import format_loading, measure_loading
@@ -15,10 +14,7 @@ __all__ = [
     "SUBJECTS",
     "Work",
     "available_peers",
-    "communication",
     "count_flops",
-    "expected_scaling",
-    "expected_speedup",
     "format_exported_table",
     "format_loading",
     "format_pipeline",
