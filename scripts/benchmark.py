@@ -6,7 +6,7 @@
 Without a mode it times inference and training of one model. The modes, one at a time:
 
     --suite      everything that is promised about speed, beside all peers that are installed, with
-                 the targets and what falls short; takes a quarter of an hour for ViT-B/16
+                 the targets and what falls short; takes twenty minutes for ViT-B/16
     --profile    where the time of one model goes, operation by operation
     --growth     time and memory against tokens, batch, depth, width and size of the model
     --scaling    replicas and workers on this machine, and on paper on larger ones

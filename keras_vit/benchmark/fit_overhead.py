@@ -31,7 +31,7 @@ def measure_fit(
     """Trains on a folder of photos, and pauses again and again to time the bare step.
 
     The run is that of `keras_vit.training.train`: JPEG photos decoded, cropped and flipped, with
-    loss and accuracy, moving average of the weights, clipping, progress and log. The bare step is
+    loss and accuracy, moving average of the weights, clipping and log. The bare step is
     `train_on_batch` of the same architecture and optimizer with one batch in memory, without
     metrics and moving average. Saving, which is between epochs, is not in the figures.
 
@@ -86,7 +86,7 @@ def measure_fit(
         "ratio": statistics.median(
             statistics.mean(fitted) / statistics.mean(before + after)
             for fitted, before, after in zip(
-                pauses.fit_s, pauses.bare_s, pauses.bare_s[1:], strict=False
+                pauses.fit_s, pauses.bare_s[:-1], pauses.bare_s[1:], strict=True
             )
         ),
     }

@@ -6,11 +6,8 @@ import dataclasses
 import importlib.util
 import itertools
 import json
-import os
 import statistics
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -166,30 +163,17 @@ def _batch_size(given: Mapping[str, int] | int | None, work: GpuWork) -> int:
     return 2 ** min(8, max(0, int(most).bit_length() - 1))
 
 
-class GpuWorker(Worker):
-    """A process that holds one model on the device.
-
-    Args:
-        work: what it builds.
-    """
-
-    def __init__(self, work: GpuWork):
-        self.work = work
-        code = "import sys; from keras_vit.benchmark.gpu_subjects import serve; serve(sys.argv[1])"
-        environment = {
-            **os.environ,
+def _worker(work: GpuWork) -> Worker:
+    """Starts a process that holds one model on the device."""
+    return Worker(
+        work,
+        module="keras_vit.benchmark.gpu_subjects",
+        order=json.dumps(dataclasses.asdict(work)),
+        environment={
             "KERAS_BACKEND": "jax" if work.subject == "keras_vit" else "torch",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # two processes share the memory
-        }
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code, json.dumps(dataclasses.asdict(work))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=environment,
-        )
+        },
+    )
 
 
 def _race(works: Sequence[GpuWork], repeats: int, turn_s: float) -> list[dict[str, Any]]:
@@ -199,10 +183,10 @@ def _race(works: Sequence[GpuWork], repeats: int, turn_s: float) -> list[dict[st
          "peak_mib": None, "failure": None}
         for _ in works
     ]  # fmt: skip
-    workers: list[GpuWorker] = []
+    workers: list[Worker] = []
     try:
         for work, measured in zip(works, figures, strict=True):
-            workers.append(GpuWorker(work))
+            workers.append(_worker(work))
             _noting(measured, _prepare, workers[-1], measured, turn_s)
         for repeat in range(repeats + 1):
             for worker, measured in zip(workers, figures, strict=True):
@@ -221,7 +205,7 @@ def _noting(measured: dict[str, Any], function: Any, *arguments: Any) -> None:
         measured["failure"] = str(error)
 
 
-def _prepare(worker: GpuWorker, measured: dict[str, Any], turn_s: float) -> None:
+def _prepare(worker: Worker, measured: dict[str, Any], turn_s: float) -> None:
     """Waits until a model is compiled and finds out how many steps fill a turn."""
     described = worker.read()
     measured["fused_attention"] = described.pop("fused_attention")
@@ -232,7 +216,7 @@ def _prepare(worker: GpuWorker, measured: dict[str, Any], turn_s: float) -> None
     measured["steps"] = min(200, max(1, round(turn_s / seconds)))
 
 
-def _turn(worker: GpuWorker, measured: dict[str, Any], counts: bool) -> None:
+def _turn(worker: Worker, measured: dict[str, Any], counts: bool) -> None:
     answer = worker.ask(str(measured["steps"]))
     measured["peak_mib"] = answer["peak_mib"]
     if counts:

@@ -179,6 +179,13 @@ LIBRARIES = {
     "timm_openvino": ("timm", "onnxscript", "openvino"),
 }
 
+# Of what peers compute in, if not in float32 and bfloat16: ONNX Runtime's CPU kernels know no
+# bfloat16, and keras-hub takes any policy.
+_DTYPES = {
+    "timm_onnxruntime": ("float32",),
+    "keras_hub": ("float32", "bfloat16", "float16"),
+}
+
 
 def uses_torch(subject: str) -> bool:
     """Says whether a subject imports PyTorch, which may crash beside TensorFlow in one process."""
@@ -190,7 +197,7 @@ def available_peers(model: str, dtype: str = "float32") -> list[str]:
 
     Args:
         model: name of one of our variants.
-        dtype: what they compute in; ONNX Runtime's CPU kernels are of float32 alone.
+        dtype: what they compute in; a peer that would compute in another type is left out.
 
     Returns:
         Keys of `SUBJECTS`.
@@ -199,7 +206,7 @@ def available_peers(model: str, dtype: str = "float32") -> list[str]:
     for subject, libraries in LIBRARIES.items():
         if subject in ("keras_vit", "exported", "matrix_product"):
             continue
-        if subject == "timm_onnxruntime" and dtype != "float32":
+        if dtype not in _DTYPES.get(subject, ("float32", "bfloat16")):
             continue
         known = model in TIMM_NAMES if "timm" in libraries else model.startswith("ViT_")
         if known and all(importlib.util.find_spec(library) for library in libraries):

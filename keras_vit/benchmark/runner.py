@@ -27,22 +27,35 @@ class Worker:
 
     Args:
         work: what it builds.
+        module: whose `serve` runs in the process; it reads and answers as that of `worker.py`.
+        order: what `serve` takes; None is the work as JSON.
+        environment: variables of the process, beside our own.
     """
 
-    def __init__(self, work: Work):
+    def __init__(
+        self,
+        work: Any,
+        *,
+        module: str = "keras_vit.benchmark.worker",
+        order: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ):
         self.work = work
-        code = "import sys; from keras_vit.benchmark.worker import serve; serve(sys.argv[1])"
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        if uses_torch(work.subject):
-            environment["KERAS_BACKEND"] = "torch"
+        if environment is None:
+            environment = {"KERAS_BACKEND": "torch"} if uses_torch(work.subject) else {}
         self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill up
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code, work.to_json()],
+            [
+                sys.executable,
+                "-c",
+                f"import sys; from {module} import serve; serve(sys.argv[1])",
+                work.to_json() if order is None else order,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env=environment,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         )
 
     def read(self) -> dict[str, float]:
@@ -67,9 +80,13 @@ class Worker:
         self._process.stdin.flush()
         return self.read()
 
+    def kill(self) -> None:
+        """Stops the process, so that whoever reads from it comes to the end."""
+        self._process.kill()
+
     def close(self) -> None:
         """Ends the process."""
-        self._process.kill()
+        self.kill()
         self._process.communicate()
         self._errors.close()
 

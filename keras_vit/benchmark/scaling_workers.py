@@ -7,44 +7,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-import os
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from typing import Any
 
 from keras_vit.benchmark.runner import Worker
 from keras_vit.benchmark.work import Work
 from keras_vit.benchmark.worker import ANSWER
-
-
-class _Member(Worker):
-    """A process of a group; reads and answers as a worker does, runs another program.
-
-    Args:
-        work: what is trained.
-        order: what `serve` takes.
-        environment: variables of the process, beside our own.
-    """
-
-    def __init__(self, work: Work, order: str, environment: dict[str, str]):
-        self.work = work
-        code = "import sys; from keras_vit.benchmark import scaling_workers as workers; "
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code + "workers.serve(sys.argv[1])", order],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
-        )
-
-    def kill(self) -> None:
-        """Stops the process, so that whoever reads from it comes to the end."""
-        self._process.kill()
 
 
 class Group:
@@ -72,7 +42,10 @@ class Group:
                 }
                 for index in range(count)
             ]
-        self._members = [_Member(work, order, environment) for environment in environments]
+        self._members = [
+            Worker(work, module=__name__, order=order, environment=environment)
+            for environment in environments
+        ]
         self._pool = concurrent.futures.ThreadPoolExecutor(len(self._members))
 
     def read(self) -> list[dict[str, Any]]:

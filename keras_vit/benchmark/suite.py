@@ -56,8 +56,8 @@ def measure_suite(
 
     Returns:
         A dictionary that JSON can hold: the machine, `races` as `measure` returns them by their
-        names, `fit` as `measure_fit` returns it, and `start-up` with seconds of `import_s`,
-        `build_s` (the median over the races) and `loading` as `measure_loading` returns it.
+        names, `fit` as `measure_fit` returns it, and `start-up` with `import_s` as
+        `measure_imports` and `loading` as `measure_loading` return them.
     """
     result: dict[str, Any] = {"model": model, "machine": describe_machine(), "races": {}}
     with _exports(model) as exports:

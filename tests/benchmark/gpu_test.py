@@ -44,7 +44,7 @@ class FakeWorker:
 def workers(monkeypatch):
     monkeypatch.setattr(FakeWorker, "started", [])
     monkeypatch.setattr(FakeWorker, "asked", [])
-    monkeypatch.setattr(gpu, "GpuWorker", FakeWorker)
+    monkeypatch.setattr(gpu, "_worker", FakeWorker)
     monkeypatch.setattr(gpu, "_is_installed", lambda peer: peer == "timm")
     monkeypatch.setattr(gpu, "_driver", lambda: "a driver")
     return FakeWorker
