@@ -10,16 +10,17 @@ import importlib
 from typing import Any
 
 from keras_vit import layers
-from keras_vit.applications import *
-from keras_vit.applications import __all__ as _factories
-from keras_vit.checkpoint_models import from_checkpoint
-from keras_vit.configs import HybridConfig, Preprocessing, VisionTransformerConfig
-from keras_vit.images import load_image
-from keras_vit.labels import decode_predictions
-from keras_vit.preprocessing import preprocess_input
-from keras_vit.variants import list_models
+from keras_vit.applications.checkpoint import from_checkpoint
+from keras_vit.applications.factories import *
+from keras_vit.applications.factories import __all__ as _factories
+from keras_vit.images.labels import decode_predictions
+from keras_vit.images.pillow_decoding import load_image
+from keras_vit.images.preprocessing import preprocess_input
+from keras_vit.images.spec import Preprocessing
+from keras_vit.models.config import HybridConfig, VisionTransformerConfig
+from keras_vit.models.variants import list_models
+from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.version import __version__
-from keras_vit.vision_transformer import VisionTransformer
 from keras_vit.weights import LoadReport, list_weights, load_weights, save_checkpoint
 
 _ROOMS = ("benchmark", "data", "evaluation", "export", "interpret", "training")

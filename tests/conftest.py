@@ -11,7 +11,8 @@ import pytest
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Rooms and scripts that are TensorFlow's alone, and what need not run twice.
 NEEDS_TENSORFLOW = (
-    "benchmark", "data", "decoding", "evaluation", "export", "fitting", "scripts", "training",
+    "benchmark", "benchmarks", "commands", "data", "evaluation", "export", "fitting", "training",
+    "images/gif_test.py", "images/graph_decoding_test.py", "images/header_test.py",
 )  # fmt: skip
 NEEDS_NO_BACKEND = ("house_test.py", "readme_test.py", "files_test.py")
 BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets")
@@ -33,7 +34,7 @@ os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
 
 # Each command starts processes of its own, and each of those imports TensorFlow. The measures run
 # operation by operation, which JAX compiles one by one.
-LONG = {"tensorflow": ("scripts",), "jax": ("interpret",)}
+LONG = {"tensorflow": ("commands",), "jax": ("interpret",)}
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,4 @@
-"""The house stands: floors, documented names, a quick import, a complete package list."""
+"""The house stands: rooms in order, documented names, a quick import, a full package list."""
 
 import ast
 import configparser
@@ -15,28 +15,23 @@ from keras_vit.checks import nearest_names
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_vit"
-FLOORS = {
-    1: {"checks", "command_line", "configs", "files", "fitting", "layers", "variants", "version"},
-    2: {"images", "labels", "preprocessing", "vision_transformer", "weights"},
-    3: {
-        "applications", "benchmark", "building", "checkpoint_models", "data", "decoding",
-        "evaluation",
-        "export", "interpret", "model_files", "training",
-    },
-    4: {"commands"},
-}  # fmt: skip
-FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+# Top to bottom: a room imports only from rooms below its own.
+ROOMS = (
+    "commands", "benchmark", "export", "interpret", "evaluation", "training", "data",
+    "applications", "weights", "models", "images", "fitting", "layers", "files", "command_line",
+    "checks", "version",
+)  # fmt: skip
+HEIGHT = {room: len(ROOMS) - place for place, room in enumerate(ROOMS)}
 
 
 def sources():
-    """All modules by dotted name; scripts/ is installed as keras_vit.commands."""
+    """All modules by dotted name."""
     modules = {}
-    for folder, prefix in ((PACKAGE, "keras_vit"), (ROOT / "scripts", "keras_vit.commands")):
-        for path in sorted(folder.rglob("*.py")):
-            parts = list(path.relative_to(folder).with_suffix("").parts)
-            if parts[-1] == "__init__":
-                parts.pop()
-            modules[".".join([prefix, *parts])] = path
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        modules[".".join(["keras_vit", *parts])] = path
     return modules
 
 
@@ -71,20 +66,18 @@ def room(name):
     return parts[1] if len(parts) > 1 else ""
 
 
-def test_every_room_has_a_floor():
+def test_every_room_has_its_place():
     rooms = {room(name) for name in MODULES if room(name)}
-    assert rooms == set(FLOOR_OF)
+    assert rooms == set(ROOMS)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if room(name)])
-def test_nothing_is_imported_from_a_higher_floor(name):
+def test_nothing_is_imported_from_a_room_above(name):
     for target, _ in imports(name):
         if room(target):  # the package itself is above all but the commands
-            assert FLOOR_OF[room(target)] <= FLOOR_OF[room(name)], f"{name} imports {target}"
+            assert HEIGHT[room(target)] <= HEIGHT[room(name)], f"{name} imports {target}"
         else:
-            assert FLOOR_OF[room(name)] == 4 or room(name) in ("training", "benchmark"), (
-                f"{name} imports the whole package"
-            )
+            assert room(name) in ("commands", "benchmark"), f"{name} imports the whole package"
 
 
 def test_no_circle_of_imports():
@@ -162,7 +155,7 @@ def test_setup_cfg_lists_every_package_and_bounds_every_requirement():
         ".".join(["keras_vit", *path.parent.relative_to(PACKAGE).parts])
         for path in PACKAGE.rglob("__init__.py")
     }
-    assert listed == packages | {"keras_vit.commands"}
+    assert listed == packages
     extras = setup["options.extras_require"].values()
     requirements = "\n".join([setup["options"]["install_requires"], *extras]).splitlines()
     for line in requirements:
@@ -179,7 +172,7 @@ def test_asserts_and_lambda_layers_are_in_tests_alone():
 def test_model_layers_and_weights_know_no_backend():
     backends = {"tensorflow", "jax", "torch"}
     for name, path in MODULES.items():
-        if room(name) not in ("configs", "layers", "vision_transformer", "weights"):
+        if room(name) not in ("layers", "models", "weights"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

@@ -17,7 +17,7 @@ import numpy as np
 from keras_vit.benchmark import subjects
 from keras_vit.benchmark.subjects import Subject
 from keras_vit.benchmark.work import Work
-from keras_vit.variants import get_variant
+from keras_vit.models.variants import get_variant
 
 TIMM_NAMES = {
     "ViT_Ti16": "vit_tiny_patch16_224",

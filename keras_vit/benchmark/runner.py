@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_vit.benchmark.flops import forward_flops
 from keras_vit.benchmark.peers import available_peers, uses_torch
 from keras_vit.benchmark.subjects import MATRIX_PRODUCT
 from keras_vit.benchmark.work import Work
 from keras_vit.benchmark.worker import ANSWER
+from keras_vit.models.cost import forward_flops
 
 
 class Worker:
@@ -247,7 +247,7 @@ def measure_works(
     Raises:
         RuntimeError: the first work cannot be measured.
     """
-    from keras_vit.variants import get_variant
+    from keras_vit.models.variants import get_variant
 
     first_name, first = next(iter(works.items()))
     result = race(works, commands, repeats=repeats)

@@ -70,7 +70,7 @@ def sample_pictures(model: Any, count: int, seed: int = 0) -> np.ndarray:
     """
     from sklearn.datasets import load_sample_images
 
-    from keras_vit.preprocessing import preprocess_input
+    from keras_vit.images.preprocessing import preprocess_input
 
     photographs = load_sample_images().images
     random = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def load_subject_model(model: str) -> Any:
         model: name of a variant, or a `.keras` file.
     """
     if model.endswith(".keras"):
-        from keras_vit.model_files import load_model
+        from keras_vit.applications.model_files import load_model
 
         return load_model(model)
     import keras_vit

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from keras_vit.configs import Preprocessing
 from keras_vit.data import mixing
 from keras_vit.data.augment import (
     Augmentation,
@@ -24,8 +23,9 @@ from keras_vit.data.augment import (
 )
 from keras_vit.data.dataset import Split
 from keras_vit.data.stream import training_stream
-from keras_vit.decoding import decode_image, decode_window
-from keras_vit.preprocessing import normalize, preprocess_input
+from keras_vit.images.graph_decoding import decode_image, decode_window
+from keras_vit.images.preprocessing import normalize, preprocess_input
+from keras_vit.images.spec import Preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vit.decoding import decode_image
-from keras_vit.decoding.image_header import UNKNOWN, image_kind
+from keras_vit.images.graph_decoding import decode_image
+from keras_vit.images.header import UNKNOWN, image_kind
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import keras
 
-from keras_vit.configs import Preprocessing
-from keras_vit.model_files import load_model
+from keras_vit.applications.model_files import load_model
+from keras_vit.images.spec import Preprocessing
 
 SUMMARY = "summary.json"
 
@@ -18,9 +18,9 @@ def load_classifier(source: str | os.PathLike) -> keras.Model:
     """Loads a model with its `preprocessing`.
 
     Args:
-        source: what `keras_vit.model_files.load_model` takes; or the `.keras` file of any other
-            functional model beside a `summary.json` with its `preprocessing`, as training leaves
-            it.
+        source: what `keras_vit.applications.model_files.load_model` takes; or the `.keras` file
+            of any other functional model beside a `summary.json` with its `preprocessing`, as
+            training leaves it.
 
     Returns:
         The model.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_vit.configs import Preprocessing
 from keras_vit.data.dataset import ImageDataset, Split
 from keras_vit.data.pipeline import evaluation_batches
-from keras_vit.decoding import decode_image
+from keras_vit.images.graph_decoding import decode_image
+from keras_vit.images.spec import Preprocessing
 
 MAX_TRAIN_EXAMPLES = 10_000
 MAX_SIDE = 32

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.preprocessing import preprocess_input
+from keras_vit.images.preprocessing import preprocess_input
 
 RUNNER = pathlib.Path(__file__).with_name("run_saved_model.py")
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from keras_vit.export.exported import SUFFIXES, find_saved_model, open_exported
-from keras_vit.images import load_image
-from keras_vit.labels import decode_predictions
+from keras_vit.images.labels import decode_predictions
+from keras_vit.images.pillow_decoding import load_image
 
 Result = dict[str, Any]
 

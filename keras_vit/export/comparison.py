@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.export.agreement import model_outputs
-from keras_vit.preprocessing import preprocess_input
+from keras_vit.images.preprocessing import preprocess_input
 
 
 def sample_images(model: Any, count: int) -> np.ndarray:

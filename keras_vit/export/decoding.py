@@ -11,9 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_vit.configs import Preprocessing
-from keras_vit.decoding import decode_image
-from keras_vit.preprocessing import preprocess_input
+from keras_vit.images.graph_decoding import decode_image
+from keras_vit.images.preprocessing import preprocess_input
+from keras_vit.images.spec import Preprocessing
 
 
 def decode_batch(image_bytes: Any, preprocessing: Preprocessing) -> tuple[Any, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.configs import Preprocessing
 from keras_vit.export import runtimes
 from keras_vit.export.beside import read_metadata
 from keras_vit.export.versions import versions
+from keras_vit.images.spec import Preprocessing
 
 SUFFIXES = {".tflite": "litert", ".onnx": "onnx", ".xml": "openvino"}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.applications.model_files import in_float32
 from keras_vit.export.beside import (
     check_batch_size,
     check_path,
@@ -20,7 +21,6 @@ from keras_vit.export.beside import (
 from keras_vit.export.comparison import compare
 from keras_vit.export.runtimes import litert_runner
 from keras_vit.export.serving import check_model, label_names, metadata
-from keras_vit.model_files import in_float32
 
 QUANTIZATIONS = (None, "float16", "int8", "int8_static")
 MAX_REPRESENTATIVE = 200

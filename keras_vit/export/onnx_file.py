@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from keras_vit.applications.model_files import in_float32
 from keras_vit.export.beside import (
     check_batch_size,
     check_path,
@@ -16,7 +17,6 @@ from keras_vit.export.beside import (
 from keras_vit.export.comparison import compare
 from keras_vit.export.runtimes import onnx_runner
 from keras_vit.export.serving import check_model, label_names, metadata
-from keras_vit.model_files import in_float32
 
 OPSET = 18
 # A protocol buffer ends at 2 GiB; weights beyond this go to a file of their own.

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from keras_vit.applications.model_files import in_float32
 from keras_vit.export.beside import (
     check_batch_size,
     check_path,
@@ -17,7 +18,6 @@ from keras_vit.export.beside import (
 from keras_vit.export.comparison import compare
 from keras_vit.export.runtimes import openvino_runner
 from keras_vit.export.serving import check_model, label_names, metadata
-from keras_vit.model_files import in_float32
 
 _TOLERANCE = 1e-3  # of the largest value of an output
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import keras
 
-from keras_vit.configs import VisionTransformerConfig
 from keras_vit.export.deployment import served_name, write_deployment
 from keras_vit.export.versions import new_version
 from keras_vit.export.warmup import sample_requests, write_warmup
 from keras_vit.files import write_json
-from keras_vit.labels import CLASS_SETS, check_labels, imagenet_classes
-from keras_vit.preprocessing import get_preprocessing
+from keras_vit.images.labels import CLASS_SETS, check_labels, imagenet_classes
+from keras_vit.images.preprocessing import get_preprocessing
+from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.version import __version__
 
 
@@ -39,8 +39,8 @@ def saved_model(
     - `classify_bytes`, with a head and 1 or 3 channels: `image_bytes`, strings (batch,), JPEG, PNG,
       GIF, BMP or WebP, to `classes` (int32), `scores`, `labels` (batch, k), best first, and
       `valid` (batch,). An image that is broken, an animated WebP, longer than 32 MiB or larger than
-      `keras_vit.images.MAX_PIXELS` has class -1, score 0, label "" and valid False; it does not
-      touch the others.
+      `keras_vit.images.pillow_decoding.MAX_PIXELS` has class -1, score 0, label "" and valid
+      False; it does not touch the others.
 
     Each weight is stored once. `assets/labels.txt` lists the labels; `metadata.json` holds config,
     preprocessing, labels and signatures; `assets.extra` a request for each signature, which TF

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vit.configs import Preprocessing
 from keras_vit.files import replacing
+from keras_vit.images.spec import Preprocessing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -74,7 +74,7 @@ class Looker:
         Raises:
             ValueError: no image, a broken one, or one that is too large; written for the visitor.
         """
-        from keras_vit.images import load_image
+        from keras_vit.images.pillow_decoding import load_image
 
         try:
             data = pathlib.Path(path).read_bytes()

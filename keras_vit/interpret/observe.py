@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vit.configs import VisionTransformerConfig
-from keras_vit.vision_transformer import VisionTransformer
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.vision_transformer import VisionTransformer
 
 
 def check_model(model: Any) -> VisionTransformerConfig:

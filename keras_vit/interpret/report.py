@@ -74,7 +74,7 @@ def class_names_for(model: Any, samples: Samples) -> list[str]:
     Raises:
         ValueError: another number of names than the model has classes.
     """
-    from keras_vit.labels import CLASS_SETS, check_labels, imagenet_classes
+    from keras_vit.images.labels import CLASS_SETS, check_labels, imagenet_classes
 
     count = check_model(model).num_classes
     if samples.class_names is not None:

@@ -92,7 +92,7 @@ def from_files(
     Raises:
         ValueError: nothing found, a file that is no whole image, or another kind of model.
     """
-    from keras_vit.images import load_image
+    from keras_vit.images.pillow_decoding import load_image
 
     check_model(model)
     paths = find_images(sources, count)

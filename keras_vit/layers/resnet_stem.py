@@ -57,7 +57,7 @@ class BottleneckUnit(_ConvNorm):
     Args:
         width: channels of the 3x3 convolution; the output has four times as many.
         strides: steps of the 3x3 convolution.
-        **kwargs: the norms and standardisation, as in `keras_vit.configs.HybridConfig`.
+        **kwargs: the norms and standardisation, as in `keras_vit.models.config.HybridConfig`.
 
     Input: `(batch, height, width, channels)`. Output:
     `(batch, ceil(height / strides), ceil(width / strides), 4 * width)`.
@@ -116,7 +116,7 @@ class ResNetStage(_ConvNorm):
         num_units: units of the stage.
         width: channels of the 3x3 convolutions; the output has four times as many.
         strides: steps of the first unit.
-        **kwargs: the norms and standardisation, as in `keras_vit.configs.HybridConfig`.
+        **kwargs: the norms and standardisation, as in `keras_vit.models.config.HybridConfig`.
 
     Input: `(batch, height, width, channels)`. Output:
     `(batch, ceil(height / strides), ceil(width / strides), 4 * width)`.
@@ -171,7 +171,7 @@ class ResNetStem(_ConvNorm):
         stem_width: channels of the 7x7 root convolution and width of the first stage; each later
             stage doubles width and stride.
         units_per_stage: bottleneck units of each stage; empty for the root alone.
-        **kwargs: the norms and standardisation, as in `keras_vit.configs.HybridConfig`.
+        **kwargs: the norms and standardisation, as in `keras_vit.models.config.HybridConfig`.
 
     Input: `(batch, height, width, channels)`. Output: a feature map 4 times smaller a side, and
     half of that for each stage after the first.

@@ -11,11 +11,11 @@ import keras
 
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import remove_leftovers
-from keras_vit.training.checkpoints import Checkpoints
 from keras_vit.training.progress import BAR, LINES, SILENT
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.resuming import EarlierRun, find_earlier_run, identity
 from keras_vit.training.run import Plan, Run, TrainingResult
+from keras_vit.training.state import Checkpoints
 from keras_vit.training.strategies import Cluster
 from keras_vit.training.trainer import check_model
 
@@ -52,9 +52,9 @@ def train(
     Args:
         recipe: how.
         model: a classifier as a functional Keras model, with an attribute `preprocessing` (a
-            `keras_vit.configs.Preprocessing`) and an output for each class of `data`: its `logits`
-            if it has that attribute, as a `keras_vit.VisionTransformer` has, else its output. It
-            is changed in place, but not compiled.
+            `keras_vit.Preprocessing`) and an output for each class of `data`: its `logits` if it
+            has that attribute, as a `keras_vit.VisionTransformer` has, else its output. It is
+            changed in place, but not compiled.
         data: has a training split; validation, or else test, is evaluated after each epoch. The
             weights after the last step, or their moving average, are the result; the best epoch
             is kept as a checkpoint and named, but not chosen.

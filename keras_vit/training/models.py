@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_vit.checks import nearest_names
-from keras_vit.configs import VisionTransformerConfig
 from keras_vit.data.dataset import ImageDataset
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.variants import VARIANTS
 from keras_vit.training.recipes import Recipe
-from keras_vit.variants import VARIANTS
 
 if TYPE_CHECKING:
-    from keras_vit.vision_transformer import VisionTransformer
+    from keras_vit.models.vision_transformer import VisionTransformer
 
 # Small models that learn from scratch on a laptop; ours, not from a paper.
 SMALL_MODELS: dict[str, VisionTransformerConfig] = {
@@ -109,7 +109,7 @@ def build_model(
             f"Received: weights={weights!r} with model {spec!r}."
         )
     if spec in SMALL_MODELS:
-        from keras_vit.vision_transformer import VisionTransformer
+        from keras_vit.models.vision_transformer import VisionTransformer
 
         config = SMALL_MODELS[spec].replace(num_classes=data.num_classes, **overrides)
         if image_size is not None:
@@ -124,7 +124,7 @@ def build_model(
 
 
 def _build_variant(spec, data, weights, image_size, dtype, overrides):
-    from keras_vit import applications
+    from keras_vit.applications import factories as applications
 
     if dtype is not None:
         overrides["dtype"] = dtype

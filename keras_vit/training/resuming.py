@@ -13,8 +13,8 @@ from typing import Any
 import keras
 
 from keras_vit.data.dataset import ImageDataset
-from keras_vit.training.checkpoints import Checkpoint, Checkpoints, differences
 from keras_vit.training.recipes import Recipe
+from keras_vit.training.state import Checkpoint, Checkpoints, differences
 
 
 def identity(recipe: Recipe, model: keras.Model, data: ImageDataset) -> dict[str, Any]:

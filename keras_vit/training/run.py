@@ -23,7 +23,6 @@ from keras_vit.training.callbacks import (
     History,
     StopOnBrokenLoss,
 )
-from keras_vit.training.checkpoints import Checkpoint, Checkpoints
 from keras_vit.training.curves import plot_curves
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.optimizers import make_schedule
@@ -31,6 +30,7 @@ from keras_vit.training.progress import SILENT, Progress
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.resuming import EarlierRun, versions
 from keras_vit.training.saving import SaveCheckpoints
+from keras_vit.training.state import Checkpoint, Checkpoints
 from keras_vit.training.strategies import Cluster
 from keras_vit.training.summary import summarize
 from keras_vit.training.tensorboard import TensorBoardLog

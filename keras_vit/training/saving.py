@@ -18,14 +18,14 @@ from keras_vit.training.callbacks import (
     History,
     StepCallback,
 )
-from keras_vit.training.checkpoints import (
+from keras_vit.training.interruption import Interruption, TrainingInterrupted
+from keras_vit.training.state import (
     Checkpoint,
     Checkpoints,
     named_variables,
     restore,
     values_of,
 )
-from keras_vit.training.interruption import Interruption, TrainingInterrupted
 from keras_vit.training.strategies import Cluster
 
 WATCHED = HELD_OUT + "accuracy"

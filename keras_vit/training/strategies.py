@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vit.configs import Preprocessing
 from keras_vit.data.augment import Augmentation
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches, training_batches
+from keras_vit.images.spec import Preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vit.configs import Preprocessing
+from keras_vit.images.spec import Preprocessing
 from keras_vit.training.callbacks import HELD_OUT, StepCallback
 
 if TYPE_CHECKING:

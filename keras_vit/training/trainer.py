@@ -25,7 +25,7 @@ def check_model(recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
     """
     if getattr(model, "preprocessing", None) is None:
         raise ValueError(
-            "Expected a model with `preprocessing`, a keras_vit.configs.Preprocessing that says "
+            "Expected a model with `preprocessing`, a keras_vit.Preprocessing that says "
             f"how an image becomes its input. Received: {type(model).__name__} {model.name!r} "
             "without it. Set the attribute."
         )

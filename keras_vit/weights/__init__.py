@@ -6,9 +6,9 @@ A checkpoint passes through these files in order: `lookup` (with the table of `c
 through `save` (`expressible` says what a layout has a place for).
 """
 
-from keras_vit.weights.checkpoints import CHECKPOINTS, Checkpoint
 from keras_vit.weights.load import LoadReport, load_weights
 from keras_vit.weights.lookup import find_checkpoint, list_weights
+from keras_vit.weights.published import CHECKPOINTS, Checkpoint
 from keras_vit.weights.save import save_checkpoint
 
 __all__ = [

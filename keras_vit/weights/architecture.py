@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from keras_vit.configs import HybridConfig, VisionTransformerConfig
-from keras_vit.variants import VARIANTS
+from keras_vit.models.config import HybridConfig, VisionTransformerConfig
+from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.binding import BoundCheckpoint
 from keras_vit.weights.conventions import config_fields
 

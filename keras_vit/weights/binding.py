@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from keras_vit.configs import Preprocessing, VisionTransformerConfig
-from keras_vit.weights.arrays import ArrayFile, ArraySpec
+from keras_vit.images.spec import Preprocessing
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.weights.files.arrays import ArrayFile, ArraySpec
 from keras_vit.weights.forms import FORMS, joined, parted
 from keras_vit.weights.names import LAYOUTS
 from keras_vit.weights.rows import Layout, Row, fill, match

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_vit.configs import Preprocessing
+from keras_vit.images.spec import Preprocessing
 from keras_vit.weights.binding import BoundCheckpoint
 from keras_vit.weights.names import HF_DINOV2, HF_TOWER, HF_VIT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_vit.configs import HybridConfig, VisionTransformerConfig
+from keras_vit.models.config import HybridConfig, VisionTransformerConfig
 
 _GOOGLE_HYBRID = HybridConfig()
 _TIMM_HYBRID = HybridConfig(

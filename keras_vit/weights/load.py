@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.configs import VisionTransformerConfig
 from keras_vit.layers.position_resize import resize_positions
+from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.weights.architecture import split_positions
-from keras_vit.weights.arrays import FLOAT_BYTES
 from keras_vit.weights.binding import BoundCheckpoint, bind
 from keras_vit.weights.download import local_path
-from keras_vit.weights.keras_files import SUFFIXES, canonical_variables, open_keras
-from keras_vit.weights.sources import open_checkpoint
+from keras_vit.weights.files.arrays import FLOAT_BYTES
+from keras_vit.weights.files.keras_archive import SUFFIXES, canonical_variables, open_keras
+from keras_vit.weights.files.opening import open_checkpoint
 
 HEADS = ("auto", "keep", "reset")
 _TOP = ("pooling", "pre_logits", "projection", "head")

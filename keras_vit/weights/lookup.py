@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from keras_vit.checks import nearest_names
-from keras_vit.variants import VARIANTS
-from keras_vit.weights.checkpoints import CHECKPOINTS, Checkpoint
+from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.download import fetch, is_address
+from keras_vit.weights.published import CHECKPOINTS, Checkpoint
 
 IMAGENET = "imagenet"
 

@@ -12,11 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.configs import VisionTransformerConfig
 from keras_vit.files import replacing, write_json
+from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.weights.expressible import huggingface_family, mlp_ratio, obstacles
+from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.forms import FORMS, Sizes, joined
-from keras_vit.weights.keras_files import canonical_variables
 from keras_vit.weights.names import GOOGLE, HF_DINOV2, HF_TOWER, HF_VIT, TIMM
 from keras_vit.weights.rows import Layout, Row, fill, match
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit.configs import Preprocessing
 from keras_vit.data.augment import Augmentation
 from keras_vit.data.pipeline import (
     evaluation_batches,
@@ -12,8 +11,9 @@ from keras_vit.data.pipeline import (
     resize_crop,
     training_batches,
 )
-from keras_vit.decoding import decode_image
-from keras_vit.preprocessing import normalize, preprocess_input
+from keras_vit.images.graph_decoding import decode_image
+from keras_vit.images.preprocessing import normalize, preprocess_input
+from keras_vit.images.spec import Preprocessing
 
 GREY = Preprocessing(size=8, mean=(0.5,), std=(0.5,))
 SOME = Augmentation(translation=0.1, rotation=10, zoom=0.1)
@@ -340,7 +340,7 @@ def test_a_photo_held_sideways_is_seen_upright_as_in_prediction(tmp_path, image_
     from PIL import Image
 
     from keras_vit.data.folders import read_folder
-    from keras_vit.images import load_image
+    from keras_vit.images.pillow_decoding import load_image
 
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn

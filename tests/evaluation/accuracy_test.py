@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.configs import Preprocessing
 from keras_vit.evaluation import accuracy
+from keras_vit.images.spec import Preprocessing
 
 NAMES = tuple("abcdef")
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
-from keras_vit.configs import Preprocessing
 from keras_vit.evaluation import Features, extract_features, feature_model
+from keras_vit.images.spec import Preprocessing
 
 CONFIG = VisionTransformerConfig(image_size=8, patch_size=4, in_channels=1, hidden_size=8,
                                  num_layers=1, num_heads=2, mlp_dim=8, num_classes=3)  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
-from keras_vit.configs import Preprocessing
 from keras_vit.evaluation import probe
+from keras_vit.images.spec import Preprocessing
 
 METHODS = ("knn", "linear", "few_shot")
 

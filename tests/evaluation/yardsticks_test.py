@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from keras_vit.configs import Preprocessing
 from keras_vit.evaluation.yardsticks import pixel_yardsticks
+from keras_vit.images.spec import Preprocessing
 
 GREY = Preprocessing(size=64, mean=(0.5,), std=(0.5,))
 NAMES = {"3-NN on pixels", "RBF SVM on pixels"}

@@ -7,7 +7,7 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import export
-from keras_vit.images import load_image
+from keras_vit.images.pillow_decoding import load_image
 
 LABELS = ["ant", "bee", "cow", "dog"]
 

@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_vit.configs import Preprocessing
-from keras_vit.decoding import pixels
 from keras_vit.export import decoding
-from keras_vit.images import decode_image, load_image
+from keras_vit.images import graph_decoding as pixels
+from keras_vit.images.pillow_decoding import decode_image, load_image
+from keras_vit.images.spec import Preprocessing
 
 LEVELS = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}  # keeps the values 0 to 255
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import export
-from keras_vit.preprocessing import preprocess_input
+from keras_vit.images.preprocessing import preprocess_input
 
 NATIVE = pathlib.Path(__file__).parent / "native"
 LABELS = ["ant", "bee", "cow", "dog"]

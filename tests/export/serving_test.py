@@ -11,8 +11,8 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import export
-from keras_vit.configs import Preprocessing
-from keras_vit.preprocessing import preprocess_input
+from keras_vit.images.preprocessing import preprocess_input
+from keras_vit.images.spec import Preprocessing
 
 
 def tiny(dtype=None, activation="softmax", preprocessing=None, **changes):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit.configs import VisionTransformerConfig
 from keras_vit.fitting import updates
-from keras_vit.vision_transformer import VisionTransformer
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.vision_transformer import VisionTransformer
 
 TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
                                num_heads=2, mlp_dim=16, num_classes=3)  # fmt: skip

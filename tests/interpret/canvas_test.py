@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit.configs import Preprocessing
+from keras_vit.images.preprocessing import normalize
+from keras_vit.images.spec import Preprocessing
 from keras_vit.interpret.canvas import check_image, displayable, mosaic, new_figure, save
-from keras_vit.preprocessing import normalize
 
 
 @pytest.mark.parametrize("channels", [1, 3])

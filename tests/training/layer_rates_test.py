@@ -3,9 +3,9 @@
 import keras
 import pytest
 
-from keras_vit.configs import VisionTransformerConfig
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training.layer_rates import freeze, layer_decay
-from keras_vit.vision_transformer import VisionTransformer
 
 TINY = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=3,
                                num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip

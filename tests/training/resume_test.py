@@ -25,11 +25,11 @@ def _train(folder):
     """One life: a tiny run with everything that has a state."""
     import keras
 
-    from keras_vit.configs import VisionTransformerConfig
     from keras_vit.data.augment import Augmentation
+    from keras_vit.models.config import VisionTransformerConfig
+    from keras_vit.models.vision_transformer import VisionTransformer
     from keras_vit.training.loop import train
     from keras_vit.training.recipes import Recipe
-    from keras_vit.vision_transformer import VisionTransformer
 
     path = pathlib.Path(__file__).parents[1] / "image_sets.py"
     spec = importlib.util.spec_from_file_location("image_sets", path)
@@ -139,7 +139,7 @@ def main(folder, kills, seed):
 def test_a_killed_run_ends_as_the_whole_one(tmp_path):
     import numpy as np
 
-    from keras_vit.training.checkpoints import read
+    from keras_vit.training.state import read
 
     root = pathlib.Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3"}

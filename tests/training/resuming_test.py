@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.configs import Preprocessing
-from keras_vit.training.checkpoints import Checkpoints
+from keras_vit.images.spec import Preprocessing
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.resuming import EarlierRun, find_earlier_run, identity
+from keras_vit.training.state import Checkpoints
 
 WANTED = {"recipe": {"seed": 0}}
 

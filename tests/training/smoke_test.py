@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.configs import VisionTransformerConfig
 from keras_vit.data.dataset import ImageDataset
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training.loop import train
 from keras_vit.training.recipe_table import RECIPES
-from keras_vit.vision_transformer import VisionTransformer
 
 pytestmark = pytest.mark.slow
 SMOKE = [name for name in RECIPES if name.endswith("_smoke")]

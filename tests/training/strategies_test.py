@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit.configs import Preprocessing, VisionTransformerConfig
 from keras_vit.data.augment import Augmentation
+from keras_vit.images.spec import Preprocessing
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training import strategies
-from keras_vit.vision_transformer import VisionTransformer
 
 TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,
                                num_layers=1, num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip

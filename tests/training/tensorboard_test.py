@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_vit.configs import Preprocessing
+from keras_vit.images.spec import Preprocessing
 from keras_vit.training import tensorboard
 from keras_vit.training.tensorboard import TensorBoardLog, image_grid
 

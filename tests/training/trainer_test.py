@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.configs import VisionTransformerConfig
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.trainer import check_model, compile_trainer
-from keras_vit.vision_transformer import VisionTransformer
 
 TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,
                                num_layers=2, num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip

@@ -17,10 +17,10 @@ import keras
 import numpy as np
 
 from keras_vit import training
-from keras_vit.configs import VisionTransformerConfig
 from keras_vit.data import Augmentation
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training.strategies import make_strategy
-from keras_vit.vision_transformer import VisionTransformer
 
 CONFIG = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,
                                  num_layers=1, num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip

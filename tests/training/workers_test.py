@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_vit.training.checkpoints import Checkpoints
+from keras_vit.training.state import Checkpoints
 
 PROGRAM = Path(__file__).with_name("workers.py")
 pytestmark = pytest.mark.slow

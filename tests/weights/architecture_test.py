@@ -1,10 +1,10 @@
 import pytest
 
-from keras_vit.configs import VisionTransformerConfig
-from keras_vit.variants import VARIANTS
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.architecture import adapt_variant, infer_config
 from keras_vit.weights.binding import bind
-from keras_vit.weights.sources import open_checkpoint
+from keras_vit.weights.files.opening import open_checkpoint
 
 # Absent from the files: training-only fields, and what a reference leaves undefined.
 _NOT_COMPARED = {"weights_image_size", "weights_grid_size"}

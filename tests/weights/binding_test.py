@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_vit.weights.binding import bind
-from keras_vit.weights.sources import open_checkpoint
+from keras_vit.weights.files.opening import open_checkpoint
 
 
 def test_every_array_of_every_golden_case_is_used_or_left_out_by_a_rule(case):

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_vit.weights.arrays import ArrayFile, ArraySpec
+from keras_vit.weights.files.arrays import ArrayFile, ArraySpec
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
 CASES = sorted(str(path.parent.relative_to(GOLDEN)) for path in GOLDEN.glob("*/*/case.json"))

@@ -4,7 +4,7 @@ import pytest
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.binding import bind
 from keras_vit.weights.conventions import preprocessing
-from keras_vit.weights.sources import open_checkpoint
+from keras_vit.weights.files.opening import open_checkpoint
 
 
 def test_a_config_of_another_model_beside_the_file_is_an_error(golden):

@@ -357,7 +357,7 @@ def test_shards_are_all_fetched(hub):
             "two.safetensors": _safetensors(b=2),
         },
     )
-    from keras_vit.weights.sources import open_checkpoint
+    from keras_vit.weights.files.opening import open_checkpoint
 
     path = fetch("hf://owner/big")
     np.testing.assert_array_equal(open_checkpoint(path).read("b"), [2, 2, 2])

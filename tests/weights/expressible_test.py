@@ -1,7 +1,7 @@
 import pytest
 
-from keras_vit.configs import VisionTransformerConfig
-from keras_vit.variants import VARIANTS
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.expressible import huggingface_family, mlp_ratio, obstacles
 
 

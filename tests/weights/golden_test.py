@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.checkpoint_models import from_checkpoint
+from keras_vit.applications.checkpoint import from_checkpoint
 
 TOLERANCE = 1e-4
 HIDDEN_RELATIVE = 1e-5

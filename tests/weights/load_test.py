@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.checkpoint_models import from_checkpoint
-from keras_vit.vision_transformer import VisionTransformer
-from keras_vit.weights.keras_files import canonical_variables
+from keras_vit.applications.checkpoint import from_checkpoint
+from keras_vit.models.vision_transformer import VisionTransformer
+from keras_vit.weights.files.keras_archive import canonical_variables
+from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.load import LoadReport, load_weights
-from keras_vit.weights.sources import open_checkpoint
 
 
 def _model(case, **changes):

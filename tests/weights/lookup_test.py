@@ -1,9 +1,9 @@
 import pytest
 
-from keras_vit.variants import VARIANTS
-from keras_vit.weights.checkpoints import CHECKPOINTS
+from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.download import cached_path
 from keras_vit.weights.lookup import find_checkpoint, list_weights, locate, markdown_table
+from keras_vit.weights.published import CHECKPOINTS
 
 
 def test_the_names_of_the_contract_are_there():

@@ -1,0 +1,182 @@
+"""Every exported form in its own runtime, side by side: how well it agrees and how fast it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import pathlib
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+
+from keras_vit.benchmark.runner import Worker, describe_machine, matrix_product_flops
+from keras_vit.benchmark.work import Work
+from keras_vit.models.cost import forward_flops
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """One row of the comparison.
+
+    Attributes:
+        name: as the table shows it.
+        file: what the export writes; forms with the same file share it.
+        dtype: what the runtime calculates in, where it can be told.
+        quantize: of a LiteRT file.
+        needs: the package without which the form is left out.
+    """
+
+    name: str
+    file: str
+    dtype: str = "float32"
+    quantize: str | None = None
+    needs: str = "tensorflow"
+
+
+FORMS = (
+    Form("saved_model", "saved_model"),
+    Form("litert", "float32.tflite", needs="ai_edge_litert"),
+    Form("litert float16", "float16.tflite", quantize="float16", needs="ai_edge_litert"),
+    Form("litert int8", "int8.tflite", quantize="int8", needs="ai_edge_litert"),
+    Form("litert int8_static", "static.tflite", quantize="int8_static", needs="ai_edge_litert"),
+    Form("onnx", "model.onnx", needs="tf2onnx"),
+    Form("openvino", "model.xml", needs="openvino"),
+    Form("openvino bfloat16", "model.xml", "bfloat16", needs="openvino"),
+)
+
+
+def available_forms() -> list[Form]:
+    """Returns the forms whose tools are installed."""
+    return [form for form in FORMS if importlib.util.find_spec(form.needs)]
+
+
+def measure_exported(
+    model: str,
+    images: np.ndarray,
+    *,
+    labels: Any = None,
+    representative: np.ndarray | None = None,
+    batch_size: int = 8,
+    repeats: int = 5,
+    forms: list[Form] | None = None,
+) -> dict[str, Any]:
+    """Exports a model in every form, compares each with it, and times all of them in turn.
+
+    Args:
+        model: name of a variant, which gets random weights, or a `.keras` file.
+        images: prepared as the model takes them, (count, height, width, channels); all forms are
+            compared on these.
+        labels: the true class of each image, or None.
+        representative: prepared images for static quantisation; None takes `images`.
+        batch_size: images a batch; LiteRT files are made for it.
+        repeats: timed inferences of each, after two others.
+        forms: of `FORMS`; None for those whose tools are installed.
+
+    Returns:
+        A dictionary that JSON can hold: the work, the machine, and `rows`, the Keras model first,
+        each with `agreement` (see `keras_vit.export.agreement.agreement`), `size_mb`, `export_s`,
+        `load_s`, `infer_s` and `memory_mib`, the most held beyond the imports.
+    """
+    from keras_vit.benchmark.subjects import load_subject_model
+
+    forms = available_forms() if forms is None else forms
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        built = load_subject_model(model)
+        built.save(folder / "model.keras")
+        rows = _compare(built, forms, folder, images, labels, representative, batch_size)
+        config = built.config
+        del built
+        limit = _time(rows, folder, batch_size, repeats)
+    return {
+        "model": model,
+        "batch_size": batch_size,
+        "images": len(images),
+        "gflop_per_image": forward_flops(config) / 1e9,
+        "matrix_product_gflops": limit,
+        "machine": describe_machine(),
+        "rows": rows,
+    }
+
+
+def _compare(model, forms, folder, images, labels, representative, batch_size) -> list[dict]:
+    from keras_vit.export import open_exported
+    from keras_vit.export.agreement import agreement, model_outputs
+
+    def outputs(run):
+        parts = [run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    expected = outputs(lambda batch: model_outputs(model, batch))
+    rows = [_row("keras", folder / "model.keras", "float32", 0.0)]
+    rows[0]["agreement"] = agreement(expected, expected, labels)
+    written: dict[str, float] = {}
+    for form in forms:
+        path = folder / form.file
+        if form.file not in written:
+            written[form.file] = _export(
+                model, form, path, batch_size, images if representative is None else representative
+            )
+        row = _row(form.name, path, form.dtype, written[form.file])
+        precision = "bf16" if form.dtype == "bfloat16" else "f32"
+        exported = open_exported(path, precision=precision)
+        row["agreement"] = agreement(expected, outputs(exported), labels)
+        rows.append(row)
+        del exported
+    return rows
+
+
+def _export(model: Any, form: Form, path: pathlib.Path, batch_size: int, images: Any) -> float:
+    """Writes a form and returns the seconds that it took."""
+    from keras_vit import export
+
+    start = time.perf_counter()
+    if path.suffix == ".tflite":
+        images = images if form.quantize == "int8_static" else None
+        export.litert(model, path, form.quantize, batch_size=batch_size, images=images)
+    else:
+        writers = {".onnx": export.onnx, ".xml": export.openvino, "": export.saved_model}
+        writers[path.suffix](model, path)
+    return time.perf_counter() - start
+
+
+def _row(name: str, path: pathlib.Path, dtype: str, seconds: float) -> dict[str, Any]:
+    files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
+    files += [f for f in (path.with_suffix(".bin"), path.with_name(path.name + ".data"))
+              if path.is_file() and f.is_file()]  # fmt: skip
+    size = sum(file.stat().st_size for file in files) / 1e6
+    return {"form": name, "file": path.name, "dtype": dtype, "size_mb": size, "export_s": seconds}
+
+
+def _time(rows: list[dict], folder: pathlib.Path, batch_size: int, repeats: int) -> float:
+    """Times all rows in turn, adds their figures, and returns the machine's GFLOP/s."""
+    workers: list[Worker] = []
+    imported: dict[str, float] = {}
+    try:
+        limit = Worker(Work("matrix_product"))
+        workers.append(limit)
+        limit.read()
+        limit.ask("infer")
+        for row in rows:
+            subject = "keras_vit" if row["form"] == "keras" else "exported"
+            worker = Worker(Work(subject, str(folder / row["file"]), row["dtype"], batch_size))
+            workers.append(worker)
+            built = worker.read()
+            imported[row["form"]] = built["imported_mib"]
+            row["load_s"], row["infer_s"] = built["build_s"], []
+            for _ in range(2):
+                worker.ask("infer")
+        seconds = []
+        for _ in range(repeats):
+            seconds.append(limit.ask("infer")["seconds"])
+            for row, worker in zip(rows, workers[1:], strict=True):
+                answer = worker.ask("infer")
+                row["infer_s"].append(answer["seconds"])
+                row["memory_mib"] = answer["peak_mib"] - imported[row["form"]]
+    finally:
+        for worker in workers:
+            worker.close()
+    return matrix_product_flops() / statistics.median(seconds) / 1e9

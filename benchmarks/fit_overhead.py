@@ -1,0 +1,146 @@
+"""What `fit` costs beyond the bare step: input pipeline, metrics, moving average, log."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from benchmarks.pipeline import write_photos
+from keras_vit.benchmark.runner import describe_machine
+
+BLOCK = 6
+"""Steps of `fit` between two pauses."""
+SKIPPED = 2
+"""Steps after a pause that do not count: the pipeline filled its buffers in the pause."""
+
+
+def measure_fit(
+    model: str = "ViT_B16",
+    *,
+    dtype: str = "float32",
+    batch_size: int = 8,
+    blocks: int = 6,
+    **options: Any,
+) -> dict[str, Any]:
+    """Trains on a folder of photos, and pauses again and again to time the bare step.
+
+    The run is that of `keras_vit.training.train`: JPEG photos decoded, cropped and flipped, with
+    loss and accuracy, moving average of the weights, clipping and log. The bare step is
+    `train_on_batch` of the same architecture and optimizer with one batch in memory, without
+    metrics and moving average. Saving, which is between epochs, is not in the figures.
+
+    Args:
+        model: name of a variant.
+        dtype: `"float32"`, `"bfloat16"` or `"float16"`.
+        batch_size: images a batch.
+        blocks: how often `BLOCK` steps of `fit` and three bare steps take turns.
+        **options: of the model's factory.
+
+    Returns:
+        Seconds of each counted step of `fit` (`fit_s`) and of each bare step (`bare_s`), `ratio`,
+        the median over the blocks of fit's mean against that of the bare steps around it, the work
+        and the machine.
+    """
+    import keras_vit
+    from keras_vit.benchmark.subjects import set_keras_policy
+    from keras_vit.data import Augmentation, load
+    from keras_vit.training import Recipe, train
+
+    steps = (blocks + 1) * BLOCK
+    num_images = steps * batch_size + 2  # one epoch, so that no step has its end in it
+    recipe = Recipe(
+        steps=steps,
+        batch_size=batch_size,
+        optimizer="adamw",
+        weight_decay=0.05,
+        clip_norm=1.0,
+        ema_momentum=0.999,
+        augmentation=Augmentation(crop_min_area=0.08, horizontal_flip=True),
+    )
+    set_keras_policy(dtype)
+    try:
+        trained, bare = (getattr(keras_vit, model)(classes=2, **options) for _ in range(2))
+        with tempfile.TemporaryDirectory() as folder:
+            photos = Path(folder) / "photos"
+            photos.mkdir()
+            write_photos(photos, num_images)
+            pauses = _Pauses(_bare_step(bare, recipe))
+            data = load(photos, held_out_fraction=2 / num_images)
+            output = Path(folder) / "run"
+            train(recipe, trained, data, output_dir=output, callbacks=[pauses], verbose=0)
+    finally:
+        set_keras_policy("float32")
+    return {
+        "model": model,
+        "dtype": dtype,
+        "batch_size": batch_size,
+        "machine": describe_machine(),
+        "fit_s": [second for block in pauses.fit_s for second in block],
+        "bare_s": [second for block in pauses.bare_s for second in block],
+        "ratio": statistics.median(
+            statistics.mean(fitted) / statistics.mean(before + after)
+            for fitted, before, after in zip(
+                pauses.fit_s, pauses.bare_s[:-1], pauses.bare_s[1:], strict=True
+            )
+        ),
+    }
+
+
+def _bare_step(model: Any, recipe: Any) -> Any:
+    """Returns a function without arguments that runs one step on a batch in memory."""
+    import tensorflow as tf
+
+    model.compile(
+        keras.optimizers.AdamW(
+            recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            global_clipnorm=recipe.clip_norm,
+        ),
+        keras.losses.CategoricalCrossentropy(),
+    )
+    shape = (recipe.batch_size, *model.preprocessing.size, model.config.in_channels)
+    images = tf.constant(np.random.default_rng(0).normal(size=shape).astype("float32"))
+    labels = tf.one_hot(np.arange(recipe.batch_size) % 2, 2)
+    return lambda: model.train_on_batch(images, labels)
+
+
+class _Pauses(keras.callbacks.Callback):
+    """Times steps in blocks, and bare steps between the blocks.
+
+    The first block only warms up, compilation included.
+    """
+
+    def __init__(self, bare_step: Any):
+        super().__init__()
+        self.bare_step = bare_step
+        self.fit_s: list[list[float]] = []
+        self.bare_s: list[list[float]] = []
+        self._count, self._last, self._block = 0, 0.0, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        position = self._count % BLOCK
+        if self._count >= BLOCK and position >= SKIPPED:
+            self._block.append(now - self._last)
+        self._count += 1
+        if self._count % BLOCK == 0:
+            if self._block:
+                self.fit_s.append(self._block)
+                self._block = []
+            self._pause()
+        self._last = time.perf_counter()
+
+    def _pause(self):
+        self.bare_step()  # not timed: what fit left in the caches is gone
+        seconds = []
+        for _ in range(2):
+            start = time.perf_counter()
+            self.bare_step()
+            seconds.append(time.perf_counter() - start)
+        self.bare_s.append(seconds)

@@ -1,0 +1,115 @@
+"""One run over everything that is promised about speed: races, memory, `fit`, start-up.
+
+What is measured is here; what is promised of it, in `targets.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from benchmarks.fit_overhead import measure_fit
+from benchmarks.loading import measure_loading
+from keras_vit.benchmark.peers import available_peers
+from keras_vit.benchmark.runner import commands_of, describe_machine, measure_imports, measure_works
+from keras_vit.benchmark.work import Work
+
+OURS = "keras_vit"
+REMATERIALIZED = "keras_vit rematerialized"
+OPENVINO = "keras_vit openvino"
+INT8 = "keras_vit litert int8"
+
+BATCH_SIZE = 8
+
+RACES = {
+    "inference float32": ("infer", "float32", BATCH_SIZE),
+    "inference float32, one image": ("infer", "float32", 1),
+    "inference bfloat16": ("infer", "bfloat16", BATCH_SIZE),
+    "training float32": ("train", "float32", BATCH_SIZE),
+    "training bfloat16": ("train", "bfloat16", BATCH_SIZE),
+}
+"""What is timed by the name of the race: command, type and images a batch."""
+
+SECTIONS = (*RACES, "fit", "start-up")
+
+
+def measure_suite(
+    model: str = "ViT_B16",
+    *,
+    sections: tuple[str, ...] = SECTIONS,
+    repeats: int = 5,
+    peers: list[str] | None = None,
+    progress: Callable[[str], None] = lambda section: None,
+) -> dict[str, Any]:
+    """Measures one model in every way, beside all peers that are installed.
+
+    Args:
+        model: name of a variant that the Google layout can express.
+        sections: of `SECTIONS`, in this order.
+        repeats: rounds of each race, after one that warms up.
+        peers: subjects beside ours; None for those that are installed.
+        progress: called with the name of each section before it begins.
+
+    Returns:
+        A dictionary that JSON can hold: the machine, `races` as `measure` returns them by their
+        names, `fit` as `measure_fit` returns it, and `start-up` with `import_s` as
+        `measure_imports` and `loading` as `measure_loading` return them.
+    """
+    result: dict[str, Any] = {"model": model, "machine": describe_machine(), "races": {}}
+    with _exports(model) as exports:
+        for name in sections:
+            progress(name)
+            if name in RACES:
+                result["races"][name] = _race(name, model, peers, exports, repeats)
+            elif name == "fit":
+                result["fit"] = measure_fit(model, batch_size=BATCH_SIZE)
+            else:
+                loading = measure_loading(model, repeats=repeats)
+                result["start-up"] = {"import_s": measure_imports(repeats), "loading": loading}
+    return result
+
+
+@contextlib.contextmanager
+def _exports(model: str) -> Iterator[Mapping[tuple[str, int], pathlib.Path]]:
+    """Writes the forms whose tools are installed, for each batch size, for as long as needed."""
+    from keras_vit import export
+    from keras_vit.benchmark.subjects import load_subject_model
+
+    built = load_subject_model(model)
+    with tempfile.TemporaryDirectory() as folder:
+        written = {}
+        if importlib.util.find_spec("openvino"):
+            for size in (1, BATCH_SIZE):
+                path = written[OPENVINO, size] = pathlib.Path(folder) / f"model{size}.xml"
+                export.openvino(built, path, batch_size=size)
+        if importlib.util.find_spec("ai_edge_litert"):
+            path = written[INT8, BATCH_SIZE] = pathlib.Path(folder) / "int8.tflite"
+            export.litert(built, path, "int8", batch_size=BATCH_SIZE)
+        del built
+        yield written
+
+
+def _race(
+    name: str,
+    model: str,
+    peers: list[str] | None,
+    exports: Mapping[tuple[str, int], pathlib.Path],
+    repeats: int,
+) -> dict[str, Any]:
+    command, dtype, batch_size = RACES[name]
+    works = {OURS: Work("keras_vit", model, dtype, batch_size)}
+    if command == "train":
+        options = {"rematerialize": True}
+        works[REMATERIALIZED] = Work("keras_vit", model, dtype, batch_size, options)
+    else:
+        for (form, size), path in exports.items():
+            if size == batch_size and (form == OPENVINO or dtype == "float32"):
+                works[form] = Work("exported", str(path), dtype, batch_size)
+    for peer in available_peers(model, dtype) if peers is None else peers:
+        if command in commands_of(peer):
+            works[peer] = Work(peer, model, dtype, batch_size)
+    return measure_works(works, {name: (command,) for name in works}, repeats=repeats)

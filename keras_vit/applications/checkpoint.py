@@ -1,0 +1,65 @@
+"""A checkpoint becomes a model: the architecture is read from it, then the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_vit.applications.building import build_loaded_model, stored_size_hint
+from keras_vit.models.vision_transformer import VisionTransformer
+from keras_vit.weights.architecture import infer_config
+from keras_vit.weights.load import open_source
+
+
+def from_checkpoint(
+    source: Any,
+    *,
+    include_top: bool = True,
+    pooling: str | None = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    classes: int | None = None,
+    classifier_activation: Any = "softmax",
+    **config_overrides: Any,
+) -> VisionTransformer:
+    """Builds the model that a checkpoint was saved from, and loads it.
+
+    The architecture is read from names and shapes. What they do not tell comes from
+    `config_overrides`, else from a `config.json` beside the file, else from the convention of the
+    layout: 64 numbers a head (unless a published variant of these sizes has another number), a
+    square grid of positions, and for GELU and epsilon what google-research, timm or Hugging Face
+    use.
+
+    Args:
+        source: an `.npz`, `.safetensors` or `.keras` file, a folder with one, or an address
+            (`"hf://owner/repo"`, `"https://..."`).
+        include_top: whether the head is part of the model.
+        pooling: as in the model factories; None is the checkpoint's own with a head, and all tokens
+            without one.
+        input_shape: (height, width, channels) in pixels; the position embedding is resized to it.
+            `(None, None, channels)` takes any size. None is the size of the checkpoint.
+        classes: number of classes; None keeps the checkpoint's head, another number than its own
+            makes a fresh one.
+        classifier_activation: activation of the head; None returns logits.
+        **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype` and `name`.
+            `image_size` with `input_shape` beside it is that of the stored position embedding.
+
+    Returns:
+        The model, with `config` and `preprocessing` of the checkpoint.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a broken file, no Vision Transformer, or an argument that is needed or does not
+            fit.
+    """
+    arguments = {k: config_overrides.pop(k) for k in ("dtype", "name") if k in config_overrides}
+    bound = open_source(source)
+    stored = infer_config(bound, **stored_size_hint(config_overrides, input_shape))
+    return build_loaded_model(
+        bound,
+        stored,
+        include_top=include_top,
+        pooling=pooling,
+        input_shape=input_shape,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        **arguments,
+    )

@@ -1,0 +1,101 @@
+"""A trained model and the names of its classes, from whatever files they are in."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+from keras_vit.images.labels import labels_beside, read_labels
+from keras_vit.models.config import VisionTransformerConfig
+
+
+def load_model(source: str | os.PathLike) -> Any:
+    """Loads a model from a `.keras` file as it was saved, or builds it from a checkpoint.
+
+    Args:
+        source: a `.keras` file, or what `keras_vit.from_checkpoint` takes: `.npz`,
+            `.safetensors`, an address such as `"hf://owner/repo"`.
+
+    Returns:
+        A `keras_vit.VisionTransformer`.
+
+    Raises:
+        ValueError: no such file, a broken one, or another kind of model.
+    """
+    import keras
+
+    source = os.fspath(source)
+    if not source.endswith(".keras"):
+        from keras_vit.applications.checkpoint import from_checkpoint
+
+        return from_checkpoint(source)
+    if not pathlib.Path(source).is_file():
+        raise ValueError(f"Expected the `.keras` file of a model. Received: {source!r}.")
+    try:
+        model = keras.saving.load_model(source, compile=False)
+    except Exception as error:  # Keras raises many kinds for a broken file
+        raise ValueError(
+            f"Expected the `.keras` file of a model. Received: {source!r}, which cannot be "
+            f"loaded: {error}"
+        ) from error
+    if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
+        raise ValueError(
+            "Expected the file of a keras_vit.VisionTransformer. "
+            f"Received: {source!r}, which holds a {type(model).__name__}."
+        )
+    return model
+
+
+def in_float32(model: Any) -> Any:
+    """Returns the model, or the same weights in a model that computes in float32.
+
+    Args:
+        model: a `keras_vit.VisionTransformer` of any policy.
+
+    Raises:
+        ValueError: a model of low precision with layers of its own before the patches.
+    """
+    if {layer.compute_dtype for layer in model.layers} <= {"float32"}:
+        return model
+    config = model.get_config()
+    config["dtype"] = "float32"
+    if "lead" in config:
+        raise ValueError(
+            "Expected a float32 model, or one without layers of its own before the patches. "
+            f"Received: {model.name!r} of policy {model.dtype_policy.name!r}."
+        )
+    from keras_vit.models.vision_transformer import VisionTransformer
+
+    copy = VisionTransformer(
+        model.config,
+        classifier_activation=model.classifier_activation,
+        preprocessing=model.preprocessing,
+        name=model.name,
+        dtype="float32",
+    )
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def load_labels(
+    model: Any, source: str | os.PathLike, labels_file: str | os.PathLike | None = None
+) -> list[str] | None:
+    """Finds the names of a model's classes.
+
+    Args:
+        model: the model.
+        source: the file it came from; training leaves the names beside it.
+        labels_file: a text file with a name on each line, or a JSON file; None looks beside
+            `source`.
+
+    Returns:
+        A name for each class, or None when there is no file.
+
+    Raises:
+        ValueError: another number of names than the model has classes.
+    """
+    classes = model.config.num_classes
+    if labels_file:
+        return read_labels(labels_file, classes)
+    return labels_beside(source, classes)

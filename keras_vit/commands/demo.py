@@ -1,0 +1,61 @@
+"""Serves a page to try a model: drop a picture, see the best classes and what it looked at.
+
+Needs the extra `demo`: pip install "keras-vit[demo]".
+
+Examples:
+  demo.py
+  demo.py --model=hf://google/vit-base-patch16-224 --port=8000
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import app, flags
+
+from keras_vit.command_line import command
+
+_QUICK_START = "outputs/quickstart/model.keras"
+_MODEL = flags.DEFINE_string(
+    "model",
+    _QUICK_START,
+    "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo); default: the small "
+    "model that the quick start trains.",
+)
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "A text file with the name of a class on each line, or a JSON file; default: what training "
+    "left beside the model, else ImageNet's names, else numbers.",
+)
+_HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "Address to listen on; 0.0.0.0 lets other computers in."
+)
+_PORT = flags.DEFINE_integer(
+    "port", None, "Port; default: the first free one from 7860.", lower_bound=1, upper_bound=65535
+)
+
+
+def run() -> None:
+    """Loads the model and serves the page until it is stopped."""
+    from keras_vit.applications.model_files import load_labels, load_model
+    from keras_vit.interpret import demo
+    from keras_vit.interpret.looker import Looker
+
+    if _MODEL.value == _QUICK_START and not Path(_QUICK_START).is_file():
+        raise ValueError(
+            f"Expected the model of the quick start. Received: no file {_QUICK_START!r}. Run "
+            "./scripts/quickstart.sh first, or name a model with --model."
+        )
+    model = load_model(_MODEL.value)
+    labels = load_labels(model, _MODEL.value, _LABELS.value)
+    page = demo.build_page(Looker(model, labels))
+    address = demo.launch(page, host=_HOST.value, port=_PORT.value, block=False)
+    print(f"Serving {model.name} at {address}\nStop with Ctrl+C.", flush=True)
+    page.block_thread()
+
+
+main = command(run)
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,153 @@
+"""Evaluates a saved model on a split, beside simple methods on the same images.
+
+`--probes` measures its frozen features: k nearest neighbours, a linear probe and the paper's
+few-shot regression learn from the training split. A model without a head, or with one for other
+classes, has its features measured alone.
+
+Examples:
+  evaluate.py --model=runs/digits/model.keras --dataset=digits
+  evaluate.py --model=hf://facebook/dinov2-small --dataset=photos/ --probes=all
+  evaluate.py --model=runs/digits/model.keras --probes=few_shot --shots=1,5
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import app, flags
+
+from keras_vit.command_line import command
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    "digits",
+    "`digits`, the name of a TFDS data set, or a folder with a subfolder a class.",
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_SPLIT = flags.DEFINE_enum(
+    "split", None, ["train", "validation", "test"], "Default: test, else validation."
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images a batch.", lower_bound=1)
+_YARDSTICKS = flags.DEFINE_bool(
+    "yardsticks", True, "Whether to score 3-NN and an RBF SVM on the same pixels."
+)
+_PROBES = flags.DEFINE_list(
+    "probes", [], "What to measure of the frozen features: any of knn, linear, few_shot; or all."
+)
+_NEIGHBOURS = flags.DEFINE_list("k", ["1", "5", "10", "20"], "Numbers of neighbours of knn.")
+_SHOTS = flags.DEFINE_list("shots", ["1", "5", "10", "25"], "Images a class of few_shot.")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Draws of few_shot, averaged.", lower_bound=1)
+_L2 = flags.DEFINE_float("l2", 2.0**10, "Penalty of few_shot.", lower_bound=0.0)
+_TOKENS = flags.DEFINE_enum(
+    "tokens", None, ["class", "mean"], "Features of a model that returns all its tokens."
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", None, "Folder for evaluation.json and confusion_matrix.png; default: the model's."
+)
+flags.mark_flag_as_required("model")
+
+
+def run() -> None:
+    """Loads, measures, prints and writes."""
+    from keras_vit import data as data_room
+    from keras_vit.evaluation.models import count_classes, load_classifier
+    from keras_vit.files import write_json
+
+    path = Path(_MODEL.value)
+    model = load_classifier(_MODEL.value)
+    data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
+    role = _SPLIT.value or next(
+        role for role in ("test", "validation", "train") if role in data.splits
+    )
+    folder = Path(_OUTPUT_DIR.value or (path.parent if path.exists() else "."))
+    classes = count_classes(model)
+    classifies = classes == data.num_classes
+    if not classifies and not _PROBES.value:
+        raise ValueError(
+            f"Expected a model with {data.num_classes} classes, as {data.name!r} has. Received: "
+            f"{classes or 'a model without a head'}. Use --probes=all to measure its features."
+        )
+    print(f"{_MODEL.value} on {data.describe()}; measured on {role}\n", flush=True)
+    values = {"model": _MODEL.value, "dataset": data.name, "split": role}
+    if classifies:
+        values |= measure_classifier(model, data, role, folder)
+    else:
+        print(
+            f"The model has {classes or 'no'} classes of its own: its features alone are measured."
+        )
+    if _PROBES.value:
+        values["probes"] = measure_features(model, data, role)
+    write_json(folder / "evaluation.json", values)
+    print(f"\n  evaluation        {folder / 'evaluation.json'}")
+    if classifies:
+        print(f"  confusion matrix  {folder / 'confusion_matrix.png'}")
+
+
+def measure_classifier(model, data, role: str, folder: Path) -> dict:
+    """Prints accuracy and calibration beside the yardsticks, and draws the confusion matrix."""
+    from keras_vit import evaluation
+
+    result = evaluation.evaluate(
+        model, data.split(role), data.class_names, batch_size=_BATCH_SIZE.value
+    )
+    yardsticks = {}
+    if _YARDSTICKS.value:
+        yardsticks = evaluation.pixel_yardsticks(data, role, model.preprocessing)
+    print(result.table(), "\n")
+    rows = {Path(_MODEL.value).stem: result.top1, **yardsticks}
+    width = max(map(len, rows))
+    for name, accuracy in rows.items():
+        print(f"{name:<{width}}  accuracy {100 * accuracy:.2f} %")
+    if result.top5 is not None:
+        print(f"\nTop-5 accuracy     {100 * result.top5:.2f} %")
+    print(f"Calibration error  {100 * result.calibration_error:.2f} %")
+    if result.images_per_second is not None:
+        print(
+            f"Speed              {result.images_per_second:,.0f} img/s (batch {_BATCH_SIZE.value})"
+        )
+    evaluation.plot_confusion_matrix(
+        result.confusion,
+        data.class_names,
+        folder / "confusion_matrix.png",
+        title=f"{data.name}, {role}: {100 * result.top1:.2f} % of {result.num_examples:,} images",
+    )
+    return {**result.to_dict(), "yardsticks": yardsticks}
+
+
+def measure_features(model, data, role: str) -> dict:
+    """Prints what simple methods make of the frozen features."""
+    from keras_vit import evaluation
+
+    names = _PROBES.value
+    result = evaluation.probe(
+        model,
+        data,
+        role,
+        methods=evaluation.probes.METHODS if "all" in names else names,
+        k=_numbers("k", _NEIGHBOURS.value),
+        shots=_numbers("shots", _SHOTS.value),
+        l2=_L2.value,
+        seeds=range(_SEEDS.value),
+        tokens=_TOKENS.value,
+        batch_size=_BATCH_SIZE.value,
+    )
+    print(
+        f"\nFrozen features of {result.width} numbers; {result.train_images:,} images to learn from"
+    )
+    print(result.table())
+    return result.to_dict()
+
+
+def _numbers(flag: str, texts: list[str]) -> list[int]:
+    if not all(text.strip().isdigit() and int(text) for text in texts):
+        raise ValueError(f"Expected --{flag} as integers of at least 1. Received: {texts}.")
+    return [int(text) for text in texts]
+
+
+main = command(run)
+
+if __name__ == "__main__":
+    app.run(main)

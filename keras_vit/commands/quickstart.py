@@ -1,0 +1,90 @@
+"""Trains, evaluates, looks inside and exports a small ViT on handwritten digits, and sums it up.
+
+Each step is a command of its own, printed before it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags
+
+from keras_vit.command_line import command
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "outputs/quickstart", "Folder for all results.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the training run.", lower_bound=0)
+
+
+def steps(folder: Path, seed: int) -> dict[str, list[str]]:
+    """Returns the commands in their order, by what each is for.
+
+    Args:
+        folder: where the results go.
+        seed: seed of the training run.
+    """
+    model, data = f"--model={folder}/model.keras", ["--dataset=digits", f"--data_dir={folder}/data"]
+    return {
+        "train": ["train", *data, f"--output_dir={folder}", f"--seed={seed}"],
+        "evaluate": ["evaluate", model, *data],
+        "look inside": ["visualize", model, *data, f"--output_dir={folder}/pictures"],
+        "export": ["export", model, f"--output_dir={folder}/saved_model"],
+    }
+
+
+def summary(folder: Path, seconds: dict[str, float]) -> str:
+    """Sums up what the steps left in their files.
+
+    Args:
+        folder: where the results are.
+        seconds: how long each step took.
+    """
+    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    training = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = {"ViT, test accuracy": f"{100 * evaluation['top1']:.2f} %"}
+    for name, accuracy in evaluation["yardsticks"].items():
+        rows[f"{name}, beside it"] = f"{100 * accuracy:.2f} %"
+    rows["training"] = f"{training['images_per_second']:,.0f} img/s, {training['steps']:,} steps"
+    rows["inference"] = f"{evaluation['images_per_second']:,.0f} img/s"
+    rows["time"] = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    files = {
+        "model": "model.keras",
+        "training curves": "curves.png",
+        "history": "history.jsonl",
+        "TensorBoard": "tensorboard",
+        "confusion matrix": "confusion_matrix.png",
+        "predictions and attention": "pictures/predictions.png",
+        "report": "pictures/report.html",
+        "SavedModel": "saved_model",
+    }
+    missing = [name for name in files.values() if not (folder / name).exists()]
+    if missing:
+        raise RuntimeError(f"Expected all results in {folder}. Missing: {', '.join(missing)}.")
+    rows.update({what: str(folder / name) for what, name in files.items()})
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
+
+
+def run() -> None:
+    """Runs the steps, each in a process of its own, and prints the summary."""
+    folder = Path(_OUTPUT_DIR.value)
+    seconds = {}
+    for what, arguments in steps(folder, _SEED.value).items():
+        print(f"\n== {what}: keras-vit {shlex.join(arguments)}", flush=True)
+        script = Path(__file__).with_name(f"{arguments[0]}.py")
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, script, *arguments[1:]])
+        if done.returncode:
+            raise RuntimeError(f"The step '{what}' failed; its last lines say why.")
+        seconds[what] = time.perf_counter() - start
+    print(f"\n== Summary\n{summary(folder, seconds)}")
+
+
+main = command(run)
+
+if __name__ == "__main__":
+    app.run(main)

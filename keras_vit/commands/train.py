@@ -1,0 +1,142 @@
+"""Trains a Vision Transformer on a labelled image data set.
+
+A run that was cut short goes on when the same command is given again, from the last checkpoint in
+its folder; a finished one is not trained again. --noresume replaces what is there. SIGTERM and
+Ctrl-C save the run and end it with the status 143 or 130.
+
+Several replicas train on the same batches to the same numbers. With --strategy=multi_worker the
+same command runs on every machine, with TF_CONFIG set and an --output_dir that all of them see;
+when one dies the others stop, and the command, given again on all, goes on.
+
+Examples:
+  train.py --output_dir=runs/digits
+  train.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --output_dir=runs/photos
+  train.py --recipe=digits --set epochs=10 --set augmentation.rotation=5 --output_dir=runs/short
+  train.py --strategy=mirrored --replicas=2 --output_dir=runs/two
+"""
+
+from __future__ import annotations
+
+from absl import app, flags
+
+from keras_vit.command_line import command
+
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    "digits",
+    "`digits`, the name of a TFDS data set, or a folder with a subfolder a class.",
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "A small model (`digits`, `small`), a variant (`ViT_S16`), or a checkpoint to start from "
+    "(.keras, .npz, .safetensors, hf://owner/repo). Default: a small one that suits the data.",
+)
+_WEIGHTS = flags.DEFINE_string("weights", None, "For a variant: name or path of its weights.")
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size",
+    None,
+    "Side of the square input in pixels; default: the recipe's, else the model's own.",
+    lower_bound=1,
+)
+_DTYPE = flags.DEFINE_string("dtype", None, "Such as mixed_bfloat16; default: float32.")
+_RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one that suits.")
+_SET = flags.DEFINE_multi_string(
+    "set", [], "A field of the recipe, as field=value; may be repeated."
+)
+_SEED = flags.DEFINE_integer("seed", None, "Seed of the run; default: the recipe's.", lower_bound=0)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the model and its record.")
+flags.mark_flag_as_required("output_dir")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "none",
+    ["none", "mirrored", "multi_worker", "tpu"],
+    "mirrored: all GPUs of this machine; multi_worker: the machines of TF_CONFIG.",
+)
+_REPLICAS = flags.DEFINE_integer(
+    "replicas",
+    None,
+    "For mirrored: number of GPUs, or of parts of the processor where there is no GPU.",
+    lower_bound=1,
+)
+_SKIP_CORRUPT = flags.DEFINE_bool(
+    "skip_corrupt", False, "Leave out files of a folder that are not whole images, and say which."
+)
+_RESUME = flags.DEFINE_bool(
+    "resume",
+    True,
+    "Go on with the run in the folder, if it is this one; --noresume removes its checkpoints.",
+)
+_CHECKPOINT_EVERY = flags.DEFINE_integer(
+    "checkpoint_every",
+    None,
+    "Steps from one checkpoint to the next; default: one at the end of each epoch.",
+    lower_bound=1,
+)
+_KEEP_CHECKPOINTS = flags.DEFINE_integer(
+    "keep_checkpoints", 3, "How many of the last checkpoints stay during training.", lower_bound=1
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Use operations that give the same bits each time; may be slower."
+)
+
+
+def run() -> None:
+    """Loads, builds, trains and says where everything is."""
+    from keras_vit import data as data_room
+    from keras_vit import training
+    from keras_vit.training import interruption, models, strategies
+
+    strategy = strategies.make_strategy(_STRATEGY.value, replicas=_REPLICAS.value)
+    data = data_room.load(
+        _DATASET.value, data_dir=_DATA_DIR.value, skip_corrupt=_SKIP_CORRUPT.value
+    )
+    spec = _MODEL.value or models.default_model(data)
+    pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
+    recipe_name = _RECIPE.value or models.default_recipe(data, pretrained=pretrained)
+    recipe = training.get_recipe(recipe_name).with_settings(_SET.value)
+    if _SEED.value is not None:
+        recipe = recipe.replace(seed=_SEED.value)
+    with strategy.scope():
+        model = training.build_model(
+            spec,
+            data,
+            recipe,
+            weights=_WEIGHTS.value,
+            image_size=_IMAGE_SIZE.value,
+            dtype=_DTYPE.value,
+        )
+    height, width = model.preprocessing.size
+    print(f"Data:   {data.describe()}")
+    print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")
+    print(f"Recipe: {recipe_name}, seed {recipe.seed}", flush=True)
+    try:
+        result = training.train(
+            recipe,
+            model,
+            data,
+            output_dir=_OUTPUT_DIR.value,
+            resume=_RESUME.value,
+            checkpoint_every=_CHECKPOINT_EVERY.value,
+            keep_checkpoints=_KEEP_CHECKPOINTS.value,
+            deterministic=_DETERMINISTIC.value,
+        )
+    except interruption.TrainingInterrupted as interrupted:
+        print(f"{interrupted} The same command goes on from there.", flush=True)
+        raise
+    summary, watched = result.summary, data.watched
+    print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s, ", end="")
+    print(f"{summary['images_per_second'] or 0:,.0f} img/s.")
+    if watched:
+        print(f"Accuracy on the {watched} split: {100 * summary[f'{watched}_accuracy']:.2f} %")
+    if best := summary["best_epoch"]:
+        print(f"Best epoch: {best['epoch']}, {100 * best[f'{watched}_accuracy']:.2f} %")
+    for name, path in result.files.items():
+        print(f"  {name:<12} {path}")
+
+
+main = command(run)
+
+if __name__ == "__main__":
+    app.run(main)

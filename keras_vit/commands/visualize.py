@@ -1,0 +1,67 @@
+"""Draws what a model attends to: pictures and one HTML report that holds them all.
+
+Examples:
+  visualize.py --model=runs/digits/model.keras --dataset=digits --output_dir=runs/digits/visualize
+  visualize.py --model=hf://google/vit-base-patch16-224 --images='photos/*.jpg' --output_dir=looks
+"""
+
+from __future__ import annotations
+
+from absl import app, flags
+
+from keras_vit.command_line import command
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
+)
+_IMAGES = flags.DEFINE_multi_string(
+    "images", [], "An image file, a pattern, or a folder of images; may be repeated."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_SPLIT = flags.DEFINE_enum(
+    "split", None, ["train", "validation", "test"], "Default: test, else validation."
+)
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "For --images: a text file with the name of a class on each line, or a JSON file; default: "
+    "what training left beside the model, else ImageNet's names, else numbers.",
+)
+_COUNT = flags.DEFINE_integer("count", 16, "Images at most, evenly spread.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the pictures and report.html.")
+flags.mark_flags_as_required(["model", "output_dir"])
+
+
+def run() -> None:
+    """Loads the model and the images, draws, and says where everything is."""
+    if bool(_IMAGES.value) == bool(_DATASET.value):
+        raise ValueError("Expected either --images or --dataset. Received both or neither.")
+    from keras_vit.applications.model_files import load_labels, load_model
+    from keras_vit.interpret import report, samples
+
+    model = load_model(_MODEL.value)
+    if _DATASET.value:
+        chosen = samples.from_dataset(
+            model,
+            _DATASET.value,
+            count=_COUNT.value,
+            split=_SPLIT.value,
+            data_dir=_DATA_DIR.value,
+        )
+    else:
+        names = load_labels(model, _MODEL.value, _LABELS.value)
+        chosen = samples.from_files(model, _IMAGES.value, count=_COUNT.value, class_names=names)
+    print(f"Looking at {len(chosen.images)} images with {model.name}", flush=True)
+    files = report.write(model, chosen, _OUTPUT_DIR.value, batch_size=_BATCH_SIZE.value)
+    for name, path in files.items():
+        print(f"  {name:<20} {path}")
+
+
+main = command(run)
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,173 @@
+"""From the outputs of a model to words: ImageNet's class names and the best classes of an image.
+
+The names come with the package, so nothing is downloaded; `class_names/README.md` says where they
+are from.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import importlib.resources
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+CLASS_SETS = {1000: "1k", 21843: "21k"}
+
+
+@functools.cache
+def _table() -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """Rows (WordNet id, name, class sets), sorted by id."""
+    file = importlib.resources.files("keras_vit.images") / "class_names" / "imagenet.tsv.gz"
+    lines = gzip.decompress(file.read_bytes()).decode("ascii").splitlines()
+    rows = (line.split("\t") for line in lines)
+    return tuple((wordnet_id, name, tuple(sets.split(","))) for wordnet_id, name, sets in rows)
+
+
+@functools.cache
+def imagenet_classes(count: int = 1000) -> tuple[tuple[str, str], ...]:
+    """Returns the classes of an ImageNet head in the order of its columns.
+
+    Args:
+        count: 1000 for ImageNet-1k (ILSVRC-2012), 21843 for ImageNet-21k as Google ordered it.
+
+    Returns:
+        (WordNet id, name) for each class, such as `("n01440764", "tench")`; names of several words
+        have underscores, as in WordNet. A few names occur twice, ids never.
+
+    Raises:
+        ValueError: another count.
+
+    Reference: ids of ILSVRC-2012 and of the 21,843 classes of "Big Transfer" (arXiv 1912.11370),
+    which Google's ViT checkpoints share; names of WordNet 3.0.
+    """
+    if count not in CLASS_SETS:
+        raise ValueError(
+            f"Expected a class count with known names, one of {sorted(CLASS_SETS)}. "
+            f"Received: {count!r}. Give the names of other classes as `labels=`."
+        )
+    return tuple((key, name) for key, name, sets in _table() if CLASS_SETS[count] in sets)
+
+
+def check_labels(labels: Sequence[str], count: int) -> list[str]:
+    """Returns `labels` as a list of `count` names, or says what is wrong with them.
+
+    Args:
+        labels: one name for each class, in the order of the columns.
+        count: classes of the model.
+
+    Raises:
+        ValueError: another number of names, or something that is not a string of one line.
+    """
+    if isinstance(labels, (str, bytes)) or not isinstance(labels, Sequence):
+        raise ValueError(f"Expected `labels` to be a list of {count} names. Received: {labels!r}.")
+    if len(labels) != count:
+        raise ValueError(
+            f"Expected `labels` to name each of the {count} classes. Received: {len(labels)} names."
+        )
+    for label in labels:
+        if not isinstance(label, str) or not label.strip() or len(label.splitlines()) != 1:
+            raise ValueError(
+                "Expected each of `labels` to be a string of one line that is not blank. "
+                f"Received: {label!r}."
+            )
+    return list(labels)
+
+
+def read_labels(path: str | os.PathLike, count: int) -> list[str]:
+    """Reads the names of a model's classes from a file.
+
+    Args:
+        path: a text file with one name a line, or a JSON file with a list, itself or under
+            `"class_names"` (as training's `summary.json`) or `"labels"` (as `metadata.json`).
+        count: classes of the model.
+
+    Raises:
+        ValueError: not such a file, or another number of names; the error names the file.
+        OSError: the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text("utf-8")
+        values = json.loads(text) if path.suffix == ".json" else text.splitlines()
+    except ValueError as error:
+        raise ValueError(
+            f"Expected a text file with one name a line, or a JSON file. Received: '{path}', "
+            f"which cannot be read as such ({error})."
+        ) from error
+    if isinstance(values, dict):
+        values = values.get("class_names", values.get("labels"))
+    try:
+        return check_labels(values, count)
+    except ValueError as error:
+        raise ValueError(f"'{path}': {error}") from error
+
+
+def labels_beside(model_path: str | os.PathLike, count: int) -> list[str] | None:
+    """Returns the class names that training left beside a model, or None where there are none.
+
+    Args:
+        model_path: the model's file, with `summary.json` in the same folder.
+        count: classes of the model; names of another number are passed over.
+    """
+    try:
+        return read_labels(pathlib.Path(model_path).with_name("summary.json"), count)
+    except (OSError, ValueError):
+        return None
+
+
+def decode_predictions(
+    preds: Any, top: int = 5, labels: Sequence[str] | None = None
+) -> list[list[tuple[Any, str, float]]]:
+    """Turns the outputs of a classifier into the names of its best classes, offline.
+
+    Args:
+        preds: array or tensor of shape (batch, classes). Probabilities and logits are taken alike:
+            no softmax is applied, the scores are the values themselves.
+        top: how many classes to name for each image; all of them where there are fewer.
+        labels: one name for each class; None for ImageNet's own with 1000 or 21,843 classes.
+
+    Returns:
+        For each image a list of (WordNet id, name, score), best first, classes of equal score in
+        the order of their columns. With `labels` the first entry is the column, an integer.
+
+    Raises:
+        ValueError: another rank, a class count without known names, `labels` of another length, or
+            `top` below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> decode_predictions(np.eye(1000)[[207]], top=1)
+        [[('n02099601', 'golden_retriever', 1.0)]]
+    """
+    scores = _to_numpy(preds)
+    if scores.ndim != 2:
+        raise ValueError(
+            "Expected predictions of shape (batch, classes). "
+            f"Received: an array of shape {scores.shape}."
+        )
+    if isinstance(top, bool) or not hasattr(top, "__index__") or top < 1:
+        raise ValueError(f"Expected `top` to be an integer of at least 1. Received: top={top!r}.")
+    count = scores.shape[1]
+    if labels is None:
+        classes: Sequence[tuple[Any, str]] = imagenet_classes(count)
+    else:
+        classes = list(enumerate(check_labels(labels, count)))
+    best = np.argsort(-scores, axis=-1, kind="stable")[:, :top]
+    return [
+        [(*classes[column], float(row[column])) for column in columns]
+        for row, columns in zip(scores, best, strict=True)
+    ]
+
+
+def _to_numpy(values: Any) -> np.ndarray:
+    if not isinstance(values, (np.ndarray, list, tuple)):
+        from keras import ops
+
+        values = ops.convert_to_numpy(values)
+    return np.asarray(values, "float64")

@@ -1,0 +1,191 @@
+"""From the pixels of an image to the input of a model: resize, crop, normalise.
+
+`Preprocessing` in configs.py says what is done; here it is done to arrays and tensors. Files and
+encoded bytes are read in images.py.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vit.images.spec import Preprocessing
+
+
+def get_preprocessing(model_or_preprocessing: Any) -> Preprocessing:
+    """Returns the preprocessing itself, or that of a model.
+
+    Args:
+        model_or_preprocessing: a `Preprocessing`, or a model with one as `model.preprocessing`.
+
+    Raises:
+        ValueError: anything else.
+    """
+    preprocessing = getattr(model_or_preprocessing, "preprocessing", model_or_preprocessing)
+    if not isinstance(preprocessing, Preprocessing):
+        raise ValueError(
+            "Expected a keras_vit.models.config.Preprocessing, or a model that has one as "
+            f"`model.preprocessing`. Received: {model_or_preprocessing!r}."
+        )
+    return preprocessing
+
+
+def resize_plan(
+    height: Any, width: Any, preprocessing: Preprocessing, maximum: Callable[..., Any] = max
+) -> tuple[Any, Any, Any, Any]:
+    """Works out the size to resize to and where to cut.
+
+    With `resize="crop"` the image is resized to cover `size / crop_fraction`, its aspect ratio kept
+    to the pixel, and `size` is cut from the centre. All sizes are whole pixels, rounded as
+    torchvision does, which the published PyTorch checkpoints were evaluated with.
+
+    Args:
+        height: pixels, an integer or an integer tensor.
+        width: likewise.
+        preprocessing: what to do.
+        maximum: the larger of two integers; for tensors, that of their library.
+
+    Returns:
+        (resized height, resized width, top, left) in pixels.
+    """
+    out_height, out_width = preprocessing.size
+    if preprocessing.resize == "squash":
+        return out_height, out_width, 0, 0
+    # A fraction such as 0.7 of 224 must not fall below the whole number that it means.
+    cover = [math.floor(side / preprocessing.crop_fraction + 1e-6) for side in preprocessing.size]
+    resized_height = maximum(cover[0], height * cover[1] // width)
+    resized_width = maximum(cover[1], width * cover[0] // height)
+    top = _half_to_even(resized_height - out_height)
+    left = _half_to_even(resized_width - out_width)
+    return resized_height, resized_width, top, left
+
+
+def _half_to_even(pixels: Any) -> Any:
+    half = pixels // 2
+    return half + (pixels % 2) * (half % 2)
+
+
+def preprocess_input(images: Any, model_or_preprocessing: Any) -> Any:
+    """Makes images of any size the input of a model.
+
+    Resizes with antialias (within half a level of Pillow's on average), crops and normalises in
+    float32 as `Preprocessing` says. Works eagerly, in `tf.function` and in `tf.data`, where height,
+    width and batch may be unknown; TensorFlow tensors are taken on every Keras backend.
+
+    Args:
+        images: array or tensor (height, width, channels) or (batch, height, width, channels),
+            values 0 to 255, of an integer or float type.
+        model_or_preprocessing: a `Preprocessing`, or a model that carries one.
+
+    Returns:
+        float32 tensor ([batch,] *size, channels), values `(x / 255 - mean) / std`.
+
+    Raises:
+        ValueError: another rank, other channels than `mean` has entries, or no preprocessing.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_vit.images.spec import Preprocessing
+        >>> photo = np.full((300, 400, 3), 255, "uint8")
+        >>> tuple(preprocess_input(photo, Preprocessing(size=224)).shape)
+        (224, 224, 3)
+    """
+    preprocessing = get_preprocessing(model_or_preprocessing)
+    if _is_tensorflow(images):
+        images = _resize_tensorflow(images, preprocessing)
+    else:
+        images = _resize_keras(images, preprocessing)
+    return normalize(images, preprocessing)
+
+
+def normalize(images: Any, preprocessing: Preprocessing) -> Any:
+    """Scales values 0 to 255 to `(x / 255 - mean) / std`.
+
+    Args:
+        images: float32 array or tensor (..., channels).
+        preprocessing: gives `mean` and `std`.
+
+    Returns:
+        The same kind of array or tensor.
+    """
+    std = np.asarray(preprocessing.std, "float64")
+    scale = (1 / (255 * std)).astype("float32")
+    shift = (np.asarray(preprocessing.mean, "float64") / std).astype("float32")
+    return images * scale - shift
+
+
+def _is_tensorflow(images: Any) -> bool:
+    """Whether TensorFlow does the work: its tensors whatever the backend, else its backend."""
+    if keras.backend.backend() == "tensorflow":
+        return True
+    tensorflow = sys.modules.get("tensorflow")  # whoever holds one of its tensors has imported it
+    return hasattr(tensorflow, "is_tensor") and tensorflow.is_tensor(images)
+
+
+def _check_shape(shape: tuple[int | None, ...] | None, preprocessing: Preprocessing) -> None:
+    channels = len(preprocessing.mean)
+    if shape is None or len(shape) not in (3, 4) or shape[-1] not in (channels, None):
+        raise ValueError(
+            f"Expected images of shape (height, width, {channels}) or (batch, height, width, "
+            f"{channels}), as `mean` of the preprocessing has {channels} entries. "
+            f"Received: shape {'unknown' if shape is None else tuple(shape)}."
+        )
+    if 0 in shape[-3:-1]:
+        raise ValueError(f"Expected images of at least one pixel. Received: shape {tuple(shape)}.")
+
+
+def _resize_tensorflow(images: Any, preprocessing: Preprocessing) -> Any:
+    """One kernel resizes and cuts, for sizes known or not: no second copy of a large image."""
+    import tensorflow as tf
+
+    images = tf.convert_to_tensor(images)
+    static = images.shape.as_list() if images.shape.rank is not None else None
+    _check_shape(static, preprocessing)
+    if images.dtype not in (tf.uint8, tf.float32):
+        images = tf.cast(images, tf.float32)
+    batch = images if len(static) == 4 else images[tf.newaxis]
+    batch = tf.ensure_shape(batch, [None, None, None, len(preprocessing.mean)])
+    dynamic = tf.shape(batch)
+    height, width = (static[i - 4] or dynamic[i] for i in (1, 2))
+    plan = resize_plan(height, width, preprocessing, tf.maximum)
+    resized_height, resized_width, top, left = (tf.cast(value, tf.float32) for value in plan)
+    batch = tf.raw_ops.ScaleAndTranslate(
+        images=batch,
+        size=preprocessing.size,
+        scale=tf.stack(
+            [
+                resized_height / tf.cast(height, tf.float32),
+                resized_width / tf.cast(width, tf.float32),
+            ]
+        ),
+        translation=tf.stack([-top, -left]),
+        kernel_type={"bilinear": "triangle", "bicubic": "keyscubic"}[preprocessing.resampling],
+        antialias=True,
+    )
+    batch = tf.clip_by_value(batch, 0.0, 255.0)  # a cubic overshoots
+    batch = tf.ensure_shape(batch, [static[0] if len(static) == 4 else 1, *batch.shape[1:]])
+    return batch if len(static) == 4 else batch[0]
+
+
+def _resize_keras(images: Any, preprocessing: Preprocessing) -> Any:
+    images = ops.convert_to_tensor(images)
+    shape = tuple(images.shape)
+    _check_shape(shape, preprocessing)
+    height, width = shape[-3:-1]
+    resized_height, resized_width, top, left = resize_plan(height, width, preprocessing)
+    images = ops.image.scale_and_translate(
+        ops.cast(images, "float32"),
+        output_shape=(*shape[:-3], *preprocessing.size, shape[-1]),
+        scale=ops.convert_to_tensor([resized_height / height, resized_width / width], "float32"),
+        translation=ops.convert_to_tensor([-top, -left], "float32"),
+        spatial_dims=(len(shape) - 3, len(shape) - 2),
+        method={"bilinear": "linear", "bicubic": "cubic"}[preprocessing.resampling],
+        antialias=True,
+    )
+    return ops.clip(images, 0.0, 255.0)

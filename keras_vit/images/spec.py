@@ -1,0 +1,66 @@
+"""How an image becomes the input of a model, as data.
+
+Nothing here imports Keras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from keras_vit.checks import check_choice, size_pair
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the input of a model; comes with the checkpoint and is saved with it.
+
+    Attributes:
+        size: (height, width) in pixels that the model takes.
+        resampling: `"bilinear"` or `"bicubic"`, with antialias as in PIL.
+        resize: `"squash"` to `size` whatever the aspect ratio, or `"crop"`: the shorter side is
+            resized to `size / crop_fraction` and the centre is cut out.
+        crop_fraction: part of the resized image that the centre crop keeps, in (0, 1].
+        mean: subtracted from each channel after scaling to [0, 1].
+        std: each channel is divided by it afterwards.
+
+    The defaults map to [-1, 1] as the released Google checkpoints expect: (x - 127.5) / 127.5.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resampling: str = "bilinear"
+    resize: str = "squash"
+    crop_fraction: float = 1.0
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", size_pair("size", self.size))
+        for field in ("mean", "std"):
+            object.__setattr__(self, field, tuple(float(value) for value in getattr(self, field)))
+        check_choice("resampling", self.resampling, ("bilinear", "bicubic"))
+        check_choice("resize", self.resize, ("squash", "crop"))
+        if not 0 < self.crop_fraction <= 1:
+            raise ValueError(
+                f"Expected `crop_fraction` to lie in (0, 1]. Received: {self.crop_fraction!r}."
+            )
+        if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
+            raise ValueError(
+                "Expected `mean` and a positive `std` for each channel. "
+                f"Received: mean={self.mean}, std={self.std}."
+            )
+
+    def replace(self, **changes: Any) -> Preprocessing:
+        """Returns this preprocessing with some fields changed and all of it checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain values that JSON can hold."""
+        values = dataclasses.asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Reads what `to_dict` wrote."""
+        return cls(**values)

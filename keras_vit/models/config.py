@@ -1,0 +1,401 @@
+"""What a Vision Transformer is made of, and how its images are prepared, as data.
+
+Nothing here imports Keras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from keras_vit.checks import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_positive,
+    check_rate,
+    nearest_names,
+    size_pair,
+)
+
+POOLINGS = ("token", "gap", "map", "max", "token+distillation", "token+gap", "none")
+MLPS = ("gelu", "swiglu")
+GELUS = ("erf", "tanh", "quick")
+FINAL_NORMS = ("tokens", "pooled")
+POSITION_EMBEDDINGS = ("learned", "sincos2d")
+POSITION_INTERPOLATIONS = ("linear_align_corners", "bicubic_antialias", "bicubic", "linear")
+WEIGHT_STANDARDIZATIONS = ("std_plus_epsilon", "variance_plus_epsilon")
+
+
+@dataclasses.dataclass(frozen=True)
+class HybridConfig:
+    """The ResNet in front of a hybrid: its feature map takes the place of the image.
+
+    Attributes:
+        stem_width: channels of the 7x7 root convolution and width of the first stage.
+        units_per_stage: bottleneck units of each stage; empty for the root alone.
+        group_norm_groups: groups of every group normalisation.
+        group_norm_epsilon: added to the variance of every group normalisation.
+        weight_standardization: `"std_plus_epsilon"` divides by `std + epsilon` (Google),
+            `"variance_plus_epsilon"` by `sqrt(variance + epsilon)` (timm).
+        weight_standardization_epsilon: that epsilon.
+
+    Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 3.1, hybrid architecture;
+    "Big Transfer" (arXiv 1912.11370) for the ResNet.
+    """
+
+    stem_width: int = 64
+    units_per_stage: tuple[int, ...] = ()
+    group_norm_groups: int = 32
+    group_norm_epsilon: float = 1e-6
+    weight_standardization: str = "std_plus_epsilon"
+    weight_standardization_epsilon: float = 1e-5
+
+    def __post_init__(self):
+        object.__setattr__(self, "units_per_stage", tuple(self.units_per_stage))
+        check_int("hybrid.stem_width", self.stem_width, 1)
+        for units in self.units_per_stage:
+            check_int("hybrid.units_per_stage", units, 1)
+        check_int("hybrid.group_norm_groups", self.group_norm_groups, 1)
+        if self.stem_width % self.group_norm_groups:
+            raise ValueError(
+                "Expected `hybrid.stem_width` to be divisible by `group_norm_groups`. Received: "
+                f"stem_width={self.stem_width}, group_norm_groups={self.group_norm_groups}."
+            )
+        check_positive("hybrid.group_norm_epsilon", self.group_norm_epsilon)
+        check_positive("hybrid.weight_standardization_epsilon", self.weight_standardization_epsilon)
+        check_choice(
+            "hybrid.weight_standardization", self.weight_standardization, WEIGHT_STANDARDIZATIONS
+        )
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image to one step on the feature map."""
+        return 4 * 2 ** max(0, len(self.units_per_stage) - 1)
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the feature map."""
+        stages = len(self.units_per_stage)
+        return self.stem_width * 4 * 2 ** (stages - 1) if stages else self.stem_width
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HybridConfig:
+        """Reads a mapping; what follows from other fields (`total_stride`) may be there."""
+        values = dict(values)
+        values.pop("total_stride", None)
+        padding = values.pop("padding", "same")
+        check_choice("hybrid.padding", padding, ("same",))
+        return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionTransformerConfig:
+    """The whole architecture of a Vision Transformer; every family differs in fields alone.
+
+    The defaults are ViT-B/16 at 224 px with the 1000 classes of ImageNet. Values are checked on
+    creation, with one error that says what was expected and what came.
+
+    Attributes:
+        image_size: (height, width) in pixels, or one integer for a square.
+        dynamic_image_size: whether the model takes any height and width divisible by the patch
+            stride and resizes the position embedding, stored at `image_size`, as it runs.
+        in_channels: channels of the image.
+        patch_size: side of a patch: pixels, or steps on the feature map of a hybrid.
+        patch_bias: whether the patch projection has a bias.
+        hidden_size: D, the width of every token.
+        num_layers: number of encoder blocks.
+        num_heads: attention heads of every block; divides `hidden_size`.
+        mlp_dim: width that the second matrix of the MLP reads (after gating for `"swiglu"`).
+        mlp: `"gelu"` (two matrices) or `"swiglu"` (the first matrix makes gate and value).
+        gelu: `"erf"` (exact), `"tanh"` (its approximation) or `"quick"` (x * sigmoid(1.702 x)).
+        qkv_bias: whether query, key and value have a bias.
+        layer_norm_epsilon: added to the variance of every layer normalisation.
+        num_classes: outputs of the head; 0 for none.
+        pooling: what becomes of the encoded tokens: `"token"` (the class token), `"gap"` (mean of
+            the patch tokens), `"map"` (attention pooling), `"max"`, `"token+distillation"`,
+            `"token+gap"` (both, concatenated) or `"none"` (all tokens).
+        pooling_includes_prefix_tokens: whether mean and maximum take the prefix tokens too.
+        final_norm: whether the last norm acts on the `"tokens"` or on the `"pooled"` vector.
+        pre_logits_size: width of a layer between pooling and head, or None.
+        pre_logits_activation: its activation.
+        projection_size: width of a bias-free projection of the pooled vector, or None.
+        class_token: whether a learned class token goes in front.
+        distillation_token: whether a distillation token follows it (DeiT).
+        num_register_tokens: register tokens after them (DINOv2); they have no position.
+        layer_scale: whether each branch is scaled by a learned vector.
+        layer_scale_init: the initial value of that vector.
+        qk_norm: whether queries and keys are layer-normalised per head.
+        pre_norm: whether the sequence is layer-normalised before the first block (CLIP).
+        position_embedding: `"learned"` or `"sincos2d"` (fixed).
+        position_embedding_prefix_rows: leading rows of the learned embedding that belong to the
+            first prefix tokens; None for one to each class and distillation token.
+        position_embedding_interpolation: how it is resized to another grid:
+            `"linear_align_corners"` (vit_jax, big_vision), `"bicubic_antialias"` (timm),
+            `"bicubic"` (Hugging Face), `"linear"` (half-pixel centres).
+        hybrid: the ResNet in front, a `HybridConfig`, or None.
+        dropout_rate: dropout of embeddings, attention output and MLP, in [0, 1).
+        attention_dropout_rate: dropout of the attention weights, in [0, 1).
+        drop_path_rate: stochastic depth of the last block, in [0, 1); it grows linearly from 0 at
+            the first.
+        rematerialize: whether training keeps the inputs of the blocks alone and computes each block
+            a second time for its gradient: less memory, more time, the same numbers.
+        token_merging: patch tokens that every block merges into similar ones, or a tuple with a
+            number for each block; at most half of those that are left. Needs no other weights and
+            no training; the output has the same shape (ToMe, arXiv 2210.09461).
+
+    Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 3.1 and Table 1.
+    """
+
+    image_size: tuple[int, int] = (224, 224)
+    dynamic_image_size: bool = False
+    in_channels: int = 3
+    patch_size: int = 16
+    patch_bias: bool = True
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    mlp_dim: int = 3072
+    mlp: str = "gelu"
+    gelu: str | None = "tanh"
+    qkv_bias: bool = True
+    layer_norm_epsilon: float = 1e-6
+    num_classes: int = 1000
+    pooling: str = "token"
+    pooling_includes_prefix_tokens: bool = False
+    final_norm: str = "tokens"
+    pre_logits_size: int | None = None
+    pre_logits_activation: str | None = "tanh"
+    projection_size: int | None = None
+    class_token: bool = True
+    distillation_token: bool = False
+    num_register_tokens: int = 0
+    layer_scale: bool = False
+    layer_scale_init: float = 1e-5
+    qk_norm: bool = False
+    pre_norm: bool = False
+    position_embedding: str = "learned"
+    position_embedding_prefix_rows: int | None = None
+    position_embedding_interpolation: str | None = "linear_align_corners"
+    hybrid: HybridConfig | None = None
+    dropout_rate: float = 0.0
+    attention_dropout_rate: float = 0.0
+    drop_path_rate: float = 0.0
+    rematerialize: bool = False
+    token_merging: int | tuple[int, ...] = 0
+
+    def __post_init__(self):
+        self._normalise()
+        self._check_numbers()
+        self._check_choices()
+        self._check_agreement()
+
+    def _normalise(self) -> None:
+        def put(field, value):
+            object.__setattr__(self, field, value)
+
+        put("image_size", size_pair("image_size", self.image_size))
+        if isinstance(self.hybrid, Mapping):
+            put("hybrid", HybridConfig.from_dict(self.hybrid))
+        if self.pooling == "avg":
+            put("pooling", "gap")
+        elif self.pooling is None:
+            put("pooling", "none")
+        if isinstance(self.token_merging, (list, tuple)):
+            put("token_merging", tuple(self.token_merging))
+        if self.gelu is None and self.mlp != "swiglu":
+            put("gelu", "tanh")
+        if self.position_embedding_interpolation is None:
+            put("position_embedding_interpolation", "linear_align_corners")
+        if self.position_embedding_prefix_rows is None:
+            rows = int(self.class_token) + int(self.distillation_token)
+            put(
+                "position_embedding_prefix_rows",
+                rows if self.position_embedding == "learned" else 0,
+            )
+
+    def _check_numbers(self) -> None:
+        for field in (
+            "in_channels", "patch_size", "hidden_size", "num_layers", "num_heads", "mlp_dim",
+        ):  # fmt: skip
+            check_int(field, getattr(self, field), 1)
+        for field in ("num_classes", "num_register_tokens", "position_embedding_prefix_rows"):
+            check_int(field, getattr(self, field), 0)
+        for field in ("pre_logits_size", "projection_size"):
+            if getattr(self, field) is not None:
+                check_int(field, getattr(self, field), 1)
+        for field in ("dropout_rate", "attention_dropout_rate", "drop_path_rate"):
+            check_rate(field, getattr(self, field))
+        for field in ("layer_norm_epsilon", "layer_scale_init"):
+            check_positive(field, getattr(self, field))
+        check_bool("rematerialize", self.rematerialize)
+        self._check_token_merging()
+
+    def _check_token_merging(self) -> None:
+        counts = self.token_merging
+        if not isinstance(counts, tuple):
+            check_int("token_merging", counts, 0)
+            return
+        for count in counts:
+            check_int("token_merging", count, 0)
+        if len(counts) != self.num_layers:
+            raise ValueError(
+                f"Expected `token_merging` to be one number or one for each of {self.num_layers} "
+                f"blocks. Received: token_merging={counts}, {len(counts)} numbers."
+            )
+
+    def _check_choices(self) -> None:
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("mlp", self.mlp, MLPS)
+        if self.gelu is not None:
+            check_choice("gelu", self.gelu, GELUS)
+        check_choice("final_norm", self.final_norm, FINAL_NORMS)
+        check_choice("position_embedding", self.position_embedding, POSITION_EMBEDDINGS)
+        check_choice(
+            "position_embedding_interpolation",
+            self.position_embedding_interpolation,
+            POSITION_INTERPOLATIONS,
+        )
+        if self.hybrid is not None and not isinstance(self.hybrid, HybridConfig):
+            raise ValueError(
+                "Expected `hybrid` to be None, a HybridConfig or a mapping. "
+                f"Received: hybrid={self.hybrid!r}."
+            )
+
+    def _check_agreement(self) -> None:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                "Expected `hidden_size` to be divisible by `num_heads`. Received: "
+                f"hidden_size={self.hidden_size}, num_heads={self.num_heads}."
+            )
+        if any(size % self.patch_stride for size in self.image_size):
+            raise ValueError(
+                f"Expected `image_size` to be divisible by the patch stride of {self.patch_stride} "
+                f"pixels in height and width. Received: image_size={self.image_size}."
+            )
+        if self.position_embedding == "sincos2d" and self.hidden_size % 4:
+            raise ValueError(
+                'Expected `hidden_size` to be divisible by 4 with position_embedding="sincos2d". '
+                f"Received: hidden_size={self.hidden_size}."
+            )
+        for pooling, field in (
+            ("token", "class_token"),
+            ("token+gap", "class_token"),
+            ("token+distillation", "class_token"),
+            ("token+distillation", "distillation_token"),
+        ):
+            if self.pooling == pooling and not getattr(self, field):
+                raise ValueError(
+                    f"Expected {field}=True with pooling={pooling!r}. Received: {field}=False. "
+                    'Use pooling="gap", "map" or "max" for a model without that token.'
+                )
+        if self.pooling == "none" and self.num_classes:
+            raise ValueError(
+                'Expected num_classes=0 with pooling="none", since a head reads one vector an '
+                f"image. Received: num_classes={self.num_classes}."
+            )
+        if self.position_embedding_prefix_rows > self.num_prefix_tokens:
+            raise ValueError(
+                "Expected `position_embedding_prefix_rows` to be at most the number of prefix "
+                f"tokens, {self.num_prefix_tokens}. "
+                f"Received: {self.position_embedding_prefix_rows}."
+            )
+
+    @property
+    def patch_stride(self) -> int:
+        """Pixels of the image from one patch to the next."""
+        return self.patch_size * (self.hybrid.stride if self.hybrid else 1)
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Patches as (rows, columns) at `image_size`."""
+        height, width = self.image_size
+        return (height // self.patch_stride, width // self.patch_stride)
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens in front of the patches: class, distillation, registers."""
+        return int(self.class_token) + int(self.distillation_token) + self.num_register_tokens
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the sequence at `image_size`, prefix tokens included."""
+        return self.num_prefix_tokens + math.prod(self.grid_size)
+
+    @property
+    def merged_per_block(self) -> tuple[int, ...]:
+        """Tokens that each block is asked to merge."""
+        counts = self.token_merging
+        return counts if isinstance(counts, tuple) else (counts,) * self.num_layers
+
+    @property
+    def input_shape(self) -> tuple[int | None, int | None, int]:
+        """(height, width, channels) of an image, None where any size is taken."""
+        size = (None, None) if self.dynamic_image_size else self.image_size
+        return (*size, self.in_channels)
+
+    def replace(self, **changes: Any) -> VisionTransformerConfig:
+        """Returns this config with some fields changed and all of it checked again.
+
+        Args:
+            **changes: field names and values; an unknown name raises with the nearest ones.
+        """
+        fields = {field.name for field in dataclasses.fields(self)}
+        for name in changes:
+            if name not in fields:
+                raise ValueError(
+                    f"Expected fields of VisionTransformerConfig. Received: {name!r}. "
+                    + nearest_names(name, fields)
+                )
+        tokens = {"class_token", "distillation_token", "position_embedding"}
+        if tokens & changes.keys():  # the default number of rows follows the tokens
+            changes.setdefault("position_embedding_prefix_rows", None)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain values that JSON can hold."""
+        values = dataclasses.asdict(self)
+        values["image_size"] = list(self.image_size)
+        if isinstance(self.token_merging, tuple):
+            values["token_merging"] = list(self.token_merging)
+        if self.hybrid is not None:
+            values["hybrid"]["units_per_stage"] = list(self.hybrid.units_per_stage)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VisionTransformerConfig:
+        """Reads what `to_dict` wrote; what follows from the fields may be present and must agree.
+
+        Args:
+            values: field names and values, and any of `grid_size`, `num_prefix_tokens`,
+                `position_embedding_includes_prefix_tokens`.
+
+        Raises:
+            ValueError: an unknown name, an impossible value, or a derived value that disagrees.
+        """
+        values = dict(values)
+        derived = {
+            name: values.pop(name)
+            for name in (
+                "grid_size",
+                "num_prefix_tokens",
+                "position_embedding_includes_prefix_tokens",
+            )
+            if name in values
+        }
+        config = cls().replace(**{"position_embedding_prefix_rows": None, **values})
+        for name, value in derived.items():
+            expected = getattr(config, name)
+            if (tuple(value) if isinstance(value, list) else value) != expected:
+                raise ValueError(
+                    f"Expected {name}={expected!r}, as follows from the other fields. "
+                    f"Received: {name}={value!r}."
+                )
+        return config
+
+    @property
+    def position_embedding_includes_prefix_tokens(self) -> bool:
+        """Whether the stored position embedding has rows for prefix tokens."""
+        return self.position_embedding_prefix_rows > 0

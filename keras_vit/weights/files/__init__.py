@@ -1,0 +1,1 @@
+"""Files of named arrays: what opens them, headers first, values one array at a time."""

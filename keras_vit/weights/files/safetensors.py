@@ -1,0 +1,157 @@
+"""Reads `.safetensors` files, single or in shards, one array at a time.
+
+The `safetensors` library checks the header. Values are read with plain file reads, since a mapped
+file that shrinks under the reader would end the process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable
+
+_KIND = "a .safetensors file"
+_MAX_HEADER_BYTES = 100 * 2**20
+_DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
+    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+_STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+
+
+class SafetensorsFile(ArrayFile):
+    """A `.safetensors` file whose header was checked before any value is read.
+
+    Args:
+        path: the file.
+        config: what the `config.json` beside it says.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: anything else than a whole file of this format; the message names the file.
+    """
+
+    def __init__(self, path: Any, config: Mapping[str, Any] | None = None):
+        size = check_readable(path, _KIND)
+        header, begin = _read_header(path, size)
+        _check_with_library(path)
+        self._offsets = {}
+        specs = {}
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            start, _ = entry["data_offsets"]
+            self._offsets[name] = begin + start
+            dtype = _DTYPES.get(entry["dtype"], entry["dtype"].lower())
+            specs[name] = ArraySpec(tuple(entry["shape"]), dtype)
+        if not specs:
+            raise broken(path, "a file without arrays", _KIND)
+        super().__init__(path, specs, config)
+
+    def _read_raw(self, name: str) -> np.ndarray:
+        spec = self.specs[name]
+        array = np.empty(spec.shape, np.dtype(_STORED[spec.dtype]))
+        if array.size:
+            with open(self.path, "rb") as file:
+                file.seek(self._offsets[name])
+                target = memoryview(array.reshape(-1).view(np.uint8))
+                if file.readinto(target) != len(target):
+                    raise broken(self.path, f"{name!r} is cut off", _KIND)
+        return array
+
+
+class ShardedFile(ArrayFile):
+    """Several `.safetensors` files that an index holds together.
+
+    Args:
+        index_path: the `model.safetensors.index.json`.
+        config: what the `config.json` beside it says.
+
+    Raises:
+        ValueError: a broken index, or a shard that is missing, broken or lacks an array.
+    """
+
+    def __init__(self, index_path: Any, config: Mapping[str, Any] | None = None):
+        index = read_json(index_path)
+        weight_map = index.get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise broken(index_path, "no `weight_map`", "an index of .safetensors shards")
+        folder = os.path.dirname(os.fspath(index_path))
+        shards = {}
+        for file_name in sorted(set(map(str, weight_map.values()))):
+            if os.path.basename(file_name) != file_name or not file_name.endswith(".safetensors"):
+                raise broken(index_path, f"a shard named {file_name!r}", "plain file names")
+            shards[file_name] = SafetensorsFile(os.path.join(folder, file_name))
+        specs = {}
+        self._shards = {}
+        for name, file_name in weight_map.items():
+            if name not in shards[file_name].specs:
+                raise broken(index_path, f"{name!r} is not in {file_name}", "an index that fits")
+            specs[name] = shards[file_name].specs[name]
+            self._shards[name] = shards[file_name]
+        super().__init__(index_path, specs, config)
+
+    def _read_raw(self, name: str) -> np.ndarray:
+        return self._shards[name]._read_raw(name)
+
+
+def read_json(path: Any) -> dict[str, Any]:
+    """Reads a JSON object from a small file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: no JSON object; the message names the file.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise broken(path, f"{type(error).__name__}: {error}", "a JSON file") from error
+    if not isinstance(value, dict):
+        raise broken(path, f"a JSON {type(value).__name__}", "a JSON object")
+    return value
+
+
+def _read_header(path: Any, size: int) -> tuple[dict[str, Any], int]:
+    """Returns the header and the position of the first value."""
+    with open(path, "rb") as file:
+        start = file.read(8)
+        if len(start) < 8:
+            raise broken(path, f"{size} bytes", _KIND)
+        (length,) = struct.unpack("<Q", start)
+        if length > min(_MAX_HEADER_BYTES, size - 8):
+            raise broken(path, f"a header of {length} bytes in a file of {size}", _KIND)
+        text = file.read(length)
+
+    def unique(pairs):
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            raise ValueError("a name that occurs twice")
+        return value
+
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise broken(path, f"a damaged header, {error}", _KIND) from error
+    if not isinstance(header, dict):
+        raise broken(path, "a header that is no JSON object", _KIND)
+    return header, 8 + length
+
+
+def _check_with_library(path: Any) -> None:
+    """Lets the library check offsets, sizes and overlaps of all arrays."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise broken(path, f"a header that does not fit, {error}", _KIND) from error

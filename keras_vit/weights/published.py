@@ -1,0 +1,340 @@
+"""The table of published checkpoints: where each lies, and what none of its arrays tells.
+
+Addresses and accuracies of Google's files are those of the README and the notebook of
+google-research/vision_transformer; those of timm's come from its model table and its
+`results-imagenet.csv`. Accuracies hold for the preprocessing of the same row. Checksums of these
+files are not published.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from keras_vit.images.spec import Preprocessing
+from keras_vit.models.variants import VARIANTS
+
+_GOOGLE = "https://storage.googleapis.com/vit_models"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One published checkpoint.
+
+    Attributes:
+        model: the factory that it fits, such as `"ViT_B16"`.
+        name: its name for `weights=`.
+        address: where it lies, for `download.fetch`.
+        layout: `"google"`, `"timm"` or `"huggingface"`.
+        classes: outputs of its head: 1000 (ImageNet-1k), 21843 (ImageNet-21k), 0 (no head).
+        preprocessing: how its images are prepared, with their size.
+        licence: the licence of the weights.
+        top1: published top-1 accuracy on ImageNet-1k in percent, or None.
+        config: fields of the config that neither arrays nor a `config.json` tell.
+        checksum: `"sha256:..."` of the file, or None.
+        recommended: whether this is the model's `"imagenet"`, its best published classifier.
+        note: what one should know about it.
+    """
+
+    model: str
+    name: str
+    address: str
+    layout: str
+    classes: int
+    preprocessing: Preprocessing
+    licence: str = "Apache-2.0"
+    top1: float | None = None
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    checksum: str | None = None
+    recommended: bool = False
+    note: str = ""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.preprocessing.size
+
+
+_MEAN_STD = {
+    "half": {},
+    "imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+    "clip": {
+        "mean": (0.48145466, 0.4578275, 0.40821073),
+        "std": (0.26862954, 0.26130258, 0.27577711),
+    },
+}
+
+
+def _squash(size: int, resampling: str = "bilinear") -> Preprocessing:
+    return Preprocessing(size=(size, size), resampling=resampling)
+
+
+def _crop(size: int, fraction: float, statistics: str = "half") -> Preprocessing:
+    return Preprocessing(
+        size=(size, size),
+        resampling="bicubic",
+        resize="crop",
+        crop_fraction=fraction,
+        **_MEAN_STD[statistics],
+    )
+
+
+def _google(model, name, file, size, classes=1000, top1=None, **fields) -> Checkpoint:
+    address = f"{_GOOGLE}/{file}.npz"
+    return Checkpoint(model, name, address, "google", classes, _squash(size), top1=top1, **fields)
+
+
+def _originals() -> list[Checkpoint]:
+    """The checkpoints of the first paper (arXiv 2010.11929), as Google lists its bucket."""
+    rows = []
+    for model, file in (
+        ("ViT_B8", "ViT-B_8"), ("ViT_B16", "ViT-B_16"), ("ViT_B32", "ViT-B_32"),
+        ("ViT_L16", "ViT-L_16"), ("ViT_L32", "ViT-L_32"), ("ViT_H14", "ViT-H_14"),
+        ("R50_B16", "R50+ViT-B_16"), ("R50_L32", "R50+ViT-L_32"),
+    ):  # fmt: skip
+        rows.append(_google(model, "imagenet21k", f"imagenet21k/{file}", 224, 21843))
+        if file in ("ViT-H_14", "R50+ViT-L_32"):
+            continue  # never released fine-tuned
+        size = 224 if file == "ViT-B_8" else 384
+        tuned = f"imagenet21k+imagenet2012/{file}"
+        # The others have a better one among the AugReg checkpoints.
+        best = model in ("ViT_L32", "R50_B16")
+        rows.append(_google(model, "imagenet21k+imagenet2012", tuned, size, recommended=best))
+        if file in ("ViT-B_16", "ViT-L_16"):
+            rows.append(_google(model, "imagenet21k+imagenet2012-224", f"{tuned}-224", 224))
+    return rows
+
+
+# "How to train your ViT?" (arXiv 2106.10270). Google's README recommends, by validation accuracy
+# upstream, one pre-trained file a model (first line) and its best fine-tuning at 384 px (second;
+# then its accuracy); the third line is the file that timm takes at 224 px.
+_AUGREG = {
+    "ViT_Ti16": (
+        "Ti_16-i21k-300ep-lr_0.001-aug_none-wd_0.03-do_0.0-sd_0.0", "0.03", 78.22,
+        "Ti_16-i21k-300ep-lr_0.001-aug_none-wd_0.03-do_0.0-sd_0.0", "0.03",
+    ),
+    "ViT_S32": (
+        "S_32-i21k-300ep-lr_0.001-aug_none-wd_0.1-do_0.0-sd_0.0", "0.01", 79.58,
+        "S_32-i21k-300ep-lr_0.001-aug_light1-wd_0.03-do_0.0-sd_0.0", "0.03",
+    ),
+    "ViT_S16": (
+        "S_16-i21k-300ep-lr_0.001-aug_light1-wd_0.03-do_0.0-sd_0.0", "0.03", 83.73,
+        "S_16-i21k-300ep-lr_0.001-aug_light1-wd_0.03-do_0.0-sd_0.0", "0.03",
+    ),
+    "ViT_B32": (
+        "B_32-i21k-300ep-lr_0.001-aug_light1-wd_0.1-do_0.0-sd_0.0", "0.01", 83.59,
+        "B_32-i21k-300ep-lr_0.001-aug_medium1-wd_0.03-do_0.0-sd_0.0", "0.03",
+    ),
+    "ViT_B16": (
+        "B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0", "0.03", 85.49,
+        "B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0", "0.01",
+    ),
+    "ViT_L16": (
+        "L_16-i21k-300ep-lr_0.001-aug_strong1-wd_0.1-do_0.0-sd_0.0", "0.01", 85.59,
+        "L_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.1-sd_0.1", "0.01",
+    ),
+    "R_Ti16": (
+        "R_Ti_16-i21k-300ep-lr_0.001-aug_none-wd_0.03-do_0.0-sd_0.0", "0.03", 75.40,
+        "R_Ti_16-i21k-300ep-lr_0.001-aug_none-wd_0.03-do_0.0-sd_0.0", "0.03",
+    ),
+    "R26_S32": (
+        "R26_S_32-i21k-300ep-lr_0.001-aug_light1-wd_0.1-do_0.0-sd_0.0", "0.01", 83.85,
+        "R26_S_32-i21k-300ep-lr_0.001-aug_light0-wd_0.03-do_0.1-sd_0.1", "0.03",
+    ),
+    "R50_L32": (
+        "R50_L_32-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.1-sd_0.1", "0.01", 85.99,
+        "R50_L_32-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.1-sd_0.1", "0.01",
+    ),
+}  # fmt: skip
+
+
+def _augreg() -> list[Checkpoint]:
+    rows = []
+    for model, (best, rate, top1, small, small_rate) in _AUGREG.items():
+        tuned = "{}--imagenet2012-steps_20k-lr_{}-res_{}"
+        at_384 = f"augreg/{tuned.format(best, rate, 384)}"
+        at_224 = f"augreg/{tuned.format(small, small_rate, 224)}"
+        name = "augreg-imagenet21k+imagenet2012"
+        rows += [
+            _google(model, "augreg-imagenet21k", f"augreg/{best}", 224, 21843),
+            _google(model, f"{name}-384", at_384, 384, top1=top1, recommended=True),
+            _google(model, f"{name}-224", at_224, 224),
+        ]
+    eight = "B_8-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0"
+    tuned = f"augreg/{eight}--imagenet2012-steps_20k-lr_0.01-res_224"
+    rows.append(_google("ViT_B8", "augreg-imagenet21k", f"augreg/{eight}", 224, 21843))
+    rows.append(
+        _google("ViT_B8", "augreg-imagenet21k+imagenet2012-224", tuned, 224, recommended=True)
+    )
+    return rows
+
+
+def _sam() -> list[Checkpoint]:
+    """Trained on ImageNet alone with sharpness-aware minimisation (arXiv 2106.01548)."""
+    return [
+        _google(f"ViT_{size}", "sam-imagenet", f"sam/ViT-{file}", 224)
+        for size, file in (
+            ("S16", "S_16"), ("B16", "B_16"), ("B32", "B_32"), ("L16", "L_16"), ("L32", "L_32"),
+        )
+    ]  # fmt: skip
+
+
+def _timm(
+    model, name, repository, preprocessing, *, top1=None, classes=1000, **fields
+) -> Checkpoint:
+    address = f"hf://timm/{repository}"
+    return Checkpoint(model, name, address, "timm", classes, preprocessing, top1=top1, **fields)
+
+
+def _timm_augreg() -> list[Checkpoint]:
+    """AugReg in timm's form and run as timm runs it: erf GELU, bicubic, centre crop."""
+    rows = []
+    for model, repository, at_224, at_384 in (
+        ("ViT_Ti16", "vit_tiny_patch16", 75.452, 78.438),
+        ("ViT_S32", "vit_small_patch32", 76.010, 80.476),
+        ("ViT_S16", "vit_small_patch16", 81.402, 83.814),
+        ("ViT_B32", "vit_base_patch32", 80.732, 83.358),
+        ("ViT_B16", "vit_base_patch16", 84.534, 86.010),
+        ("ViT_B8", "vit_base_patch8", 85.838, None),
+        ("ViT_L16", "vit_large_patch16", 85.856, 87.096),
+        ("R_Ti16", "vit_tiny_r_s16_p8", 71.800, 75.962),
+        ("R26_S32", "vit_small_r26_s32", 81.856, 84.066),
+        ("R50_L32", "vit_large_r50_s32", 84.434, 86.188),
+    ):
+        name, tag = "timm-augreg-imagenet21k+imagenet2012", "augreg_in21k_ft_in1k"
+        for size, fraction, top1 in ((224, 0.9, at_224), (384, 1.0, at_384)):
+            if top1 is not None:
+                place = f"{repository}_{size}.{tag}"
+                rows.append(_timm(model, f"{name}-{size}", place, _crop(size, fraction), top1=top1))
+    for model, repository, top1 in (
+        ("ViT_B16", "vit_base_patch16_224.augreg2_in21k_ft_in1k", 85.108),
+        ("ViT_B8", "vit_base_patch8_224.augreg2_in21k_ft_in1k", 86.252),
+    ):
+        name = "timm-augreg2-imagenet21k+imagenet2012-224"
+        rows.append(_timm(model, name, repository, _crop(224, 0.9), top1=top1))
+    return rows
+
+
+def _deit() -> list[Checkpoint]:
+    """DeiT (arXiv 2012.12877) and DeiT-III (arXiv 2204.07118) by Facebook, in timm's form."""
+    rows = []
+    distilled_note = "for distilled=True"
+    for model, size, plain, distilled in (
+        ("DeiT_Ti16", "tiny", 72.190, 74.538),
+        ("DeiT_S16", "small", 79.856, 81.204),
+        ("DeiT_B16", "base", 81.980, 83.384),
+    ):
+        at_224 = _crop(224, 0.9, "imagenet")
+        rows += [
+            _timm(model, "imagenet2012", f"deit_{size}_patch16_224.fb_in1k", at_224, top1=plain,
+                  recommended=True),
+            _timm(model, "distilled-imagenet2012", f"deit_{size}_distilled_patch16_224.fb_in1k",
+                  at_224, top1=distilled, note=distilled_note),
+        ]  # fmt: skip
+    at_384 = _crop(384, 1.0, "imagenet")
+    rows += [
+        _timm("DeiT_B16", "imagenet2012-384", "deit_base_patch16_384.fb_in1k", at_384, top1=83.108),
+        _timm("DeiT_B16", "distilled-imagenet2012-384", "deit_base_distilled_patch16_384.fb_in1k",
+              at_384, top1=85.438, note=distilled_note),
+    ]  # fmt: skip
+    for model, place, small, small_21k, large, large_21k in (
+        ("DeiT3_S16", "small_patch16", 81.382, 83.082, 83.432, 84.846),
+        ("DeiT3_B16", "base_patch16", 83.800, 85.728, 85.088, 86.742),
+        ("DeiT3_L16", "large_patch16", 84.772, 86.990, 85.820, 87.736),
+        ("DeiT3_H14", "huge_patch14", 85.204, 87.180, None, None),
+    ):
+        for size, fraction, tag, name, top1 in (
+            (224, 0.9, "fb_in1k", "imagenet2012-224", small),
+            (384, 1.0, "fb_in1k", "imagenet2012-384", large),
+            (224, 1.0, "fb_in22k_ft_in1k", "imagenet22k+imagenet2012-224", small_21k),
+            (384, 1.0, "fb_in22k_ft_in1k", "imagenet22k+imagenet2012-384", large_21k),
+        ):
+            if top1 is None:
+                continue
+            best = top1 == max(t for t in (small, small_21k, large, large_21k) if t)
+            repository = f"deit3_{place}_{size}.{tag}"
+            rows.append(
+                _timm(model, name, repository, _crop(size, fraction, "imagenet"), top1=top1,
+                      recommended=best)
+            )  # fmt: skip
+    return rows
+
+
+def _huggingface(model, name, repository, preprocessing, classes=0, **fields) -> Checkpoint:
+    address = f"hf://{repository}"
+    return Checkpoint(model, name, address, "huggingface", classes, preprocessing, **fields)
+
+
+def _dinov2() -> list[Checkpoint]:
+    """DINOv2 (arXiv 2304.07193), with registers (arXiv 2309.16588); 518 px, any size will do."""
+    rows = []
+    for letter, size in (("S", "small"), ("B", "base"), ("L", "large"), ("g", "giant")):
+        model, registers = f"DINOv2_{letter}14", "for registers=4"
+        published = _crop(518, 1.0, "imagenet")
+        rows += [
+            _huggingface(model, "lvd142m", f"facebook/dinov2-{size}", published),
+            _huggingface(model, "registers-lvd142m", f"facebook/dinov2-with-registers-{size}",
+                         published, note=registers),
+            _timm(model, "timm-lvd142m", f"vit_{size}_patch14_dinov2.lvd142m", published,
+                  classes=0),
+            _timm(model, "timm-registers-lvd142m", f"vit_{size}_patch14_reg4_dinov2.lvd142m",
+                  published, classes=0, note=registers),
+        ]  # fmt: skip
+    return rows
+
+
+def _towers() -> list[Checkpoint]:
+    """The image sides of SigLIP (arXiv 2303.15343) and CLIP (arXiv 2103.00020)."""
+    rows = []
+    for model, place, sizes in (
+        ("SigLIP_B16", "base-patch16", (224, 256, 384, 512)),
+        ("SigLIP_L16", "large-patch16", (256, 384)),
+        ("SigLIP_So400m14", "so400m-patch14", (224, 384)),
+    ):
+        for size in sizes:
+            repository = f"google/siglip-{place}-{size}"
+            rows.append(_huggingface(model, f"webli-{size}", repository, _squash(size, "bicubic")))
+    clip = _crop(224, 1.0, "clip")
+    unprojected = {"gelu": "quick", "num_classes": 0, "pooling": "token"}
+    note = "without the projection, which timm stores as a head"
+    for model, place, laion in (
+        ("CLIP_B32", "base_patch32", "B-32-laion2B-s34B-b79K"),
+        ("CLIP_B16", "base_patch16", "B-16-laion2B-s34B-b88K"),
+    ):
+        repository = f"vit_{place}_clip_224.openai"
+        rows += [
+            _timm(model, "openai", repository, clip, classes=0, config=unprojected, note=note,
+                  licence="MIT"),
+            _huggingface(model, "laion2b", f"laion/CLIP-ViT-{laion}", clip, licence="MIT"),
+        ]  # fmt: skip
+    for name, repository, size in (
+        ("openai", "openai/clip-vit-large-patch14", 224),
+        ("openai-336", "openai/clip-vit-large-patch14-336", 336),
+    ):
+        rows.append(
+            _huggingface("CLIP_L14", name, repository, _crop(size, 1.0, "clip"), licence="MIT")
+        )
+    return rows
+
+
+def _huggingface_vit() -> list[Checkpoint]:
+    """The first paper's B/16 in the form of transformers: erf GELU, epsilon 1e-12."""
+    name = "hf-imagenet21k"
+    base = "google/vit-base-patch16"
+    return [
+        _huggingface("ViT_B16", name, f"{base}-224-in21k", _squash(224)),
+        _huggingface("ViT_B16", f"{name}+imagenet2012-224", f"{base}-224", _squash(224), 1000),
+        _huggingface("ViT_B16", f"{name}+imagenet2012-384", f"{base}-384", _squash(384), 1000),
+    ]
+
+
+CHECKPOINTS: tuple[Checkpoint, ...] = tuple(
+    sorted(
+        (
+            *_originals(), *_augreg(), *_sam(), *_timm_augreg(), *_huggingface_vit(), *_deit(),
+            *_dinov2(), *_towers(),
+        ),
+        key=lambda row: list(VARIANTS).index(row.model),
+    )
+)  # fmt: skip

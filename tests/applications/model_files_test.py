@@ -1,0 +1,32 @@
+"""load_model: a .keras file as it was saved, and clear errors for anything else."""
+
+import keras
+import pytest
+
+import keras_vit
+from keras_vit.applications.model_files import load_model
+
+CONFIG = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_layers": 1, "num_heads": 2,
+          "mlp_dim": 16, "num_classes": 3}  # fmt: skip
+
+
+def test_a_keras_file_keeps_activation_and_policy(tmp_path):
+    config = keras_vit.VisionTransformerConfig(**CONFIG)
+    model = keras_vit.VisionTransformer(
+        config, classifier_activation="sigmoid", dtype="mixed_bfloat16"
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert loaded.classifier_activation is keras.activations.sigmoid
+    assert loaded.dtype_policy.name == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("kind", ["missing", "broken", "another model"])
+def test_another_file_is_one_clear_error(tmp_path, kind):
+    path = tmp_path / "model.keras"
+    if kind == "broken":
+        path.write_text("<html></html>")
+    elif kind == "another model":
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(path)
+    with pytest.raises(ValueError, match=r"Expected the .*file of a.*Received: '.*model\.keras'"):
+        load_model(path)

@@ -1,0 +1,82 @@
+"""The benchmark of the pipeline: real photos, all pipelines alike, figures that add up."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import pipeline
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of eight photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    pipeline.write_photos(folder, 8)
+    return folder
+
+
+def test_the_photos_are_jpegs_of_usual_sizes_in_two_classes(photos):
+    paths = sorted(photos.glob("*/*.jpg"))
+    assert len(paths) == 8 and {path.parent.name for path in paths} == {"a", "b"}
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.format == "JPEG" and image.mode == "RGB"
+            assert 500 <= max(image.size) <= 1000
+            assert np.asarray(image).std() > 10
+
+
+def test_photos_come_from_scikit_learn_where_scikit_image_is_missing(monkeypatch):
+    import sys
+
+    everything = pipeline.real_photos()
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    assert [photo.shape for photo in pipeline.real_photos()] == [(427, 640, 3)] * 2
+    assert all(photo.dtype == np.uint8 and photo.shape[2] == 3 for photo in everything)
+
+
+@pytest.mark.parametrize("name", sorted(pipeline.PIPELINES))
+def test_every_pipeline_makes_the_same_kind_of_batches(photos, name):
+    for images, labels in pipeline.PIPELINES[name](str(photos), 4, 64).take(3):
+        assert images.shape == (4, 64, 64, 3) and labels.shape == (4, 2)
+        assert -1.001 <= images.numpy().min() < -0.3 and 0.3 < images.numpy().max() <= 1.001
+
+
+def test_figures_and_table(monkeypatch):
+    class Batches(list):
+        """Stands for a data set: any number of batches at once."""
+
+        def __iter__(self):
+            return iter([None] * 100)
+
+    monkeypatch.setattr(
+        pipeline, "PIPELINES", dict.fromkeys(pipeline.PIPELINES, lambda *_: Batches())
+    )
+    speeds = iter(
+        [(1, 1)] * 3 + [(300, 2.0), (100, 4.0), (150, 3.0), (320, 1.0), (80, 4.0), (160, 3.0)]
+    )
+    monkeypatch.setattr(pipeline, "_time", lambda *_: next(speeds))
+    result = pipeline.measure_pipeline(num_images=2, repeats=2)
+    ours, same, simpler = pipeline.PIPELINES
+    assert result["pipelines"][ours]["images_per_second"]["median"] == 310
+    assert result["times_as_fast"][same] == {"median": 3.5, "lowest": 3.0, "highest": 4.0}
+    assert result["times_as_fast"][simpler]["median"] == 2.0
+    assert ours not in result["times_as_fast"]
+    assert result["mean_file_kb"] > 5
+    table = pipeline.format_pipeline(result)
+    assert "3.50 times as fast (3.00-4.00)" in table and len(table.splitlines()) == 5
+
+
+def test_a_run_is_timed_from_its_sixth_batch():
+    seen = []
+
+    def batches():
+        for number in range(100):
+            seen.append(number)
+            yield number
+
+    speed, cpu = pipeline._time(batches(), 10, 32)
+    assert len(seen) == 15
+    assert math.isfinite(speed) and speed > 0 and cpu >= 0

@@ -1,0 +1,105 @@
+"""The suite: which works race, what is promised of them, and the drawing."""
+
+import pytest
+from PIL import Image
+
+from benchmarks import suite
+from benchmarks.suite_plot import plot_suite
+from benchmarks.targets import Promise, format_promises, format_suite, promises, rates
+
+MACHINE = {"processor": "Abacus", "cores": 2, "backend": "tensorflow"}
+
+
+def race(command, dtype, batch_size=8, **speeds):
+    """A race in which each subject makes so many images a second, and holds 100 MiB less each."""
+    subjects = []
+    for index, (name, speed) in enumerate(speeds.items()):
+        subject = {"subject": name.replace("__", " "), "build_s": 0.5, "first_call_s": 1.0}
+        subject |= {"infer_s": [], "train_s": [], "infer_peak_mib": 0.0, "train_peak_mib": 0.0}
+        seconds = batch_size / speed
+        subject[f"{command}_s"] = [2 * seconds, seconds, seconds / 2]
+        subject[f"{command}_peak_mib"] = 1000.0 - 100 * index
+        subjects.append(subject)
+    return {"model": "ViT_X", "dtype": dtype, "batch_size": batch_size, "gflop_per_image": 10.0,
+            "machine": MACHINE, "matrix_product_gflops": 100.0, "subjects": subjects}  # fmt: skip
+
+
+RESULT = {
+    "model": "ViT_X",
+    "machine": MACHINE,
+    "races": {
+        "inference float32": race("infer", "float32", keras_vit=8.0, keras_hub=6.0,
+                                  timm_openvino=9.0, keras_vit__openvino=9.5,
+                                  keras_vit__litert__int8=20.0),
+        "training bfloat16": race("train", "bfloat16", keras_vit=3.0, keras_vit__rematerialized=2.4,
+                                  keras_hub=2.0, timm=1.0, timm_compiled=1.5),
+    },
+    "fit": {"dtype": "float32", "ratio": 1.02, "bare_s": [2.0, 2.0, 4.0]},
+    "start-up": {"import_s": {"tensorflow": 4.0, "keras_vit": 4.2},
+                 "loading": {"read_s": 0.2, "load_s": 0.4}},
+}  # fmt: skip
+
+
+def test_promises_are_held_against_what_was_measured():
+    rows = {(row.work, row.beside): row for row in promises(RESULT)}
+    expected = {
+        ("inference float32", "fastest peer: timm_openvino"): (8 / 9, False),
+        ("inference float32, exported to OpenVINO", "timm_openvino"): (9.5 / 9, True),
+        ("inference float32", "the machine's matrix product"): (0.8, False),
+        ("int8, LiteRT", "our float32"): (2.5, True),
+        ("training bfloat16", "keras_hub"): (1.5, True),
+        ("training bfloat16", "timm_compiled"): (2.0, True),
+        ("training bfloat16, peak memory", "keras_hub"): (1000 / 800, False),
+        ("training bfloat16, peak memory, rematerialized", "keras_hub"): (900 / 800, False),
+        ("training bfloat16, time, rematerialized", "not rematerialized"): (1.25, True),
+        ("fit float32", "bare step"): (1.02, True),
+        ("import, at most 0.3 s more", "import tensorflow"): (1.05, True),
+        ("loading .npz", "reading its arrays"): (2.0, False),
+        ("build", "one second"): (0.5, True),
+    }
+    assert rows.keys() == expected.keys()
+    for key, (ratio, is_kept) in expected.items():
+        assert rows[key].ratio == pytest.approx(ratio), key
+        assert rows[key].is_kept == is_kept, key
+
+
+def test_what_falls_short_is_named():
+    rows = [
+        Promise("a", "b", 1.0, 2.0, "s", 0.6, at_most=True),
+        Promise("c", "d", 1.0, 2.0, "s", 1),
+    ]
+    lines = format_promises(rows).splitlines()
+    assert lines[1].split()[-3:] == ["<=", "0.60", "yes"]
+    assert lines[2].split()[-3:] == [">=", "1.00", "NO"]
+    assert lines[-2:] == ["1 of 2 targets reached", "falls short: c against d: 0.50"]
+
+
+def test_a_subject_that_failed_is_said_and_left_out():
+    broken = race("infer", "float32", keras_vit=8.0)
+    failed = {**broken["subjects"][0], "subject": "timm", "infer_s": [], "failure": "no compiler"}
+    broken["subjects"].append(failed)
+    assert rates(broken, "infer") == {"keras_vit": 8.0}
+    text = format_suite({**RESULT, "races": {"inference float32": broken}})
+    assert "timm: no compiler" in text
+
+
+def test_the_drawing_is_a_picture(tmp_path):
+    plot_suite(RESULT, tmp_path / "suite.png")
+    with Image.open(tmp_path / "suite.png") as picture:
+        assert picture.width > 800 and picture.height > 300
+    assert [path.name for path in tmp_path.iterdir()] == ["suite.png"]
+
+
+@pytest.mark.slow
+def test_a_small_suite_runs_from_end_to_end():
+    said = []
+    sections = ("inference float32", "training bfloat16")
+    result = suite.measure_suite("ViT_Ti16", sections=sections, repeats=1, peers=[],
+                                 progress=said.append)  # fmt: skip
+    assert said == list(sections)
+    first = [subject["subject"] for subject in result["races"]["inference float32"]["subjects"]]
+    assert first[0] == suite.OURS and all(name.startswith("keras_vit") for name in first)
+    second = {each["subject"]: each for each in result["races"]["training bfloat16"]["subjects"]}
+    assert set(second) == {suite.OURS, suite.REMATERIALIZED}
+    assert all(each["failure"] is None and each["train_s"] for each in second.values())
+    assert "targets reached" in format_suite(result)

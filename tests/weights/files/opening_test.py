@@ -1,0 +1,38 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_vit.weights.files.npz import NpzFile
+from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.safetensors import SafetensorsFile
+
+
+def test_the_kind_is_told_by_the_suffix_and_a_folder_is_looked_into(golden):
+    assert isinstance(open_checkpoint(golden("google/vit_token").source), NpzFile)
+    folder = open_checkpoint(golden("hf/vit_classifier").folder)
+    assert isinstance(folder, SafetensorsFile)
+    assert folder.config["model_type"] == "vit"
+
+
+def test_a_folder_with_one_file_will_do_and_several_are_named(tmp_path, golden):
+    shutil.copy(golden("google/vit_token").source, tmp_path / "one.npz")
+    assert open_checkpoint(tmp_path).path.endswith("one.npz")
+    np.savez(tmp_path / "two.npz", a=np.zeros(1))
+    with pytest.raises(ValueError, match=r"several: \['one.npz', 'two.npz'\]"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_folder_without_a_checkpoint_says_what_is_there(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(ValueError, match="pytorch_model.bin"):
+        open_checkpoint(tmp_path)
+
+
+def test_pickles_of_torch_are_refused_and_other_suffixes_too(tmp_path):
+    for name, message in (("model.pth", "never read"), ("model.txt", "Expected a .npz")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(ValueError, match=message):
+            open_checkpoint(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        open_checkpoint(tmp_path / "gone")
