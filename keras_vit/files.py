@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_MAX_JSON_BYTES = 64 * 2**20
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?")
 
 
@@ -74,6 +75,32 @@ def write_json(target: str | os.PathLike, values: Any) -> None:
     text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
     with replacing(target) as path:
         path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads a JSON object from a small file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no JSON object, or one of more than 64 MiB; the message names the file.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MAX_JSON_BYTES + 1)
+        if len(content) > _MAX_JSON_BYTES:
+            raise ValueError(f"more than {_MAX_JSON_BYTES} bytes")
+        value = json.loads(content.decode("utf-8-sig"))
+        if not isinstance(value, dict):
+            raise ValueError(f"a JSON {type(value).__name__}")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"Expected a JSON file at {path!r}. Received: no file.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"Expected a JSON object in {path!r}. Received: {error}.") from error
+    return value
 
 
 def _to_disk(path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from keras_vit.files import remove_leftovers, replacing, write_json
+from keras_vit.files import read_json, remove_leftovers, replacing, write_json
 
 
 def test_the_target_appears_when_the_block_ends(tmp_path):
@@ -31,6 +31,20 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path):
 def test_json_is_read_back(tmp_path):
     write_json(tmp_path / "a.json", {"naïve": [1, None]})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"naïve": [1, None]}
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000, b"1" * 5000])
+def test_what_is_no_json_object_is_an_error_that_names_the_file(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"Expected a JSON object in '.*a\.json'. Received: "):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
+        read_json(tmp_path / "nowhere.json")
+
+
+def test_a_mark_of_byte_order_is_no_part_of_json(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
 
 
 def test_values_that_json_lacks_are_refused(tmp_path):

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_vit.files import read_json
 from keras_vit.weights.files.opening import INDEX, WHOLE, open_checkpoint
-from keras_vit.weights.files.safetensors import read_json
 
 SCHEMES = ("https://", "http://", "hf://", "gs://")
 TIMEOUT_SECONDS = 60

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.files import read_json
+
 FLOAT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
@@ -37,17 +39,51 @@ class ArrayFile:
     Args:
         path: the file, for error messages.
         specs: shape and dtype of every array by its name.
-        config: what a `config.json` beside the file says, or an empty mapping.
+        config: what to take for the `config.json` beside the file; None reads it when it is asked
+            for.
+        preprocessor: the same for `preprocessor_config.json`.
 
     Subclasses implement `_read_raw`.
     """
 
     def __init__(
-        self, path: str, specs: Mapping[str, ArraySpec], config: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        specs: Mapping[str, ArraySpec],
+        config: Mapping[str, Any] | None = None,
+        preprocessor: Mapping[str, Any] | None = None,
     ):
         self.path = os.fspath(path)
         self.specs = dict(specs)
-        self.config = dict(config or {})
+        given = {"config.json": config, "preprocessor_config.json": preprocessor}
+        self._beside = {name: dict(value) for name, value in given.items() if value is not None}
+
+    def beside(self, name: str) -> dict[str, Any]:
+        """Returns the JSON object of another file in the same folder; it is read once.
+
+        Args:
+            name: such as `"open_clip_config.json"`.
+
+        Returns:
+            The object, or an empty one where there is no such file.
+
+        Raises:
+            ValueError: a file that is no JSON object.
+        """
+        if name not in self._beside:
+            path = os.path.join(os.path.dirname(self.path), name)
+            self._beside[name] = read_json(path) if os.path.isfile(path) else {}
+        return self._beside[name]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The `config.json` beside the file, as transformers and timm write it."""
+        return self.beside("config.json")
+
+    @property
+    def preprocessor(self) -> dict[str, Any]:
+        """The `preprocessor_config.json` beside the file, as transformers writes it."""
+        return self.beside("preprocessor_config.json")
 
     def read(self, name: str) -> np.ndarray:
         """Reads one array as float32; float16, bfloat16 and float64 are converted.

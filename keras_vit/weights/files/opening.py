@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_vit.weights.files.arrays import ArrayFile, broken
 from keras_vit.weights.files.npz import NpzFile
-from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile, read_json
+from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile
 
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
@@ -22,8 +22,8 @@ def open_checkpoint(path: Any) -> ArrayFile:
             index, or with one file of either kind.
 
     Returns:
-        The names, shapes and dtypes, and `read(name)`. `config` holds the `config.json` of the
-        folder, if there is one.
+        The names, shapes and dtypes, and `read(name)`; `config`, `preprocessor` and
+        `beside(name)` are the JSON files of the folder, read when they are asked for.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -35,9 +35,9 @@ def open_checkpoint(path: Any) -> ArrayFile:
     if path.endswith(".npz"):
         return NpzFile(path)
     if path.endswith(".safetensors"):
-        return SafetensorsFile(path, _config_beside(path))
+        return SafetensorsFile(path)
     if path.endswith(".safetensors.index.json"):
-        return ShardedFile(path, _config_beside(path))
+        return ShardedFile(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"Expected a checkpoint at {path!r}. Received: no such file.")
     if path.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle")):
@@ -63,8 +63,3 @@ def _checkpoint_in(folder: str) -> str:
         return os.path.join(folder, candidates[0])
     what = f"several: {candidates}" if candidates else f"only {files[:10]}"
     raise broken(folder, what, f"a folder with {WHOLE}, {INDEX} or one .safetensors or .npz file")
-
-
-def _config_beside(path: str) -> dict[str, Any]:
-    config = os.path.join(os.path.dirname(path), "config.json")
-    return read_json(config) if os.path.isfile(config) else {}

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from keras_vit.files import read_json
 from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable
 
 _KIND = "a .safetensors file"
@@ -30,14 +30,13 @@ class SafetensorsFile(ArrayFile):
 
     Args:
         path: the file.
-        config: what the `config.json` beside it says.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: anything else than a whole file of this format; the message names the file.
     """
 
-    def __init__(self, path: Any, config: Mapping[str, Any] | None = None):
+    def __init__(self, path: Any):
         size = check_readable(path, _KIND)
         header, begin = _read_header(path, size)
         _check_with_library(path)
@@ -52,7 +51,7 @@ class SafetensorsFile(ArrayFile):
             specs[name] = ArraySpec(tuple(entry["shape"]), dtype)
         if not specs:
             raise broken(path, "a file without arrays", _KIND)
-        super().__init__(path, specs, config)
+        super().__init__(path, specs)
 
     def _read_raw(self, name: str) -> np.ndarray:
         spec = self.specs[name]
@@ -71,13 +70,12 @@ class ShardedFile(ArrayFile):
 
     Args:
         index_path: the `model.safetensors.index.json`.
-        config: what the `config.json` beside it says.
 
     Raises:
         ValueError: a broken index, or a shard that is missing, broken or lacks an array.
     """
 
-    def __init__(self, index_path: Any, config: Mapping[str, Any] | None = None):
+    def __init__(self, index_path: Any):
         index = read_json(index_path)
         weight_map = index.get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
@@ -95,29 +93,10 @@ class ShardedFile(ArrayFile):
                 raise broken(index_path, f"{name!r} is not in {file_name}", "an index that fits")
             specs[name] = shards[file_name].specs[name]
             self._shards[name] = shards[file_name]
-        super().__init__(index_path, specs, config)
+        super().__init__(index_path, specs)
 
     def _read_raw(self, name: str) -> np.ndarray:
         return self._shards[name]._read_raw(name)
-
-
-def read_json(path: Any) -> dict[str, Any]:
-    """Reads a JSON object from a small file.
-
-    Args:
-        path: the file.
-
-    Raises:
-        ValueError: no JSON object; the message names the file.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        raise broken(path, f"{type(error).__name__}: {error}", "a JSON file") from error
-    if not isinstance(value, dict):
-        raise broken(path, f"a JSON {type(value).__name__}", "a JSON object")
-    return value
 
 
 def _read_header(path: Any, size: int) -> tuple[dict[str, Any], int]:

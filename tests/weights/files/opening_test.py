@@ -15,6 +15,17 @@ def test_the_kind_is_told_by_the_suffix_and_a_folder_is_looked_into(golden):
     assert folder.config["model_type"] == "vit"
 
 
+def test_what_lies_beside_is_read_when_it_is_asked_for(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.zeros(1, "float32"))
+    (tmp_path / "preprocessor_config.json").write_text('{"do_resize": true}')
+    (tmp_path / "config.json").write_text("{")
+    file = open_checkpoint(tmp_path / "a.npz")
+    assert file.preprocessor == {"do_resize": True}
+    assert file.beside("open_clip_config.json") == {}
+    with pytest.raises(ValueError, match=r"config\.json"):
+        _ = file.config
+
+
 def test_a_folder_with_one_file_will_do_and_several_are_named(tmp_path, golden):
     shutil.copy(golden("google/vit_token").source, tmp_path / "one.npz")
     assert open_checkpoint(tmp_path).path.endswith("one.npz")

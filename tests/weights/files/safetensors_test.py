@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile, read_json
+from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile
 
 
 def _write(path, header, values=b""):
@@ -161,8 +161,3 @@ def test_a_broken_index_is_refused(tmp_path, content):
     index.write_text(content)
     with pytest.raises(ValueError, match=r"index\.json"):
         ShardedFile(index)
-
-
-def test_json_errors_name_the_file(tmp_path):
-    with pytest.raises(ValueError, match="nowhere.json"):
-        read_json(tmp_path / "nowhere.json")
