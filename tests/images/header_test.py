@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_vit.images.pillow_decoding import header as image_header
+from keras_vit.images import header as image_header
 
 KINDS = ["JPEG", "BMP", "GIF", "PNG", "WEBP"]
 

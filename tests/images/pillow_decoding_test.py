@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_vit.images import pillow_decoding as images
 from keras_vit.images.pillow_decoding import decode_image, load_image
-from keras_vit.images.pillow_decoding import pillow_decoding as images
 from keras_vit.images.preprocessing import preprocess_input
 from keras_vit.images.spec import Preprocessing
 
