@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _MAX_JSON_BYTES = 64 * 2**20
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?")
+# What `replacing` makes, and what the safetensors library did, which once wrote checkpoints here.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?|\.tmp[A-Za-z0-9]{6}")
 
 
 @contextlib.contextmanager

@@ -67,8 +67,17 @@ def test_a_durable_file_and_its_name_are_on_the_disk_before_the_older_one_goes(
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    kept = ["note.txt", ".hidden", ".note.txt", ".note.012345678.txt", "note.01234567.txt"]
-    left = [".model.0123abcd.keras", ".plain.0123abcd"]
+    kept = [
+        "note.txt",
+        ".hidden",
+        ".note.txt",
+        ".note.012345678.txt",
+        "note.01234567.txt",
+        ".tmp",
+        ".tmp123",
+        ".tmp_backup",
+    ]
+    left = [".model.0123abcd.keras", ".other.4567cdef.keras", ".plain.0123abcd", ".tmpAb3xYz"]
     for name in kept + left:
         (tmp_path / name).write_text("half")
     (tmp_path / ".folder.0123abcd").mkdir()

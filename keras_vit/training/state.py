@@ -2,8 +2,8 @@
 
 A file is a `.safetensors` with the record as JSON in its header. It is written beside its target,
 brought to the disk and moved into place, so that a process that dies at any moment, or a power cut,
-leaves the older files as they were. Each array has a checksum, so that a file that a disk damaged
-is not taken.
+leaves the older files as they were. Its last four bytes are the checksum of all before them, so
+that a file that a disk damaged anywhere is not taken.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from keras_vit.files import remove_leftovers, replacing
+from keras_vit.weights.files.safetensors import SafetensorsFile, write_safetensors
 
 BEST = "best.safetensors"
-_FORMAT = 1
+_FORMAT = 2
 _KEY = "keras_vit_checkpoint"
+_CHECKSUM = "checksum"
+_CHUNK = 2**20
 _FILE = re.compile(r"step_(\d+)\.safetensors")
 
 
@@ -95,7 +96,7 @@ class Checkpoints:
         try:
             with replacing(path, durable=True) as temporary:
                 _write(temporary, step, arrays, record)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             kept = (
                 f"{self.path(self.steps()[-1])} is whole" if self.steps() else "there is none yet"
             )
@@ -166,7 +167,7 @@ class Checkpoints:
 
 
 def read(path: str | os.PathLike) -> Checkpoint:
-    """Reads a checkpoint and compares every array with its checksum.
+    """Reads a checkpoint and compares the file with its checksum.
 
     Args:
         path: a file that `Checkpoints.save` wrote.
@@ -175,27 +176,26 @@ def read(path: str | os.PathLike) -> Checkpoint:
         Its arrays and its record.
 
     Raises:
+        FileNotFoundError: no such file.
         ValueError: a file that is damaged or of another kind; names the file.
     """
     path = Path(path)
     try:
-        with safe_open(os.fspath(path), framework="np") as file:
-            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            if header is None or header["format"] != _FORMAT:
-                raise ValueError("not a checkpoint of a run, or one of a newer keras_vit")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-        sums = {name: zlib.crc32(_bytes(array)) for name, array in arrays.items()}
-        if sums != header["crc32"]:
-            wrong = sorted(name for name in sums if sums[name] != header["crc32"].get(name))
-            raise ValueError(f"damaged arrays: {wrong[:3]}")
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        with path.open("rb") as file:
+            whole = _checksum(file) == file.read()
+        file = SafetensorsFile(path)
+        header = json.loads(file.metadata.get(_KEY, "null"))
+        if header is None or header["format"] != _FORMAT:
+            raise ValueError("not a checkpoint of a run, or one of another version of keras_vit")
+        if not whole:
+            raise ValueError("a damaged file, whose checksum is wrong")
+        del file.specs[_CHECKSUM]
+        arrays = {name: file.stored(name) for name in file.specs}
+        return Checkpoint(path, header["step"], arrays, header["record"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"Expected {path} to be a whole checkpoint of a run. "
-            f"Received: {type(error).__name__}: {error}."
+            f"Expected {path} to be a whole checkpoint of a run. Received: {error}."
         ) from error
-    for name, dtype in header["dtypes"].items():
-        arrays[name] = arrays[name].view(dtype)
-    return Checkpoint(path, header["step"], arrays, header["record"])
 
 
 def named_variables(**groups: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
@@ -277,19 +277,23 @@ def differences(saved: Any, now: Any, name: str = "") -> list[str]:
 def _write(
     path: Path, step: int, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]
 ) -> None:
-    # The library's NumPy side has no bfloat16: its bits are stored, and what they mean beside it.
-    dtypes = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
-    stored = {
-        name: array.view(f"u{array.dtype.itemsize}") if name in dtypes else array
-        for name, array in arrays.items()
-    }
-    sums = {name: zlib.crc32(_bytes(array)) for name, array in stored.items()}
-    header = {"format": _FORMAT, "step": step, "dtypes": dtypes, "crc32": sums, "record": record}
-    save_file(stored, os.fspath(path), metadata={_KEY: json.dumps(header)})
+    header = {"format": _FORMAT, "step": step, "record": record}
+    arrays = {**arrays, _CHECKSUM: np.zeros(4, "uint8")}  # of the narrowest: the last in the file
+    write_safetensors(path, arrays, {_KEY: json.dumps(header)})
+    with path.open("r+b") as file:
+        checksum = _checksum(file)
+        file.write(checksum)
 
 
-def _bytes(array: np.ndarray) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+def _checksum(file: BinaryIO) -> bytes:
+    """Returns that of all but the last four bytes, and leaves the file before these."""
+    left = max(file.seek(0, os.SEEK_END) - 4, 0)
+    file.seek(0)
+    checksum = 0
+    while chunk := file.read(min(left, _CHUNK)):
+        checksum = zlib.crc32(chunk, checksum)
+        left -= len(chunk)
+    return checksum.to_bytes(4, "little")
 
 
 def _place(name: str) -> str:

@@ -16,6 +16,7 @@ from keras_vit.files import replacing, write_json
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.weights.expressible import huggingface_family, mlp_ratio, obstacles
 from keras_vit.weights.files.keras_archive import canonical_variables
+from keras_vit.weights.files.safetensors import write_safetensors
 from keras_vit.weights.forms import FORMS, Sizes, joined
 from keras_vit.weights.names import GOOGLE, HF_DINOV2, HF_TOWER, HF_VIT, TIMM
 from keras_vit.weights.rows import Layout, Row, fill, match
@@ -34,6 +35,7 @@ _ARCHITECTURES = {
     "siglip_vision_model": ("SiglipVisionModel", "", "vision_model."),
     "clip_vision_model": ("CLIPVisionModel", "", "vision_model."),
 }
+_METADATA = {"format": "pt"}  # transformers reads no file without it
 # Names that stand beside the encoder, not in it: they never have its prefix.
 _OUTSIDE = ("classifier.", "cls_classifier.", "distillation_classifier.", "visual_projection.")
 
@@ -81,11 +83,11 @@ def save_checkpoint(model: keras.Model, path: Any, layout: str = "google") -> st
     elif layout == "timm":
         arrays = _named(values, config, TIMM, _timm_choice(config))
         with replacing(target) as temporary:
-            _write_safetensors(temporary, arrays)
+            write_safetensors(temporary, arrays, _METADATA)
     else:
         arrays, description = _huggingface(values, config)
         with contextlib.ExitStack() as stack:  # both files are written, then both are moved
-            _write_safetensors(stack.enter_context(replacing(target)), arrays)
+            write_safetensors(stack.enter_context(replacing(target)), arrays, _METADATA)
             beside = stack.enter_context(replacing(target.with_name("config.json")))
             write_json(beside, description)
     return os.fspath(target)
@@ -104,12 +106,6 @@ def _target(path: Any, layout: str) -> Path:
             f"Received: {os.fspath(path)!r}."
         )
     return target
-
-
-def _write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    from safetensors.numpy import save_file
-
-    save_file(dict(arrays), os.fspath(path), metadata={"format": "pt"})
 
 
 def _named(

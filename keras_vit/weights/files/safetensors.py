@@ -1,7 +1,9 @@
-"""Reads `.safetensors` files, single or in shards, one array at a time.
+"""Reads and writes `.safetensors` files, single or in shards, one array at a time.
 
 The `safetensors` library checks the header. Values are read with plain file reads, since a mapped
-file that shrinks under the reader would end the process.
+file that shrinks under the reader would end the process. Files are written by hand, since the
+library writes to a temporary file of its own, which a killed process leaves and only its owner may
+read.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +21,13 @@ from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_r
 
 _KIND = "a .safetensors file"
 _MAX_HEADER_BYTES = 100 * 2**20
-_DTYPES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
-    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8",
+    "BOOL": "bool",
 }  # fmt: skip
-_STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+_CODES = {name: code for code, name in DTYPES.items()}
 
 
 class SafetensorsFile(ArrayFile):
@@ -30,6 +35,9 @@ class SafetensorsFile(ArrayFile):
 
     Args:
         path: the file.
+
+    Attributes:
+        metadata: what the header says beside the arrays; texts by name.
 
     Raises:
         FileNotFoundError: no such file.
@@ -40,26 +48,37 @@ class SafetensorsFile(ArrayFile):
         size = check_readable(path, _KIND)
         header, begin = _read_header(path, size)
         _check_with_library(path)
+        self.metadata: dict[str, str] = header.pop("__metadata__", {})
         self._offsets = {}
         specs = {}
         for name, entry in header.items():
-            if name == "__metadata__":
-                continue
             start, _ = entry["data_offsets"]
             self._offsets[name] = begin + start
-            dtype = _DTYPES.get(entry["dtype"], entry["dtype"].lower())
+            dtype = DTYPES.get(entry["dtype"], entry["dtype"].lower())
             specs[name] = ArraySpec(tuple(entry["shape"]), dtype)
         if not specs:
             raise broken(path, "a file without arrays", _KIND)
         super().__init__(path, specs)
 
+    def stored(self, name: str) -> np.ndarray:
+        """Reads one array as it is stored, of any dtype.
+
+        Args:
+            name: a key of `specs`.
+
+        Raises:
+            ValueError: the file was cut off after it was opened.
+        """
+        return self._read_raw(name).view(self.specs[name].dtype)
+
     def _read_raw(self, name: str) -> np.ndarray:
         spec = self.specs[name]
-        array = np.empty(spec.shape, np.dtype(_STORED[spec.dtype]))
+        stored = "uint16" if spec.dtype == "bfloat16" else spec.dtype
+        array = np.empty(spec.shape, np.dtype(stored).newbyteorder("<"))
         if array.size:
             with open(self.path, "rb") as file:
                 file.seek(self._offsets[name])
-                target = memoryview(array.reshape(-1).view(np.uint8))
+                target = _bytes(array)
                 if file.readinto(target) != len(target):
                     raise broken(self.path, f"{name!r} is cut off", _KIND)
         return array
@@ -97,6 +116,36 @@ class ShardedFile(ArrayFile):
 
     def _read_raw(self, name: str) -> np.ndarray:
         return self._shards[name]._read_raw(name)
+
+
+def write_safetensors(
+    path: Any, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes a `.safetensors` file.
+
+    Args:
+        path: the file; `keras_vit.files.replacing` makes it whole or not there.
+        arrays: values by name, of any of the dtypes that the format has. Wide ones come first in
+            the file, so that all are aligned; those of one width keep their order.
+        metadata: texts by name.
+    """
+    arrays = dict(sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        code = _CODES[array.dtype.name]
+        header[name] = {"dtype": code, "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for array in arrays.values():
+            file.write(_bytes(np.ascontiguousarray(array)))
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return memoryview(array.reshape(-1).view(np.uint8))
 
 
 def _read_header(path: Any, size: int) -> tuple[dict[str, Any], int]:

@@ -3,9 +3,14 @@ import struct
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile
+from keras_vit.weights.files.safetensors import (
+    DTYPES,
+    SafetensorsFile,
+    ShardedFile,
+    write_safetensors,
+)
 
 
 def _write(path, header, values=b""):
@@ -115,6 +120,37 @@ def test_a_file_that_shrinks_after_it_was_opened_is_an_error(path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match="cut off"):
         file.read("a")
+
+
+@pytest.mark.parametrize("dtype", sorted(DTYPES.values()))
+def test_every_dtype_is_written_and_read_and_the_library_agrees(path, dtype):
+    import ml_dtypes  # noqa: F401 (knows bfloat16)
+    from safetensors import safe_open
+
+    values = np.arange(6).reshape(2, 3).astype(dtype)
+    scalar = np.ones((), dtype)
+    write_safetensors(path, {"b": values, "é": scalar, "0": np.zeros((0, 2), dtype)}, {"x": "y"})
+    file = SafetensorsFile(path)
+    assert file.metadata == {"x": "y"}
+    for name, array in (("b", values), ("é", scalar)):
+        assert file.stored(name).dtype == array.dtype
+        np.testing.assert_array_equal(file.stored(name), array)
+    with safe_open(path, framework="numpy") as library:
+        assert set(library.keys()) == {"b", "é", "0"} and library.metadata() == {"x": "y"}
+        assert library.get_slice("b").get_shape() == [2, 3]
+
+
+def test_an_array_in_any_order_is_written_by_rows_and_wide_ones_are_aligned(path):
+    values = np.arange(6, dtype="float32").reshape(2, 3)
+    write_safetensors(path, {"mask": np.ones(3, bool), "t": values.T, "a": np.ones(1)})
+    found = load_file(path)
+    np.testing.assert_array_equal(found["t"], values.T)
+    length = struct.unpack("<Q", path.read_bytes()[:8])[0]
+    assert length % 8 == 0 and list(json.loads(path.read_bytes()[8 : 8 + length])) == [
+        "a",
+        "t",
+        "mask",
+    ]
 
 
 def _shards(folder):
