@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import keras
 
 from keras_vit.applications.model_files import load_model
+from keras_vit.files import read_json
 from keras_vit.images.spec import Preprocessing
 
 SUMMARY = "summary.json"
@@ -36,7 +36,7 @@ def load_classifier(source: str | os.PathLike) -> keras.Model:
         summary = path.with_name(SUMMARY)
         if path.suffix != ".keras" or not path.is_file() or not summary.is_file():
             raise
-        values = json.loads(summary.read_text(encoding="utf-8")).get("preprocessing")
+        values = read_json(summary).get("preprocessing")
         if values is None:
             raise ValueError(
                 f"Expected `preprocessing` in {str(summary)!r}, which says how an image becomes "

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from keras_vit.data.dataset import ImageDataset
+from keras_vit.files import read_json
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.state import Checkpoint, Checkpoints, differences
 
@@ -107,7 +108,4 @@ def find_earlier_run(
 
 
 def _read_summary(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    return summary if isinstance(summary, dict) else None
+    return read_json(path) if path.exists() else None

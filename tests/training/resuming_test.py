@@ -88,6 +88,12 @@ def test_a_run_is_finished_when_its_own_summary_is_there(
     assert (found.summary is not None) == is_finished
 
 
+def test_a_broken_summary_is_named(tmp_path, checkpoints):
+    (tmp_path / "summary.json").write_text('{"run_id": ')
+    with pytest.raises(ValueError, match=r"Expected a JSON object in .*summary\.json"):
+        find_earlier_run(tmp_path, checkpoints, WANTED, resume=True)
+
+
 def test_another_run_is_refused(tmp_path, checkpoints):
     with pytest.raises(ValueError, match="recipe.seed: 0 in the checkpoint, 1 now"):
         find_earlier_run(tmp_path, checkpoints, {"recipe": {"seed": 1}}, resume=True)

@@ -145,12 +145,10 @@ def test_an_array_in_any_order_is_written_by_rows_and_wide_ones_are_aligned(path
     write_safetensors(path, {"mask": np.ones(3, bool), "t": values.T, "a": np.ones(1)})
     found = load_file(path)
     np.testing.assert_array_equal(found["t"], values.T)
-    length = struct.unpack("<Q", path.read_bytes()[:8])[0]
-    assert length % 8 == 0 and list(json.loads(path.read_bytes()[8 : 8 + length])) == [
-        "a",
-        "t",
-        "mask",
-    ]
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    assert length % 8 == 0
+    assert list(json.loads(content[8 : 8 + length])) == ["a", "t", "mask"]
 
 
 def _shards(folder):
