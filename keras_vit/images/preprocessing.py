@@ -1,12 +1,13 @@
 """From the pixels of an image to the input of a model: resize, crop, normalise.
 
-`Preprocessing` in configs.py says what is done; here it is done to arrays and tensors. Files and
-encoded bytes are read in images.py.
+`Preprocessing` in `spec` says what is done; here it is done to arrays and tensors. Files and
+encoded bytes are read in `pillow_decoding` and `graph_decoding`.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ def get_preprocessing(model_or_preprocessing: Any) -> Preprocessing:
     preprocessing = getattr(model_or_preprocessing, "preprocessing", model_or_preprocessing)
     if not isinstance(preprocessing, Preprocessing):
         raise ValueError(
-            "Expected a keras_vit.models.config.Preprocessing, or a model that has one as "
+            "Expected a keras_vit.Preprocessing, or a model that has one as "
             f"`model.preprocessing`. Received: {model_or_preprocessing!r}."
         )
     return preprocessing
@@ -41,9 +42,10 @@ def resize_plan(
 ) -> tuple[Any, Any, Any, Any]:
     """Works out the size to resize to and where to cut.
 
-    With `resize="crop"` the image is resized to cover `size / crop_fraction`, its aspect ratio kept
-    to the pixel, and `size` is cut from the centre. All sizes are whole pixels, rounded as
-    torchvision does, which the published PyTorch checkpoints were evaluated with.
+    The image is resized to `size / crop_fraction`, or with `resize="crop"` to cover that, its
+    aspect ratio kept to the pixel, and `size` is cut from the centre. All sizes are whole pixels,
+    rounded as torchvision does (timm, where `size` is no square), which the published PyTorch
+    checkpoints were evaluated with.
 
     Args:
         height: pixels, an integer or an integer tensor.
@@ -54,21 +56,24 @@ def resize_plan(
     Returns:
         (resized height, resized width, top, left) in pixels.
     """
-    out_height, out_width = preprocessing.size
-    if preprocessing.resize == "squash":
-        return out_height, out_width, 0, 0
     # A fraction such as 0.7 of 224 must not fall below the whole number that it means.
     cover = [math.floor(side / preprocessing.crop_fraction + 1e-6) for side in preprocessing.size]
-    resized_height = maximum(cover[0], height * cover[1] // width)
-    resized_width = maximum(cover[1], width * cover[0] // height)
-    top = _half_to_even(resized_height - out_height)
-    left = _half_to_even(resized_width - out_width)
-    return resized_height, resized_width, top, left
+    resized = cover
+    if preprocessing.resize == "crop":
+        divide = operator.floordiv if cover[0] == cover[1] else _divide
+        resized = [
+            maximum(divide(height * cover[1], width), cover[0]),
+            maximum(divide(width * cover[0], height), cover[1]),
+        ]
+    margins = (side - kept for side, kept in zip(resized, preprocessing.size, strict=True))
+    if preprocessing.crop_offset == "down":
+        return (*resized, *(margin // 2 for margin in margins))
+    return (*resized, *(_divide(margin, 2) for margin in margins))
 
 
-def _half_to_even(pixels: Any) -> Any:
-    half = pixels // 2
-    return half + (pixels % 2) * (half % 2)
+def _divide(pixels: Any, by: Any) -> Any:
+    """Divides whole numbers, half to even."""
+    return (2 * pixels + by - 1 + pixels // by % 2) // (2 * by)
 
 
 def preprocess_input(images: Any, model_or_preprocessing: Any) -> Any:
@@ -152,7 +157,7 @@ def _resize_tensorflow(images: Any, preprocessing: Preprocessing) -> Any:
     batch = images if len(static) == 4 else images[tf.newaxis]
     batch = tf.ensure_shape(batch, [None, None, None, len(preprocessing.mean)])
     dynamic = tf.shape(batch)
-    height, width = (static[i - 4] or dynamic[i] for i in (1, 2))
+    height, width = (static[i - 4] or tf.cast(dynamic[i], tf.int64) for i in (1, 2))
     plan = resize_plan(height, width, preprocessing, tf.maximum)
     resized_height, resized_width, top, left = (tf.cast(value, tf.float32) for value in plan)
     batch = tf.raw_ops.ScaleAndTranslate(

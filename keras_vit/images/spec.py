@@ -11,6 +11,16 @@ from typing import Any
 
 from keras_vit.checks import check_choice, size_pair
 
+STATISTICS = {
+    "half": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
+    "imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+    "clip": {
+        "mean": (0.48145466, 0.4578275, 0.40821073),
+        "std": (0.26862954, 0.26130258, 0.27577711),
+    },
+}
+"""`mean` and `std` of `Preprocessing` as published models were trained with them, by name."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
@@ -19,11 +29,14 @@ class Preprocessing:
     Attributes:
         size: (height, width) in pixels that the model takes.
         resampling: `"bilinear"` or `"bicubic"`, with antialias as in PIL.
-        resize: `"squash"` to `size` whatever the aspect ratio, or `"crop"`: the shorter side is
-            resized to `size / crop_fraction` and the centre is cut out.
+        resize: `"squash"` to `size / crop_fraction` whatever the aspect ratio, or `"crop"`: the
+            shorter side is resized to that. Of what is larger than `size`, the centre is cut out.
         crop_fraction: part of the resized image that the centre crop keeps, in (0, 1].
         mean: subtracted from each channel after scaling to [0, 1].
         std: each channel is divided by it afterwards.
+        crop_offset: where a crop begins whose margins together are an odd number of pixels:
+            `"half_even"`, half of it rounded to an even number as torchvision and timm do, or
+            `"down"` as transformers does.
 
     The defaults map to [-1, 1] as the released Google checkpoints expect: (x - 127.5) / 127.5.
     """
@@ -32,8 +45,9 @@ class Preprocessing:
     resampling: str = "bilinear"
     resize: str = "squash"
     crop_fraction: float = 1.0
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    mean: tuple[float, ...] = STATISTICS["half"]["mean"]
+    std: tuple[float, ...] = STATISTICS["half"]["std"]
+    crop_offset: str = "half_even"
 
     def __post_init__(self):
         object.__setattr__(self, "size", size_pair("size", self.size))
@@ -41,6 +55,7 @@ class Preprocessing:
             object.__setattr__(self, field, tuple(float(value) for value in getattr(self, field)))
         check_choice("resampling", self.resampling, ("bilinear", "bicubic"))
         check_choice("resize", self.resize, ("squash", "crop"))
+        check_choice("crop_offset", self.crop_offset, ("half_even", "down"))
         if not 0 < self.crop_fraction <= 1:
             raise ValueError(
                 f"Expected `crop_fraction` to lie in (0, 1]. Received: {self.crop_fraction!r}."

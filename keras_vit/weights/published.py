@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from keras_vit.images.spec import Preprocessing
+from keras_vit.images.spec import STATISTICS, Preprocessing
 from keras_vit.models.variants import VARIANTS
 
 _GOOGLE = "https://storage.googleapis.com/vit_models"
@@ -56,16 +56,6 @@ class Checkpoint:
         return self.preprocessing.size
 
 
-_MEAN_STD = {
-    "half": {},
-    "imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
-    "clip": {
-        "mean": (0.48145466, 0.4578275, 0.40821073),
-        "std": (0.26862954, 0.26130258, 0.27577711),
-    },
-}
-
-
 def _squash(size: int, resampling: str = "bilinear") -> Preprocessing:
     return Preprocessing(size=(size, size), resampling=resampling)
 
@@ -76,7 +66,7 @@ def _crop(size: int, fraction: float, statistics: str = "half") -> Preprocessing
         resampling="bicubic",
         resize="crop",
         crop_fraction=fraction,
-        **_MEAN_STD[statistics],
+        **STATISTICS[statistics],
     )
 
 
@@ -263,6 +253,7 @@ def _deit() -> list[Checkpoint]:
 
 def _huggingface(model, name, repository, preprocessing, classes=0, **fields) -> Checkpoint:
     address = f"hf://{repository}"
+    preprocessing = preprocessing.replace(crop_offset="down")
     return Checkpoint(model, name, address, "huggingface", classes, preprocessing, **fields)
 
 

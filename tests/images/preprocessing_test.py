@@ -1,10 +1,14 @@
 """preprocess_input against Pillow and torchvision's rounding, on arrays and in graphs."""
 
+import io
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_vit.images.pillow_decoding import load_image
 from keras_vit.images.preprocessing import get_preprocessing, preprocess_input, resize_plan
 from keras_vit.images.spec import Preprocessing
 
@@ -77,6 +81,44 @@ def test_a_crop_of_another_shape_covers_it():
 def test_odd_margins_round_half_to_even(size, offset):
     assert resize_plan(56, size, Preprocessing(56, resize="crop"))[3] == offset
     assert offset == round((size - 56) / 2)
+    assert resize_plan(56, size, Preprocessing(56, resize="crop", crop_offset="down"))[3] == (
+        (size - 56) // 2
+    )
+
+
+REFERENCES = pathlib.Path(__file__).parent.parent / "fixtures" / "preprocessing.npz"
+FAMILIES = {
+    "timm-crop-0.9": Preprocessing(24, "bicubic", "crop", 0.9),
+    "timm-squash-0.95": Preprocessing(24, "bicubic", "squash", 0.95),
+    "timm-wide-0.9": Preprocessing((16, 24), "bicubic", "crop", 0.9),
+    "clip": Preprocessing(24, "bicubic", "crop", crop_offset="down"),
+    "dinov2": Preprocessing(24, "bicubic", "crop", 24 / 27, crop_offset="down"),
+    "deit": Preprocessing(24, "bicubic", "squash", 24 / 27, crop_offset="down"),
+    "vit": Preprocessing(24, "bilinear"),
+    "siglip": Preprocessing(24, "bicubic"),
+}
+
+
+def waves(height, width):
+    """The picture that the references were made of, from whole numbers alone."""
+    rows, columns = np.mgrid[:height, :width]
+    phases = ((rows + 2 * columns, 46), (3 * rows - columns, 62), (rows + columns, 250))
+    planes = [abs(x % period - period // 2) * 255 // (period // 2) for x, period in phases]
+    return np.stack(planes, -1).astype("uint8")
+
+
+@pytest.mark.parametrize("size", [(334, 500), (61, 33), (101, 300), (80, 203)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_odd_sizes_are_rounded_as_in_the_library_of_the_family(family, size):
+    """What timm 1.0.31 and transformers 5.24 made of the same pictures, through Pillow."""
+    with np.load(REFERENCES) as file:
+        expected = file[f"{family}/{size[0]}x{size[1]}"].astype("float32")
+    preprocessing = FAMILIES[family].replace(**LEVELS)
+    buffer = io.BytesIO()
+    Image.fromarray(waves(*size)).save(buffer, "PNG")
+    assert np.abs(load_image(buffer.getvalue(), preprocessing) - expected).max() < 1.01
+    difference = np.abs(as_array(preprocess_input(waves(*size), preprocessing)) - expected)
+    assert_within_levels(difference, preprocessing.resampling)
 
 
 def test_values_are_normalised_with_mean_and_std():
@@ -128,7 +170,7 @@ def test_other_shapes_are_refused(shape):
 
 @pytest.mark.parametrize("wrong", [None, 224, "ViT_B16"])
 def test_without_preprocessing_is_refused(wrong):
-    with pytest.raises(ValueError, match="Expected a keras_vit.models.config.Preprocessing"):
+    with pytest.raises(ValueError, match="Expected a keras_vit.Preprocessing"):
         preprocess_input(np.zeros((9, 9, 3)), wrong)
 
 
