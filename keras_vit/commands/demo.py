@@ -39,8 +39,8 @@ _PORT = flags.DEFINE_integer(
 def run() -> None:
     """Loads the model and serves the page until it is stopped."""
     from keras_vit.applications.model_files import load_labels, load_model
-    from keras_vit.interpret import demo
-    from keras_vit.interpret.looker import Looker
+    from keras_vit.interpret import page
+    from keras_vit.interpret.explainer import Explainer
 
     if _MODEL.value == _QUICK_START and not Path(_QUICK_START).is_file():
         raise ValueError(
@@ -49,10 +49,10 @@ def run() -> None:
         )
     model = load_model(_MODEL.value)
     labels = load_labels(model, _MODEL.value, _LABELS.value)
-    page = demo.build_page(Looker(model, labels))
-    address = demo.launch(page, host=_HOST.value, port=_PORT.value, block=False)
+    built = page.build_page(Explainer(model, labels))
+    address = page.launch(built, host=_HOST.value, port=_PORT.value, block=False)
     print(f"Serving {model.name} at {address}\nStop with Ctrl+C.", flush=True)
-    page.block_thread()
+    built.block_thread()
 
 
 main = command(run)

@@ -31,8 +31,8 @@ _SPLIT = flags.DEFINE_enum(
     "split", None, ["train", "validation", "test"], "Default: test, else validation."
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images a batch.", lower_bound=1)
-_YARDSTICKS = flags.DEFINE_bool(
-    "yardsticks", True, "Whether to score 3-NN and an RBF SVM on the same pixels."
+_BASELINES = flags.DEFINE_bool(
+    "baselines", True, "Whether to score 3-NN and an RBF SVM on the same pixels."
 )
 _PROBES = flags.DEFINE_list(
     "probes", [], "What to measure of the frozen features: any of knn, linear, few_shot; or all."
@@ -53,7 +53,7 @@ flags.mark_flag_as_required("model")
 def run() -> None:
     """Loads, measures, prints and writes."""
     from keras_vit import data as data_room
-    from keras_vit.evaluation.models import count_classes, load_classifier
+    from keras_vit.evaluation.classifiers import count_classes, load_classifier
     from keras_vit.files import write_json
 
     path = Path(_MODEL.value)
@@ -87,17 +87,17 @@ def run() -> None:
 
 
 def measure_classifier(model, data, role: str, folder: Path) -> dict:
-    """Prints accuracy and calibration beside the yardsticks, and draws the confusion matrix."""
+    """Prints accuracy and calibration beside the baselines, and draws the confusion matrix."""
     from keras_vit import evaluation
 
     result = evaluation.evaluate(
         model, data.split(role), data.class_names, batch_size=_BATCH_SIZE.value
     )
-    yardsticks = {}
-    if _YARDSTICKS.value:
-        yardsticks = evaluation.pixel_yardsticks(data, role, model.preprocessing)
+    baselines = {}
+    if _BASELINES.value:
+        baselines = evaluation.score_pixel_baselines(data, role, model.preprocessing)
     print(result.table(), "\n")
-    rows = {Path(_MODEL.value).stem: result.top1, **yardsticks}
+    rows = {Path(_MODEL.value).stem: result.top1, **baselines}
     width = max(map(len, rows))
     for name, accuracy in rows.items():
         print(f"{name:<{width}}  accuracy {100 * accuracy:.2f} %")
@@ -114,7 +114,7 @@ def measure_classifier(model, data, role: str, folder: Path) -> dict:
         folder / "confusion_matrix.png",
         title=f"{data.name}, {role}: {100 * result.top1:.2f} % of {result.num_examples:,} images",
     )
-    return {**result.to_dict(), "yardsticks": yardsticks}
+    return {**result.to_dict(), "baselines": baselines}
 
 
 def measure_features(model, data, role: str) -> dict:

@@ -46,7 +46,7 @@ def summary(folder: Path, seconds: dict[str, float]) -> str:
     evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     training = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rows = {"ViT, test accuracy": f"{100 * evaluation['top1']:.2f} %"}
-    for name, accuracy in evaluation["yardsticks"].items():
+    for name, accuracy in evaluation["baselines"].items():
         rows[f"{name}, beside it"] = f"{100 * accuracy:.2f} %"
     rows["training"] = f"{training['images_per_second']:,.0f} img/s, {training['steps']:,} steps"
     rows["inference"] = f"{evaluation['images_per_second']:,.0f} img/s"

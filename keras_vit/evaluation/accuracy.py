@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -48,20 +49,27 @@ class Evaluation:
         `recall` is the share of the class's images that were found, `precision` the share of right
         ones among the images called so; None where there are no images to share.
         """
-        right = np.diagonal(self.confusion)
-        true, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        from sklearn.metrics import precision_recall_fscore_support
 
-        def share(part, whole):
-            return float(part / whole) if whole else None
-
+        true, predicted = np.nonzero(self.confusion)
+        precision, recall, _, images = precision_recall_fscore_support(
+            true,
+            predicted,
+            labels=range(len(self.class_names)),
+            sample_weight=self.confusion[true, predicted],
+            zero_division=np.nan,
+        )
+        shares = np.stack([recall, precision], axis=1).tolist()
         return [
             {
                 "class": name,
-                "images": int(true[index]),
-                "recall": share(right[index], true[index]),
-                "precision": share(right[index], predicted[index]),
+                "images": int(count),
+                **{
+                    key: None if math.isnan(share) else share
+                    for key, share in zip(("recall", "precision"), pair, strict=True)
+                },
             }
-            for index, name in enumerate(self.class_names)
+            for name, count, pair in zip(self.class_names, images, shares, strict=True)
         ]
 
     def table(self) -> str:
@@ -169,6 +177,8 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
             f"Expected probabilities of shape (examples, classes) = {shape}, at least one example. "
             f"Received: {probabilities.shape}."
         )
+    from sklearn.metrics import confusion_matrix
+
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     hits = order == labels[:, np.newaxis]
     right = np.take_along_axis(probabilities, labels[:, np.newaxis], axis=-1)
@@ -178,24 +188,9 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
         top5=float(hits[:, :5].any(axis=-1).mean()) if len(class_names) > 5 else None,
         loss=float(-np.log(np.maximum(right, 1e-12)).mean()),
         calibration_error=expected_calibration_error(probabilities, labels),
-        confusion=confusion_matrix(order[:, 0], labels, len(class_names)),
+        confusion=confusion_matrix(labels, order[:, 0], labels=range(len(class_names))),
         class_names=tuple(class_names),
     )
-
-
-def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts how often each class was taken for each other.
-
-    Args:
-        predicted: `(examples,)` integers.
-        labels: `(examples,)` integers, the truth.
-        num_classes: number of classes.
-
-    Returns:
-        `(num_classes, num_classes)` counts, row true and column predicted.
-    """
-    pairs = np.asarray(labels) * num_classes + np.asarray(predicted)
-    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def expected_calibration_error(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from keras_vit.evaluation.features import Features
 
 NEIGHBOURS = (1, 5, 10, 20)
 TEMPERATURE = 0.07
-_SIMILARITIES_AT_ONCE = 2**25  # 128 MiB of float32
 
 
 def nearest_neighbours(
@@ -49,45 +48,27 @@ def nearest_neighbours(
         )
     if not temperature > 0:
         raise ValueError(f"Expected `temperature` above 0. Received: {temperature!r}.")
-    right = np.zeros((len(k), 2), int)
-    for cosines, labels, truth in _nearest(train, test, max(k)):
-        # The nearest weighs 1, whatever the temperature: a common factor changes no vote.
-        weights = np.exp((cosines - cosines[:, :1]) / temperature)
-        for row, count in enumerate(k):
-            weighted = _votes(labels[:, :count], weights[:, :count], train.num_classes)
-            majority = _votes(
-                labels[:, :count], np.ones_like(weights[:, :count]), train.num_classes
-            )
-            majority += weighted / (2 * weighted.sum(axis=1, keepdims=True))  # below half a vote
-            right[row] += [(v.argmax(axis=1) == truth).sum() for v in (weighted, majority)]
-    return [
-        {"k": int(count), "weighted": float(weighted), "majority": float(majority)}
-        for count, (weighted, majority) in zip(k, right / len(test.labels), strict=True)
-    ]
+    from sklearn.neighbors import NearestNeighbors
 
-
-def _nearest(
-    train: Features, test: Features, count: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields cosines and labels of the nearest, nearest first, and the truth, for some queries."""
-    known, asked = _unit(train.vectors), _unit(test.vectors)
-    step = max(1, _SIMILARITIES_AT_ONCE // len(known))
-    for start in range(0, len(asked), step):
-        cosines = asked[start : start + step] @ known.T
-        if count < len(known):
-            chosen = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
-        else:
-            chosen = np.tile(np.arange(len(known)), (len(cosines), 1))
-        found = np.take_along_axis(cosines, chosen, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        labels = train.labels[np.take_along_axis(chosen, order, axis=1)]
-        cosines = np.take_along_axis(found, order, axis=1).astype("float64")
-        yield cosines, labels, test.labels[start : start + step]
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    finder = NearestNeighbors(n_neighbors=max(k), algorithm="brute", metric="cosine")
+    distances, found = finder.fit(train.vectors).kneighbors(test.vectors)  # nearest first
+    labels = train.labels[found]
+    # The nearest weighs 1, whatever the temperature: a common factor changes no vote.
+    weights = np.exp((distances[:, :1] - distances).astype("float64") / temperature)
+    rows = []
+    for count in k:
+        nearest, weight = labels[:, :count], weights[:, :count]
+        weighted = _votes(nearest, weight, train.num_classes)
+        majority = _votes(nearest, np.ones_like(weight), train.num_classes)
+        majority += weighted / (2 * weighted.sum(axis=1, keepdims=True))  # below half a vote
+        rows.append(
+            {
+                "k": int(count),
+                "weighted": float(np.mean(weighted.argmax(axis=1) == test.labels)),
+                "majority": float(np.mean(majority.argmax(axis=1) == test.labels)),
+            }
+        )
+    return rows
 
 
 def _votes(labels: np.ndarray, weights: np.ndarray, num_classes: int) -> np.ndarray:

@@ -5,20 +5,20 @@ Measures take a `keras_vit.VisionTransformer` and prepared images and return Num
 """
 
 from keras_vit.interpret import plot
-from keras_vit.interpret.attention import (
+from keras_vit.interpret.attention_measures import (
     attention_distance,
     attention_maps,
     attention_rollout,
     iter_attention,
 )
-from keras_vit.interpret.distance import mean_attention_distance
-from keras_vit.interpret.embedding import embedding_filters, position_similarity
-from keras_vit.interpret.features import (
+from keras_vit.interpret.dense_features import (
     feature_extractor,
     feature_pca,
     patch_features,
     patch_similarity,
 )
+from keras_vit.interpret.distance import mean_attention_distance
+from keras_vit.interpret.embedding import embedding_filters, position_similarity
 from keras_vit.interpret.relevance import class_relevance
 from keras_vit.interpret.rollout import rollout
 

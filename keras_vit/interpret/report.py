@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from keras_vit.files import replacing
-from keras_vit.interpret import attention, embedding, features, plot
+from keras_vit.interpret import attention_measures, dense_features, embedding, plot
 from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
 from keras_vit.interpret.relevance import class_relevance
 from keras_vit.interpret.samples import Samples
@@ -98,10 +98,10 @@ def pictures(model: Any, samples: Samples, *, batch_size: int = 8) -> Iterator[P
     config = check_model(model)
     images = check_images(model, samples.images)
     shown = plot.displayable(images, model.preprocessing)
-    rollout = attention.attention_rollout(model, images, batch_size=batch_size)
+    rollout = attention_measures.attention_rollout(model, images, batch_size=batch_size)
     yield from _of_images(model, samples, images, shown, rollout, batch_size)
 
-    first = attention.attention_maps(model, images[:1])
+    first = attention_measures.attention_maps(model, images[:1])
     name = f"Image: {samples.names[0]}."
     yield Picture(
         "attention_heads",
@@ -115,7 +115,7 @@ def pictures(model: Any, samples: Samples, *, batch_size: int = 8) -> Iterator[P
             query=0 if config.class_token else "patches",
         ),
     )
-    distances = attention.attention_distance(model, images, batch_size=batch_size)
+    distances = attention_measures.attention_distance(model, images, batch_size=batch_size)
     yield Picture(
         "attention_distance",
         "Attention distance by depth",
@@ -179,11 +179,13 @@ def _of_images(
         maps["For the class"] = class_relevance(model, images[few], batch_size=batch_size)
     maps["Like the framed\npatch"] = np.concatenate(
         [
-            features.patch_similarity(model, images[index : index + 1], patch)
+            dense_features.patch_similarity(model, images[index : index + 1], patch)
             for index, patch in enumerate(patches)
         ]
     )
-    maps["Features as\ncolours"] = features.feature_pca(model, images[few], batch_size=batch_size)
+    maps["Features as\ncolours"] = dense_features.feature_pca(
+        model, images[few], batch_size=batch_size
+    )
     relevance = (
         "For the class: what of it speaks for the predicted class (arXiv 2103.15679). "
         if predicted is not None

@@ -34,7 +34,7 @@ def folder(image_sets, tmp_path_factory):
     return folder
 
 
-def test_the_figures_stand_beside_the_yardsticks(folder, tmp_path):
+def test_the_figures_stand_beside_the_baselines(folder, tmp_path):
     result = run(f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
                  f"--output_dir={tmp_path}")  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -45,7 +45,7 @@ def test_the_figures_stand_beside_the_yardsticks(folder, tmp_path):
     assert values["split"] == "validation"
     assert values["top1"] == pytest.approx(1 / 3)
     assert values["confusion"] == [[2, 0], [4, 0]]
-    assert values["yardsticks"]["3-NN on pixels"] == 1.0
+    assert values["baselines"]["3-NN on pixels"] == 1.0
     assert (tmp_path / "confusion_matrix.png").stat().st_size > 1000
 
 
@@ -58,7 +58,7 @@ def test_a_missing_model_is_one_line(folder):
 
 def test_probes_stand_in_the_same_record(folder, tmp_path):
     result = run(f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
-                 f"--output_dir={tmp_path}", "--noyardsticks", "--probes=all", "--k=1,99",
+                 f"--output_dir={tmp_path}", "--nobaselines", "--probes=all", "--k=1,99",
                  "--shots=1,25", "--seeds=2")  # fmt: skip
     assert result.returncode == 0, result.stderr
     for line in ("accuracy 33.33 %", "Frozen features of 8 numbers; 24 images to learn from",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.interpret import attention, plot
+from keras_vit.interpret import attention_measures, plot
 from keras_vit.interpret.observe import block_numbers, check_model, grid_of
 from keras_vit.interpret.relevance import class_relevance
 from keras_vit.interpret.report import class_names_for, predict
@@ -33,7 +33,7 @@ def _told_apart(names: list[str]) -> list[str]:
     ]
 
 
-class Looker:
+class Explainer:
     """Looks at one picture after the other with one model.
 
     Args:
@@ -132,7 +132,7 @@ class Looker:
         if measure not in self.measures:
             raise ValueError(f"Expected one of {self.measures}. Received: {measure!r}.")
         if measure == ROLLOUT:
-            return attention.attention_rollout(self.model, images)[0]
+            return attention_measures.attention_rollout(self.model, images)[0]
         if measure == RELEVANCE:
             if label is not None and label not in self.labels:
                 raise ValueError(f"Expected one of the model's classes. Received: {label!r}.")
@@ -143,7 +143,7 @@ class Looker:
             raise ValueError(
                 f"Expected a head from 0 to {config.num_heads - 1}. Received: {head!r}."
             )
-        (maps,) = attention.attention_maps(self.model, images, [block])
+        (maps,) = attention_measures.attention_maps(self.model, images, [block])
         looks = maps[0].mean(axis=0) if head is None else maps[0, head]
         prefix = config.num_prefix_tokens
         row = looks[0] if config.class_token else looks[prefix:].mean(axis=0)

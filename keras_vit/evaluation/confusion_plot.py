@@ -36,11 +36,13 @@ def plot_confusion_matrix(
     axes = figure.subplots()
     image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
-    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.set_title(title, parse_math=False)  # names are text, whatever dollars are in them
     if labelled:
         names = [name if len(name) <= 20 else f"{name[:19]}…" for name in class_names]
-        axes.set_xticks(range(count), names, rotation=0 if max(map(len, names)) <= 3 else 90)
-        axes.set_yticks(range(count), names)
+        upright = max(map(len, names)) > 3
+        axes.set_xticks(range(count), names, rotation=90 if upright else 0, parse_math=False)
+        axes.set_yticks(range(count), names, parse_math=False)
         for row, column in zip(*np.nonzero(confusion), strict=True):
             axes.text(
                 column,

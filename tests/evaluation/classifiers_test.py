@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
-from keras_vit.evaluation.models import count_classes, load_classifier
+from keras_vit.evaluation.classifiers import count_classes, load_classifier
 from keras_vit.images.spec import Preprocessing
 
 GREY = Preprocessing(size=8, mean=(0.25,), std=(0.5,))

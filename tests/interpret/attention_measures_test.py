@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from keras_vit import HybridConfig, VisionTransformer, VisionTransformerConfig, interpret
-from keras_vit.interpret import attention as attention_module
-from keras_vit.interpret.attention import AttentionWalk
+from keras_vit.interpret import attention_measures as attention_module
+from keras_vit.interpret.attention_measures import AttentionWalk
 from keras_vit.interpret.observe import answer, encoded, readout
 
 TINY = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit.evaluation.plots import plot_confusion_matrix
+from keras_vit.evaluation.confusion_plot import plot_confusion_matrix
 
 
 @pytest.mark.parametrize("classes", [2, 10, 60])
@@ -12,8 +12,8 @@ def test_a_picture_is_written_whole(tmp_path, classes):
     confusion = np.eye(classes, dtype=int) * 7
     confusion[0, 1] = 3
     confusion[1] = 0  # a class without images
-    names = [f"a rather long name of class {index}" for index in range(classes)]
-    plot_confusion_matrix(confusion, names, tmp_path / "matrix.png", title="digits")
+    names = ["$", r"$\nothing{ $", *(f"a rather long name of class {i}" for i in range(2, classes))]
+    plot_confusion_matrix(confusion, names, tmp_path / "matrix.png", title="$digits^$")
     assert [path.name for path in tmp_path.iterdir()] == ["matrix.png"]
     image = Image.open(tmp_path / "matrix.png").convert("L")
     assert image.width > 400

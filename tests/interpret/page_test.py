@@ -5,17 +5,17 @@ import pytest
 from PIL import Image
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
-from keras_vit.interpret import demo
-from keras_vit.interpret.looker import HEAD, RELEVANCE, ROLLOUT, Looker
+from keras_vit.interpret import page
+from keras_vit.interpret.explainer import HEAD, RELEVANCE, ROLLOUT, Explainer
 
 
 @pytest.fixture(scope="module")
-def looker():
+def explainer():
     config = VisionTransformerConfig(
         image_size=8, patch_size=4, hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24,
         num_classes=3,
     )  # fmt: skip
-    return Looker(VisionTransformer(config, name="tiny"), ["ant", "bee", "cat"])
+    return Explainer(VisionTransformer(config, name="tiny"), ["ant", "bee", "cat"])
 
 
 @pytest.fixture
@@ -27,47 +27,47 @@ def picture(tmp_path):
 @pytest.mark.parametrize(
     "choices",
     [
-        (ROLLOUT, demo.PREDICTED, 1, demo.ALL_HEADS),
-        (RELEVANCE, "bee", 1, demo.ALL_HEADS),
-        (HEAD, demo.PREDICTED, 0, "1"),
+        (ROLLOUT, page.PREDICTED, 1, page.ALL_HEADS),
+        (RELEVANCE, "bee", 1, page.ALL_HEADS),
+        (HEAD, page.PREDICTED, 0, "1"),
     ],
 )
-def test_a_picture_gets_scores_and_a_map(looker, picture, choices):
-    scores, drawing, message = demo._answer(looker, picture, *choices)
+def test_a_picture_gets_scores_and_a_map(explainer, picture, choices):
+    scores, drawing, message = page._answer(explainer, picture, *choices)
     assert set(scores) == {"ant", "bee", "cat"}
     assert drawing.dtype == np.uint8 and message == ""
 
 
-def test_no_picture_is_no_error(looker):
-    assert demo._answer(looker, None, ROLLOUT, None, 1, None) == (
+def test_no_picture_is_no_error(explainer):
+    assert page._answer(explainer, None, ROLLOUT, None, 1, None) == (
         None, None, "Drop a picture to begin.",
     )  # fmt: skip
 
 
-def test_a_bad_picture_gets_a_message(looker, tmp_path):
+def test_a_bad_picture_gets_a_message(explainer, tmp_path):
     (tmp_path / "notes.png").write_text("hello")
-    scores, drawing, message = demo._answer(
-        looker, str(tmp_path / "notes.png"), ROLLOUT, None, 1, None
+    scores, drawing, message = page._answer(
+        explainer, str(tmp_path / "notes.png"), ROLLOUT, None, 1, None
     )
     assert scores is None and drawing is None
     assert "did not work" in message and "looks like text" in message
 
 
-def test_an_accident_gets_a_message_too_and_tells_no_secrets(looker, picture, monkeypatch):
+def test_an_accident_gets_a_message_too_and_tells_no_secrets(explainer, picture, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("/secret/path")
 
-    monkeypatch.setattr(looker, "draw", broken)
-    _, drawing, message = demo._answer(looker, picture, ROLLOUT, None, 1, None)
+    monkeypatch.setattr(explainer, "draw", broken)
+    _, drawing, message = page._answer(explainer, picture, ROLLOUT, None, 1, None)
     assert drawing is None and "did not work" in message and "secret" not in message
 
 
-def test_the_page_is_built(looker):
+def test_the_page_is_built(explainer):
     pytest.importorskip("gradio", reason="Gradio (extra demo) is not installed")
-    assert type(demo.build_page(looker)).__name__ == "Blocks"
+    assert type(page.build_page(explainer)).__name__ == "Blocks"
 
 
-def test_without_gradio_it_says_what_to_install(looker, monkeypatch):
+def test_without_gradio_it_says_what_to_install(explainer, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gradio", None)
     with pytest.raises(ImportError, match=r"keras-vit\[demo\]"):
-        demo.build_page(looker)
+        page.build_page(explainer)

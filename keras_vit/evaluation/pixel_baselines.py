@@ -13,7 +13,7 @@ MAX_TRAIN_EXAMPLES = 10_000
 MAX_SIDE = 32
 
 
-def pixel_yardsticks(
+def score_pixel_baselines(
     data: ImageDataset, role: str, preprocessing: Preprocessing, *, max_side: int = MAX_SIDE
 ) -> dict[str, float]:
     """Scores 3 nearest neighbours and an RBF support vector machine on raw pixels.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from keras_vit.interpret.looker import HEAD, MAX_BYTES, RELEVANCE, ROLLOUT, Looker
+from keras_vit.interpret.explainer import HEAD, MAX_BYTES, RELEVANCE, ROLLOUT, Explainer
 
 PREDICTED = "the predicted one"
 ALL_HEADS = "mean of all"
@@ -19,23 +19,25 @@ _LIMITS = (
 )
 
 
-def _answer(looker: Looker, path, measure, label, block, head) -> tuple[dict | None, Any, str]:
+def _answer(
+    explainer: Explainer, path, measure, label, block, head
+) -> tuple[dict | None, Any, str]:
     """One visit: file and choices -> scores, picture, message."""
     if not path:
         return None, None, "Drop a picture to begin."
     try:
-        images = looker.read(path)
-        best = looker.best(images)
+        images = explainer.read(path)
+        best = explainer.best(images)
         chosen = None if label in (None, PREDICTED) else label
         number = None if head in (None, ALL_HEADS) else int(head)
-        heat = looker.heat(images, measure, label=chosen, block=int(block), head=number)
+        heat = explainer.heat(images, measure, label=chosen, block=int(block), head=number)
         title = measure
         if measure == RELEVANCE:
             title = f"Relevance for “{chosen or best[0][0]}”"
         elif measure == HEAD:
             who = ALL_HEADS + " heads" if number is None else f"head {number}"
             title = f"Attention in block {int(block)}, {who}"
-        picture = looker.draw(images, heat, title)
+        picture = explainer.draw(images, heat, title)
     except ValueError as error:
         return None, None, f"**This did not work.** {error}"
     except Exception:  # the server lives on, whatever a file does to it
@@ -44,11 +46,11 @@ def _answer(looker: Looker, path, measure, label, block, head) -> tuple[dict | N
     return dict(best) or None, picture, ""
 
 
-def build_page(looker: Looker) -> Any:
+def build_page(explainer: Explainer) -> Any:
     """Builds the page.
 
     Args:
-        looker: holds the model.
+        explainer: holds the model.
 
     Returns:
         A `gradio.Blocks`; `launch` serves it.
@@ -57,10 +59,10 @@ def build_page(looker: Looker) -> Any:
         ImportError: Gradio is not installed.
     """
     gradio = _gradio()
-    config = looker.model.config
+    config = explainer.model.config
 
     def answer(*given):
-        return _answer(looker, *given)
+        return _answer(explainer, *given)
 
     def only_what_counts(measure):
         return (
@@ -71,15 +73,15 @@ def build_page(looker: Looker) -> Any:
 
     # Uploads are deleted ten minutes after they came.
     with gradio.Blocks(title="keras_vit", analytics_enabled=False, delete_cache=(600, 600)) as page:
-        gradio.Markdown(f"# What {looker.model.name} sees\n{_LIMITS}")
+        gradio.Markdown(f"# What {explainer.model.name} sees\n{_LIMITS}")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
                 file = gradio.File(label="Picture", elem_id="picture", height=130)
                 measure = gradio.Radio(
-                    list(looker.measures), value=ROLLOUT, label="Map", elem_id="measure"
+                    list(explainer.measures), value=ROLLOUT, label="Map", elem_id="measure"
                 )
                 label = gradio.Dropdown(
-                    [PREDICTED, *looker.labels], value=PREDICTED, label="Class",
+                    [PREDICTED, *explainer.labels], value=PREDICTED, label="Class",
                     elem_id="class", visible=False, filterable=True,
                 )  # fmt: skip
                 block = gradio.Slider(
@@ -98,7 +100,7 @@ def build_page(looker: Looker) -> Any:
                 )  # fmt: skip
                 scores = gradio.Label(
                     num_top_classes=5, label="Best classes", elem_id="scores",
-                    visible=bool(looker.labels),
+                    visible=bool(explainer.labels),
                 )  # fmt: skip
         choices = [file, measure, label, block, head]
         results = [scores, picture, message]

@@ -8,8 +8,8 @@ from keras import ops
 from PIL import Image
 
 from keras_vit import VisionTransformer, VisionTransformerConfig, interpret
-from keras_vit.interpret import looker as looker_module
-from keras_vit.interpret.looker import HEAD, RELEVANCE, ROLLOUT, Looker
+from keras_vit.interpret import explainer as explainer_module
+from keras_vit.interpret.explainer import HEAD, RELEVANCE, ROLLOUT, Explainer
 
 TINY = {
     "image_size": (8, 12), "patch_size": 4, "hidden_size": 16, "num_layers": 2, "num_heads": 2,
@@ -26,8 +26,8 @@ def make(**fields):
 
 
 @pytest.fixture(scope="module")
-def looker():
-    return Looker(make(), ["ant", "bee", "cat"])
+def explainer():
+    return Explainer(make(), ["ant", "bee", "cat"])
 
 
 @pytest.fixture
@@ -37,49 +37,50 @@ def picture(tmp_path):
     return tmp_path / "picture.png"
 
 
-def test_the_best_classes_come_with_their_scores(looker, picture):
-    images = looker.read(picture)
-    scores = ops.convert_to_numpy(looker.model(images))[0]
-    best = looker.best(images, top=2)
+def test_the_best_classes_come_with_their_scores(explainer, picture):
+    images = explainer.read(picture)
+    scores = ops.convert_to_numpy(explainer.model(images))[0]
+    best = explainer.best(images, top=2)
     assert [name for name, _ in best] == [["ant", "bee", "cat"][i] for i in np.argsort(-scores)[:2]]
     np.testing.assert_allclose([score for _, score in best], np.sort(scores)[:0:-1], rtol=1e-5)
 
 
-def test_each_map_is_the_measure_it_names(looker, picture):
-    model, images, relevance = looker.model, looker.read(picture), interpret.class_relevance
+def test_each_map_is_the_measure_it_names(explainer, picture):
+    model, images, relevance = explainer.model, explainer.read(picture), interpret.class_relevance
     (maps,) = interpret.attention_maps(model, images, [1])
     for heat, expected in (
-        (looker.heat(images), interpret.attention_rollout(model, images)[0]),
-        (looker.heat(images, RELEVANCE, label="bee"), relevance(model, images, 1)[0]),
-        (looker.heat(images, RELEVANCE), relevance(model, images)[0]),
-        (looker.heat(images, HEAD, block=1, head=0), maps[0, 0, 0, 1:].reshape(2, 3)),
-        (looker.heat(images, HEAD, block=1), maps[0, :, 0, 1:].mean(0).reshape(2, 3)),
+        (explainer.heat(images), interpret.attention_rollout(model, images)[0]),
+        (explainer.heat(images, RELEVANCE, label="bee"), relevance(model, images, 1)[0]),
+        (explainer.heat(images, RELEVANCE), relevance(model, images)[0]),
+        (explainer.heat(images, HEAD, block=1, head=0), maps[0, 0, 0, 1:].reshape(2, 3)),
+        (explainer.heat(images, HEAD, block=1), maps[0, :, 0, 1:].mean(0).reshape(2, 3)),
     ):
         np.testing.assert_allclose(heat, expected, rtol=1e-5)
 
 
 def test_a_model_without_class_token_or_head_can_be_looked_at(picture):
-    looker = Looker(make(num_classes=0, class_token=False, pooling="gap"))
-    images = looker.read(picture)
-    assert looker.best(images) == [] and looker.measures == (ROLLOUT, HEAD)
-    (maps,) = interpret.attention_maps(looker.model, images, [0])
+    explainer = Explainer(make(num_classes=0, class_token=False, pooling="gap"))
+    images = explainer.read(picture)
+    assert explainer.best(images) == [] and explainer.measures == (ROLLOUT, HEAD)
+    (maps,) = interpret.attention_maps(explainer.model, images, [0])
     expected = maps[0, 1].mean(0).reshape(2, 3)
-    np.testing.assert_allclose(looker.heat(images, HEAD, block=0, head=1), expected, rtol=1e-5)
+    np.testing.assert_allclose(explainer.heat(images, HEAD, block=0, head=1), expected, rtol=1e-5)
     with pytest.raises(ValueError, match="Received: 'Relevance for a class'"):
-        looker.heat(images, RELEVANCE)
+        explainer.heat(images, RELEVANCE)
 
 
-def test_the_drawing_is_a_picture_that_follows_the_map(looker, picture):
-    images = looker.read(picture)
+def test_the_drawing_is_a_picture_that_follows_the_map(explainer, picture):
+    images = explainer.read(picture)
     first, second = (
-        looker.draw(images, looker.heat(images, HEAD, block=block), "Block") for block in (0, 1)
+        explainer.draw(images, explainer.heat(images, HEAD, block=block), "Block")
+        for block in (0, 1)
     )
     assert first.dtype == np.uint8 and first.shape[2] == 3 and first.shape[1] > 600
     assert (first != second).any()
 
 
 def test_names_that_occur_twice_are_told_apart():
-    assert Looker(make(), ["crane", "bee", "crane"]).labels == [
+    assert Explainer(make(), ["crane", "bee", "crane"]).labels == [
         "crane (class 0)", "bee", "crane (class 2)",
     ]  # fmt: skip
 
@@ -94,19 +95,19 @@ def _bytes(kind):
 @pytest.mark.parametrize(
     ("kind", "message"), [("text", "looks like text"), ("empty", "empty"), ("corrupt", "broken")]
 )
-def test_what_is_no_picture_is_said(looker, tmp_path, kind, message):
+def test_what_is_no_picture_is_said(explainer, tmp_path, kind, message):
     path = tmp_path / "upload.png"
     path.write_bytes(_bytes(kind))
     with pytest.raises(ValueError, match=message):
-        looker.read(path)
+        explainer.read(path)
 
 
-def test_a_file_that_is_too_large_or_missing_is_said(looker, picture, monkeypatch):
-    monkeypatch.setattr(looker_module, "MAX_BYTES", 100)
+def test_a_file_that_is_too_large_or_missing_is_said(explainer, picture, monkeypatch):
+    monkeypatch.setattr(explainer_module, "MAX_BYTES", 100)
     with pytest.raises(ValueError, match="at most 0 MB"):
-        looker.read(picture)
+        explainer.read(picture)
     with pytest.raises(ValueError, match="cannot be read"):
-        looker.read(picture.with_name("missing.png"))
+        explainer.read(picture.with_name("missing.png"))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,6 @@ def test_a_file_that_is_too_large_or_missing_is_said(looker, picture, monkeypatc
         ({"measure": HEAD, "block": 0, "head": 2}, "head from 0 to 1. Received: 2"),
     ],
 )
-def test_impossible_choices_are_an_error(looker, picture, choice, message):
+def test_impossible_choices_are_an_error(explainer, picture, choice, message):
     with pytest.raises(ValueError, match=message):
-        looker.heat(looker.read(picture), **choice)
+        explainer.heat(explainer.read(picture), **choice)
