@@ -38,6 +38,26 @@ def strategy_of(model: keras.Model) -> Any:
     return model._distribute_strategy
 
 
+def tensor_into(model: keras.Model, layer: keras.layers.Layer) -> Any:
+    """Returns the symbolic tensor that a model gives to one of its layers.
+
+    A layer's own `input` is public, but not which of several calls belongs to a model.
+
+    Args:
+        model: a functional or sequential model.
+        layer: one of its layers, with one input.
+
+    Returns:
+        The tensor; of several calls that of the last; None in a model of another kind.
+    """
+    nodes = getattr(getattr(model, "_functional", None) or model, "_nodes_by_depth", {})
+    for depth in sorted(nodes):
+        for node in nodes[depth]:
+            if node.operation is layer:
+                return node.input_tensors[0]
+    return None
+
+
 class BuildsFromLocalBatch:
     """Builds metrics from one replica's part of the first batch.
 

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.images.carrier import carried, find_carrier
 from keras_vit.images.spec import Preprocessing
 
 
@@ -23,18 +24,22 @@ def get_preprocessing(model_or_preprocessing: Any) -> Preprocessing:
     """Returns the preprocessing itself, or that of a model.
 
     Args:
-        model_or_preprocessing: a `Preprocessing`, or a model with one as `model.preprocessing`.
+        model_or_preprocessing: a `Preprocessing`, a model with one as `model.preprocessing`, or a
+            model with such a model inside.
 
     Raises:
-        ValueError: anything else.
+        ValueError: anything else, or a model with several such models inside.
     """
-    preprocessing = getattr(model_or_preprocessing, "preprocessing", model_or_preprocessing)
-    if not isinstance(preprocessing, Preprocessing):
+    if isinstance(model_or_preprocessing, Preprocessing):
+        return model_or_preprocessing
+    if not hasattr(model_or_preprocessing, "preprocessing") and not isinstance(
+        model_or_preprocessing, keras.Model
+    ):
         raise ValueError(
-            "Expected a keras_vit.Preprocessing, or a model that has one as "
-            f"`model.preprocessing`. Received: {model_or_preprocessing!r}."
+            "Expected a keras_vit.Preprocessing, or a model that carries one. "
+            f"Received: {model_or_preprocessing!r}."
         )
-    return preprocessing
+    return carried(find_carrier(model_or_preprocessing))
 
 
 def resize_plan(

@@ -37,3 +37,14 @@ def test_the_strategy_of_a_model_can_be_read():
 
 def test_keras_builds_through_the_method_that_is_replaced():
     assert hasattr(keras.Model, "_maybe_symbolic_build")
+
+
+def test_what_a_model_gives_to_a_layer_can_be_read():
+    layer, images = keras.layers.Dense(2), keras.Input((2,))
+    doubled = images + images
+    model = keras.Model(images, layer(doubled))
+    layer(images)  # a call that is not part of the model
+    assert internals.tensor_into(model, layer) is doubled
+    sequence = keras.Sequential([keras.Input((2,)), layer])
+    assert internals.tensor_into(sequence, layer) is sequence.inputs[0]
+    assert internals.tensor_into(keras.Model(), layer) is None
