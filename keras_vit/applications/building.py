@@ -2,163 +2,133 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from keras_vit.checks import is_int
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
-from keras_vit.weights.binding import BoundCheckpoint
-from keras_vit.weights.conventions import preprocessing as conventional_preprocessing
+from keras_vit.weights.layouts import BoundCheckpoint
 from keras_vit.weights.load import assign
 
 
-def _shape_fields(input_shape: Any, input_tensor: Any) -> dict[str, Any]:
-    """Returns the config fields that an input shape sets."""
-    if input_shape is None and input_tensor is not None:
-        input_shape = tuple(input_tensor.shape[1:])
-    if input_shape is None:
-        return {}
-    shape = tuple(input_shape)
-    if len(shape) != 3 or shape[2] is None or (shape[0] is None) != (shape[1] is None):
-        raise ValueError(
-            "Expected `input_shape` as (height, width, channels), or (None, None, channels) for "
-            f"any size. Received: input_shape={input_shape!r}."
-        )
-    size = {"dynamic_image_size": True} if shape[0] is None else {"image_size": shape[:2]}
-    return {**size, "in_channels": shape[2]}
+@dataclasses.dataclass(frozen=True)
+class BuildArguments:
+    """What every builder of a model takes beside an architecture.
 
-
-def _class_fields(include_top: bool, pooling: str | None, classes: int | None) -> dict[str, Any]:
-    """Returns the config fields that the arguments about the head set."""
-    if not include_top:
-        fields = {"num_classes": 0, "pre_logits_size": None, "projection_size": None}
-        return {**fields, "pooling": "none" if pooling is None else pooling}
-    fields = {} if pooling is None else {"pooling": pooling}
-    if classes is None:
-        return fields
-    if not hasattr(classes, "__index__") or isinstance(classes, bool) or classes < 1:
-        raise ValueError(
-            "Expected `classes` to be an integer of at least 1, or None for the model's own head. "
-            f"Received: classes={classes!r}. Use include_top=False for a model without a head."
-        )
-    return {**fields, "num_classes": int(classes)}
-
-
-def configure(
-    config: VisionTransformerConfig,
-    *,
-    include_top: bool = True,
-    input_tensor: Any = None,
-    input_shape: Any = None,
-    pooling: str | None = None,
-    classes: int | None = None,
-    overrides: dict[str, Any] | None = None,
-) -> VisionTransformerConfig:
-    """Applies the arguments that all factories share to a config.
-
-    Args:
-        config: the variant's or the checkpoint's own config.
+    Attributes:
         include_top: whether the head is part of the model.
         input_tensor: a Keras tensor of images to build on, or None.
-        input_shape: (height, width, channels), (None, None, channels), or None.
+        input_shape: (height, width, channels), (None, None, channels) for any size, or None.
         pooling: name of the pooling, or None.
-        classes: number of classes, or None.
-        overrides: fields of the config, or None.
-
-    Returns:
-        The config of the model to build, all of it checked.
+        classes: number of classes, or None for the model's own head.
+        classifier_activation: activation of the head; None returns logits.
+        name: name of the model, or None.
+        dtype: dtype or policy of the layers, or None.
     """
-    return config.replace(
-        **{
-            **(overrides or {}),
-            **_shape_fields(input_shape, input_tensor),
-            **_class_fields(include_top, pooling, classes),
-        }
-    )
 
+    include_top: bool = True
+    input_tensor: Any = None
+    input_shape: tuple[int | None, int | None, int] | None = None
+    pooling: str | None = None
+    classes: int | None = None
+    classifier_activation: Any = "softmax"
+    name: str | None = None
+    dtype: Any = None
 
-def build_model(
-    config: VisionTransformerConfig,
-    *,
-    include_top: bool = True,
-    input_tensor: Any = None,
-    input_shape: Any = None,
-    pooling: str | None = None,
-    classes: int | None = None,
-    overrides: dict[str, Any] | None = None,
-    preprocessing: Preprocessing | None = None,
-    **model_arguments: Any,
-) -> VisionTransformer:
-    """Builds the model of a config, with initial values.
+    @property
+    def shape_fields(self) -> dict[str, Any]:
+        """The config fields that the shape of the images sets."""
+        shape = self.input_shape
+        if shape is None and self.input_tensor is not None:
+            shape = tuple(self.input_tensor.shape[1:])
+        if shape is None:
+            return {}
+        shape = tuple(shape)
+        if len(shape) != 3 or shape[2] is None or (shape[0] is None) != (shape[1] is None):
+            raise ValueError(
+                "Expected `input_shape` as (height, width, channels), or (None, None, channels) "
+                f"for any size. Received: input_shape={self.input_shape!r}."
+            )
+        size = {"dynamic_image_size": True} if shape[0] is None else {"image_size": shape[:2]}
+        return {**size, "in_channels": shape[2]}
 
-    Args:
-        config: the variant's or the checkpoint's own config.
-        include_top: as in `configure`, and so the next four.
-        input_tensor: see there.
-        input_shape: see there.
-        pooling: see there.
-        classes: see there.
-        overrides: see there.
-        preprocessing: how an image becomes the input, for any size; None is [-1, 1].
-        **model_arguments: other arguments of `VisionTransformer`.
+    @property
+    def head_fields(self) -> dict[str, Any]:
+        """The config fields that the arguments about the head set."""
+        if not self.include_top:
+            fields = {"num_classes": 0, "pre_logits_size": None, "projection_size": None}
+            return {**fields, "pooling": "none" if self.pooling is None else self.pooling}
+        fields = {} if self.pooling is None else {"pooling": self.pooling}
+        if self.classes is None:
+            return fields
+        if not is_int(self.classes) or self.classes < 1:
+            raise ValueError(
+                "Expected `classes` to be an integer of at least 1, or None for the model's own "
+                f"head. Received: classes={self.classes!r}. Use include_top=False for a model "
+                "without a head."
+            )
+        return {**fields, "num_classes": int(self.classes)}
 
-    Returns:
-        The model; its preprocessing has the size of its images.
-    """
-    config = configure(
-        config,
-        include_top=include_top,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        overrides=overrides,
-    )
-    if preprocessing is not None and not config.dynamic_image_size:
-        preprocessing = preprocessing.replace(size=config.image_size)
-    return VisionTransformer(
-        config, input_tensor=input_tensor, preprocessing=preprocessing, **model_arguments
-    )
+    @property
+    def size_hint(self) -> dict[str, Any]:
+        """`image_size` for the reading of a checkpoint, where the shape of the images says it."""
+        fields = self.shape_fields
+        return {"image_size": fields["image_size"]} if "image_size" in fields else {}
 
+    def build(
+        self,
+        config: VisionTransformerConfig,
+        preprocessing: Preprocessing | None = None,
+        **overrides: Any,
+    ) -> VisionTransformer:
+        """Builds the model of a config, with initial values.
 
-def stored_size_hint(
-    hints: dict[str, Any], input_shape: Any, input_tensor: Any = None
-) -> dict[str, Any]:
-    """Adds the size of the images to what is told of a checkpoint, where it is known.
+        Args:
+            config: the variant's or the checkpoint's own config.
+            preprocessing: how an image becomes the input, for any size; None is [-1, 1].
+            **overrides: fields of the config.
 
-    Args:
-        hints: fields of the config that the user gave; `image_size` among them stays.
-        input_shape: (height, width, channels), (None, None, channels), or None.
-        input_tensor: a Keras tensor of images, or None.
-    """
-    size = _shape_fields(input_shape, input_tensor).get("image_size")
-    return hints if size is None else {"image_size": size, **hints}
+        Returns:
+            The model; its preprocessing has the size of its images.
+        """
+        config = config.replace(**{**overrides, **self.shape_fields, **self.head_fields})
+        if preprocessing is not None and not config.dynamic_image_size:
+            preprocessing = preprocessing.replace(size=config.image_size)
+        return VisionTransformer(
+            config,
+            input_tensor=self.input_tensor,
+            classifier_activation=self.classifier_activation,
+            preprocessing=preprocessing,
+            name=self.name,
+            dtype=self.dtype,
+        )
 
+    def build_loaded(
+        self,
+        bound: BoundCheckpoint,
+        config: VisionTransformerConfig,
+        preprocessing: Preprocessing | None = None,
+    ) -> VisionTransformer:
+        """Builds a model for a checkpoint and loads it.
 
-def build_loaded_model(
-    bound: BoundCheckpoint,
-    stored: VisionTransformerConfig,
-    preprocessing: Preprocessing | None = None,
-    **arguments: Any,
-) -> VisionTransformer:
-    """Builds a model for a checkpoint and loads it.
+        Args:
+            bound: the open checkpoint.
+            config: what was read from it.
+            preprocessing: how its images are prepared; None is what it says itself, else what its
+                family was published with.
 
-    Args:
-        bound: the open checkpoint.
-        stored: its config, with the grid of its position embedding.
-        preprocessing: how its images are prepared; None is what it says itself, else the
-            convention of its layout.
-        **arguments: those of `build_model`.
+        Returns:
+            The loaded model.
 
-    Returns:
-        The loaded model.
-
-    Raises:
-        ValueError: what does not fit, all of it in one error.
-    """
-    preprocessing = preprocessing or bound.preprocessing
-    if preprocessing is None:
-        preprocessing = conventional_preprocessing(bound, stored.image_size, stored.in_channels)
-    model = build_model(stored, preprocessing=preprocessing, **arguments)
-    assign(model, bound, position_grid=stored.grid_size, careful=False)
-    return model
+        Raises:
+            ValueError: what does not fit, all of it in one error.
+        """
+        preprocessing = preprocessing or bound.preprocessing
+        if preprocessing is None:
+            size, channels = config.image_size, config.in_channels
+            preprocessing = bound.layout.preprocessing(bound, size, channels)
+        model = self.build(config, preprocessing)
+        assign(model, bound, careful=False)
+        return model

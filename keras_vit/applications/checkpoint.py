@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_vit.applications.building import build_loaded_model, stored_size_hint
+from keras_vit.applications.building import BuildArguments
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.load import open_source
@@ -39,8 +39,8 @@ def from_checkpoint(
         classes: number of classes; None keeps the checkpoint's head, another number than its own
             makes a fresh one.
         classifier_activation: activation of the head; None returns logits.
-        **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype` and `name`.
-            `image_size` with `input_shape` beside it is that of the stored position embedding.
+        **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype` and `name`; and
+            `stored_grid`, (rows, columns) of the stored position embedding, where nothing tells it.
 
     Returns:
         The model, with `config` and `preprocessing` of the checkpoint.
@@ -50,16 +50,15 @@ def from_checkpoint(
         ValueError: a broken file, no Vision Transformer, or an argument that is needed or does not
             fit.
     """
-    arguments = {k: config_overrides.pop(k) for k in ("dtype", "name") if k in config_overrides}
-    bound = open_source(source)
-    stored = infer_config(bound, **stored_size_hint(config_overrides, input_shape))
-    return build_loaded_model(
-        bound,
-        stored,
+    own = {k: config_overrides.pop(k) for k in ("dtype", "name") if k in config_overrides}
+    arguments = BuildArguments(
         include_top=include_top,
         pooling=pooling,
         input_shape=input_shape,
         classes=classes,
         classifier_activation=classifier_activation,
-        **arguments,
+        **own,
     )
+    bound = open_source(source)
+    config = infer_config(bound, **{**config_overrides, **arguments.size_hint})
+    return arguments.build_loaded(bound, config)

@@ -7,7 +7,8 @@ import pathlib
 from typing import Any
 
 from keras_vit.images.labels import labels_beside, read_labels
-from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.config import config_of
+from keras_vit.weights.files.suffixes import is_keras_model
 
 
 def load_model(source: str | os.PathLike) -> Any:
@@ -26,7 +27,7 @@ def load_model(source: str | os.PathLike) -> Any:
     import keras
 
     source = os.fspath(source)
-    if not source.endswith(".keras"):
+    if not is_keras_model(source):
         from keras_vit.applications.checkpoint import from_checkpoint
 
         return from_checkpoint(source)
@@ -39,11 +40,13 @@ def load_model(source: str | os.PathLike) -> Any:
             f"Expected the `.keras` file of a model. Received: {source!r}, which cannot be "
             f"loaded: {error}"
         ) from error
-    if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
+    try:
+        config_of(model)
+    except ValueError as error:
         raise ValueError(
             "Expected the file of a keras_vit.VisionTransformer. "
             f"Received: {source!r}, which holds a {type(model).__name__}."
-        )
+        ) from error
     return model
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.benchmark.work import Work
+from keras_vit.weights.files.suffixes import is_keras_model
 
 
 class Subject:
@@ -90,7 +91,7 @@ def load_subject_model(model: str) -> Any:
     Args:
         model: name of a variant, or a `.keras` file.
     """
-    if model.endswith(".keras"):
+    if is_keras_model(model):
         from keras_vit.applications.model_files import load_model
 
         return load_model(model)
@@ -107,7 +108,7 @@ def build_keras_vit(work: Work) -> Subject:
     import keras_vit
 
     set_keras_policy(work.dtype)
-    if work.model.endswith(".keras"):
+    if is_keras_model(work.model):
         built = load_subject_model(work.model)
         shape = (work.batch_size, *built.preprocessing.size, built.config.in_channels)
         images = np.random.default_rng(0).normal(size=shape).astype("float32")

@@ -10,6 +10,7 @@ import keras
 from keras_vit.applications.model_files import load_model
 from keras_vit.files import read_json
 from keras_vit.images.spec import Preprocessing
+from keras_vit.weights.files.suffixes import is_keras_model
 
 SUMMARY = "summary.json"
 
@@ -34,7 +35,7 @@ def load_classifier(source: str | os.PathLike) -> keras.Model:
     except ValueError as error:
         path = Path(os.fspath(source))
         summary = path.with_name(SUMMARY)
-        if path.suffix != ".keras" or not path.is_file() or not summary.is_file():
+        if not is_keras_model(path) or not path.is_file() or not summary.is_file():
             raise
         values = read_json(summary).get("preprocessing")
         if values is None:

@@ -399,3 +399,18 @@ class VisionTransformerConfig:
     def position_embedding_includes_prefix_tokens(self) -> bool:
         """Whether the stored position embedding has rows for prefix tokens."""
         return self.position_embedding_prefix_rows > 0
+
+
+def config_of(model: Any) -> VisionTransformerConfig:
+    """Returns the config of a model of ours, or says that it is another.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+
+    Raises:
+        ValueError: another kind of model.
+    """
+    config = getattr(model, "config", None)
+    if isinstance(config, VisionTransformerConfig):
+        return config
+    raise ValueError(f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}.")

@@ -11,6 +11,8 @@ from keras_vit.data.dataset import ImageDataset
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.variants import VARIANTS
 from keras_vit.training.recipes import Recipe
+from keras_vit.weights.download import is_address
+from keras_vit.weights.files.suffixes import SUFFIXES
 
 if TYPE_CHECKING:
     from keras_vit.models.vision_transformer import VisionTransformer
@@ -34,7 +36,6 @@ SMALL_MODELS: dict[str, VisionTransformerConfig] = {
         image_size=64, patch_size=8, hidden_size=128, num_layers=6, num_heads=4, mlp_dim=256
     ),
 }
-CHECKPOINT_SUFFIXES = (".npz", ".safetensors", ".h5", ".keras")
 
 
 def default_model(data: ImageDataset) -> str:
@@ -58,7 +59,7 @@ def is_checkpoint(spec: str) -> bool:
     """Says whether a spec names a file, folder or hub address of weights and not a model."""
     if spec in SMALL_MODELS or spec in VARIANTS:
         return False
-    return spec.startswith("hf://") or spec.endswith(CHECKPOINT_SUFFIXES) or Path(spec).exists()
+    return is_address(spec) or spec.endswith(SUFFIXES) or Path(spec).exists()
 
 
 def build_model(

@@ -18,6 +18,7 @@ from typing import Any
 
 from keras_vit.files import read_json
 from keras_vit.weights.files.opening import INDEX, WHOLE, open_checkpoint
+from keras_vit.weights.files.suffixes import NPZ, SAFETENSORS
 
 SCHEMES = ("https://", "http://", "hf://", "gs://")
 TIMEOUT_SECONDS = 60
@@ -170,7 +171,7 @@ def _fetch_web(address: str, target: Path, checksum: str | None, names: Sequence
                     f"Expected the file from the server. Received: {failure}. {advice}"
                 ) from failure
             time.sleep(delay)
-        if target.suffix in (".npz", ".safetensors"):
+        if target.suffix in (NPZ, SAFETENSORS):
             _check(path, advice)
         os.replace(path, target)
     finally:

@@ -10,19 +10,19 @@ import keras
 import numpy as np
 
 from keras_vit.layers.position_resize import resize_positions
-from keras_vit.models.config import VisionTransformerConfig
-from keras_vit.weights.architecture import split_positions
-from keras_vit.weights.binding import BoundCheckpoint, bind
+from keras_vit.models.config import config_of
+from keras_vit.weights.binding import bind
 from keras_vit.weights.download import local_path
 from keras_vit.weights.files.arrays import FLOAT_BYTES
-from keras_vit.weights.files.keras_archive import SUFFIXES, canonical_variables, open_keras
+from keras_vit.weights.files.keras_archive import canonical_variables, open_keras
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.suffixes import is_keras_model, needs_model
+from keras_vit.weights.layouts import BoundCheckpoint
+from keras_vit.weights.layouts.layout import PATCHES, POSITIONS
 
 HEADS = ("auto", "keep", "reset")
 _TOP = ("pooling", "pre_logits", "projection", "head")
-_POSITIONS = "patch_encoder/position_embedding"
 _CLASS_TOKEN = "patch_encoder/class_token"
-_PATCHES = "patch_encoder/projection/kernel"
 _ROOT = "stem/root/kernel"
 
 
@@ -79,7 +79,7 @@ def load_weights(model: keras.Model, source: Any, *, head: str = "auto") -> Load
         ValueError: a broken file, or arrays that do not fit; one error lists all missing,
             unexpected and mis-shaped names, and the model is as it was.
     """
-    _check_model(model)
+    config_of(model)
     return assign(model, open_source(source, model), head=head)
 
 
@@ -91,7 +91,7 @@ def open_source(source: Any, model: keras.Model | None = None) -> BoundCheckpoin
         model: a model of the same architecture; a `.weights.h5` file does not say its own.
     """
     path = local_path(source)
-    if path.endswith(SUFFIXES):
+    if is_keras_model(path) or needs_model(path):
         return open_keras(path, model)
     return bind(open_checkpoint(path))
 
@@ -101,7 +101,6 @@ def assign(
     bound: BoundCheckpoint,
     *,
     head: str = "auto",
-    position_grid: tuple[int, int] | None = None,
     careful: bool = True,
 ) -> LoadReport:
     """Loads an open checkpoint into a model.
@@ -110,7 +109,6 @@ def assign(
         model: a `VisionTransformer`.
         bound: the checkpoint.
         head: as in `load_weights`.
-        position_grid: (rows, columns) of the stored position embedding where it is not square.
         careful: whether all values are read and checked before the first is assigned. False needs
             half the memory; for a new model, which is thrown away when the values are not finite.
 
@@ -120,13 +118,13 @@ def assign(
     Raises:
         ValueError: as in `load_weights`.
     """
-    _check_model(model)
     if head not in HEADS:
         raise ValueError(f"Expected `head` to be one of {HEADS}. Received: head={head!r}.")
+    config = config_of(model)
     variables = canonical_variables(model)
-    plan = _Plan(model.config, bound, {n: tuple(v.shape) for n, v in variables.items()})
+    plan = _Plan(config, bound, {n: tuple(v.shape) for n, v in variables.items()})
     plan.decide_head(head)
-    plan.decide_positions(position_grid)
+    plan.decide_positions()
     plan.check()
 
     held, values = {}, plan.values()
@@ -144,13 +142,6 @@ def _is_finite(array: np.ndarray) -> bool:
     """Says whether all values are finite; one sum tells, unless it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
-        raise ValueError(
-            f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}."
-        )
 
 
 class _Plan:
@@ -184,22 +175,17 @@ class _Plan:
             if part not in present:
                 self.dropped += [n for n in self.offered if n.startswith(f"{part}/")]
 
-    def decide_positions(self, position_grid: tuple[int, int] | None) -> None:
+    def decide_positions(self) -> None:
         """Finds prefix rows and grid of the stored position embedding."""
-        stored, own = self.offered.get(_POSITIONS), self.wanted.get(_POSITIONS)
+        stored, own = self.offered.get(POSITIONS), self.wanted.get(POSITIONS)
         if stored is None or own is None or len(stored) != 3 or stored[2] != own[2]:
             return
-        tokens = {
-            "class_token": _CLASS_TOKEN in self.offered,
-            "distillation_token": "patch_encoder/distillation_token" in self.offered,
-            "num_register_tokens": self.offered.get("patch_encoder/register_tokens", (1, 0))[1],
-        }
-        grid = position_grid or self.config.grid_size
         try:
-            rows, grid = split_positions(self.bound, stored[1], tokens, grid)
+            self.bound.settle_grid(likely=self.config.grid_size, square_first=False)
         except ValueError as error:
             self.problems.append(str(error))
             return
+        rows, grid = self.bound.prefix_rows, self.bound.stored_grid
         own_rows = self.config.position_embedding_prefix_rows
         if rows != own_rows and {rows, own_rows} != {0, 1}:
             return  # reported as a wrong shape
@@ -207,9 +193,9 @@ class _Plan:
         if grid != self.config.grid_size:
             sizes = " -> ".join("x".join(map(str, g)) for g in (grid, self.config.grid_size))
             kind = self.config.position_embedding_interpolation
-            self.notes.append(f"{_POSITIONS}: resized, grid {sizes} ({kind})")
+            self.notes.append(f"{POSITIONS}: resized, grid {sizes} ({kind})")
         if rows > own_rows:
-            self.notes.append(f"{_POSITIONS}: its row of the class token was added to that token")
+            self.notes.append(f"{POSITIONS}: its row of the class token was added to that token")
 
     def check(self) -> None:
         """Raises one error with all that does not fit."""
@@ -225,7 +211,7 @@ class _Plan:
         ]
         lines += [f"unexpected: {name}" for name in bound.unexpected]
         for name in needed.keys() & offered.keys():
-            if offered[name] != needed[name] and not (name == _POSITIONS and self.positions):
+            if offered[name] != needed[name] and not (name == POSITIONS and self.positions):
                 lines.append(
                     f"wrong shape: {self._source(name)} makes {name} {offered[name]}, "
                     f"the model has {needed[name]}{self._channels(name)}"
@@ -256,7 +242,7 @@ class _Plan:
             return f"{hint} ({stored[2]}), or change the kernel in the file"
         per_channel = self.config.patch_size**2
         if (
-            name == _PATCHES
+            name == PATCHES
             and self.config.hybrid is None
             and stored[1] == own[1]
             and stored[0] % per_channel == 0
@@ -274,7 +260,7 @@ class _Plan:
                 bad.append(name)
             elif name == _CLASS_TOKEN and self.positions:
                 class_token = array
-            elif name == _POSITIONS and self.positions:
+            elif name == POSITIONS and self.positions:
                 position = array
             elif not bad:
                 yield name, array
@@ -285,7 +271,7 @@ class _Plan:
             )
         if position is not None:
             position, class_token = self._fit_positions(position, class_token)
-            yield _POSITIONS, position
+            yield POSITIONS, position
         if class_token is not None:
             yield _CLASS_TOKEN, class_token
 
@@ -311,7 +297,7 @@ class _Plan:
             source=self.bound.file.path,
             layout=self.bound.layout.name,
             loaded=tuple(loaded),
-            resized=(_POSITIONS,) if resized else (),
+            resized=(POSITIONS,) if resized else (),
             left_out=tuple(dict.fromkeys([*dropped, *self.bound.ignored])),
             fresh=tuple(self.fresh),
             notes=tuple(self.notes),

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_vit.checks import nearest_names
 from keras_vit.models.variants import VARIANTS
-from keras_vit.weights.download import fetch, is_address
+from keras_vit.weights.download import fetch
 from keras_vit.weights.published import CHECKPOINTS, Checkpoint
 
 IMAGENET = "imagenet"
@@ -61,20 +61,19 @@ def find_checkpoint(model: str, weights: str) -> Checkpoint:
 
 
 def locate(model: str, weights: Any) -> tuple[str, Checkpoint | None]:
-    """Returns the file behind `weights=` of a factory, fetching it where needed.
+    """Returns what is behind `weights=` of a factory; a published file is fetched.
 
     Args:
         model: the name of the factory.
         weights: a name from `list_weights(model)`, an address, or a path.
 
     Returns:
-        The path, and the row of the table if `weights` was a name.
+        The path of the file and its row of the table if `weights` was a name; else `weights` as it
+        is, and None.
 
     Raises:
         ValueError: neither a known name nor a file; the error lists the nearest names.
     """
-    if is_address(weights):
-        return fetch(weights), None
     if isinstance(weights, str) and weights not in list_weights(model):
         looks_like_path = os.path.exists(weights) or os.sep in weights or "." in weights
         if not looks_like_path:

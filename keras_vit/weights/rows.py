@@ -1,11 +1,24 @@
-"""What a row of a name table is, and how numbers are read out of names and put into them."""
+"""What a row of a name table is, and how numbers are read out of names and put into them.
+
+A row says which arrays of a file make which variables of the model, and in which form (`forms.py`)
+they are stored. `{i}` is the number of a block, `{s}` a stage, `{u}` a unit; `{s+1}` counts from 1.
+Canonical names are the paths of the variables below the model. Tables are read both ways: to load,
+and (the first row that makes a variable) to save.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import re
+from collections.abc import Mapping
 
+import numpy as np
+
+from keras_vit.weights.files.arrays import ArraySpec
+from keras_vit.weights.forms import FORMS, joined, parted
+
+BLOCK = "encoder_block_{i}"
 _PLACE = re.compile(r"\{([a-z])(\+1)?\}")
 
 
@@ -33,22 +46,80 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """How one family of libraries names the arrays of its files.
+class Binding:
+    """One row of a table with its numbers filled in.
 
     Attributes:
-        name: `"google"`, `"timm"` or `"huggingface"`.
-        signature: a name that every file of this layout has, after its prefix.
-        prefixes: what may stand in front of the names, most telling first.
-        rows: the table.
-        ignored: patterns of full names that are left out: text towers, buffers, optimizer state.
+        sources: full names in the file.
+        targets: canonical names.
+        row: the row of the table.
+        depth: index on the leading axis of stacked blocks, or None.
     """
 
-    name: str
-    signature: str
-    prefixes: tuple[str, ...]
-    rows: tuple[Row, ...]
-    ignored: tuple[str, ...] = ()
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    row: Row
+    depth: int | None = None
+
+    def convert(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Makes the canonical arrays, one a target, of the stored ones, one a source.
+
+        Raises:
+            ValueError: shapes that the row cannot have.
+        """
+        form = FORMS[self.row.form]
+        if self.depth is not None:
+            arrays = [array[self.depth] for array in arrays]
+        for array in arrays:
+            if array.ndim not in form.ndims or not array.size:
+                raise ValueError(f"{array.ndim} axes in place of {form.ndims}, or no values")
+        return parted(joined([form.forward(array) for array in arrays]), self.row.shares)
+
+    def shapes(self, specs: Mapping[str, ArraySpec]) -> list[tuple[int, ...]]:
+        """Returns the canonical shapes, without reading any value.
+
+        Raises:
+            ValueError: shapes that the row cannot have.
+        """
+        stored = [specs[name].shape for name in self.sources]
+        if self.depth is not None:
+            stored = [shape[1:] for shape in stored]
+        form = FORMS[self.row.form]
+        # Views of a single zero have any shape at no cost.
+        empty = [np.broadcast_to(np.float32(0), shape) for shape in stored]
+        for array in empty:
+            if array.ndim not in form.ndims or not array.size:
+                raise ValueError(f"{array.ndim} axes in place of {form.ndims}, or no values")
+        shapes = [form.forward(array).shape for array in empty]
+        if any(shape[:-1] != shapes[0][:-1] for shape in shapes):
+            raise ValueError("shapes that do not go together")
+        width = sum(shape[-1] for shape in shapes)
+        unit, rest = divmod(width, sum(self.row.shares))
+        if rest:
+            raise ValueError(f"{width} values that cannot be cut in parts {self.row.shares}")
+        return [(*shapes[0][:-1], unit * share) for share in self.row.shares]
+
+
+def row(sources, targets, form: str = "same", **fields) -> Row:
+    """Returns a `Row` of one name or several on either side."""
+    sources = (sources,) if isinstance(sources, str) else tuple(sources)
+    targets = (targets,) if isinstance(targets, str) else tuple(targets)
+    return Row(sources, targets, form, **fields)
+
+
+def linear(sources, targets, form: str = "linear", **fields) -> tuple[Row, Row]:
+    """Returns the rows for weight and bias of torch layers."""
+    sources = (sources,) if isinstance(sources, str) else sources
+    targets = (targets,) if isinstance(targets, str) else targets
+    return (
+        row([f"{s}.weight" for s in sources], [f"{t}/kernel" for t in targets], form, **fields),
+        row([f"{s}.bias" for s in sources], [f"{t}/bias" for t in targets], **fields),
+    )
+
+
+def torch_norm(source: str, target: str) -> tuple[Row, Row]:
+    """Returns the rows for scale and shift of a norm of torch."""
+    return (row(f"{source}.weight", f"{target}/gamma"), row(f"{source}.bias", f"{target}/beta"))
 
 
 def fill(pattern: str, numbers: dict[str, int]) -> str:

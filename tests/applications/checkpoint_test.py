@@ -6,7 +6,7 @@ import pytest
 
 from keras_vit.applications.checkpoint import from_checkpoint
 
-_GOLDEN = pathlib.Path(__file__).parent / "fixtures" / "golden"
+_GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
 _TOKEN = _GOLDEN / "google" / "vit_token" / "weights.npz"
 _RESIZED = _GOLDEN / "timm" / "vit_resized_nonsquare" / "model.safetensors"
 
@@ -51,9 +51,9 @@ def test_a_stored_grid_that_is_not_square_is_given_beside_the_size_wanted(tmp_pa
     path = save_checkpoint(wide, tmp_path / "wide.safetensors", "timm")
     again = from_checkpoint(path, input_shape=(12, 24, 3), num_heads=2)
     np.testing.assert_array_equal(again(_images(12, 24)), wide(_images(12, 24)))
-    larger = from_checkpoint(path, image_size=(12, 24), input_shape=(24, 24, 3), num_heads=2)
+    larger = from_checkpoint(path, stored_grid=(3, 6), input_shape=(24, 24, 3), num_heads=2)
     assert larger.config.grid_size == (6, 6)
-    with pytest.raises(ValueError, match="image_size"):
+    with pytest.raises(ValueError, match="stored_grid"):
         from_checkpoint(path, input_shape=(24, 24, 3), num_heads=2)
 
 

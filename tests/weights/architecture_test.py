@@ -45,9 +45,9 @@ def test_heads_that_cannot_be_told_are_asked_for(shapes_file, timm_shapes):
 
 def test_a_grid_that_is_not_square_is_asked_for_and_taken(shapes_file, timm_shapes):
     bound = bind(shapes_file(timm_shapes(64, 128, 1, tokens=1 + 3 * 6)))
-    with pytest.raises(ValueError, match="image_size"):
+    with pytest.raises(ValueError, match="stored_grid"):
         infer_config(bound)
-    config = infer_config(bound, image_size=(48, 96))
+    config = infer_config(bound, stored_grid=(3, 6))
     assert config.grid_size == (3, 6)
     assert config.position_embedding_prefix_rows == 1
 

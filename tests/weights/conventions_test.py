@@ -3,8 +3,11 @@ import pytest
 
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.binding import bind
-from keras_vit.weights.conventions import preprocessing
 from keras_vit.weights.files.opening import open_checkpoint
+
+
+def _preprocessing(bound, size, channels):
+    return bound.layout.preprocessing(bound, size, channels)
 
 
 def test_a_config_of_another_model_beside_the_file_is_an_error(golden):
@@ -40,10 +43,10 @@ def test_values_that_a_config_json_leaves_out_are_those_of_its_class(golden):
 
 def test_preprocessing_is_that_of_the_family(golden):
     google = bind(open_checkpoint(golden("google/vit_token").source))
-    assert preprocessing(google, (16, 16), 3).resize == "squash"
-    clip = preprocessing(bind(open_checkpoint(golden("hf/clip_full").source)), (16, 16), 3)
+    assert _preprocessing(google, (16, 16), 3).resize == "squash"
+    clip = _preprocessing(bind(open_checkpoint(golden("hf/clip_full").source)), (16, 16), 3)
     assert clip.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
-    grey = preprocessing(google, (16, 16), 1)
+    grey = _preprocessing(google, (16, 16), 1)
     assert grey.mean == (0.5,)
 
 
@@ -63,6 +66,6 @@ def test_preprocessing_of_timm_is_read_from_its_config(shapes_file, timm_shapes)
             "crop_pct": 0.8, "crop_mode": "center",
         }
     }  # fmt: skip
-    found = preprocessing(bind(shapes_file(timm_shapes(64, 128, 1), config)), (224, 224), 3)
+    found = _preprocessing(bind(shapes_file(timm_shapes(64, 128, 1), config)), (224, 224), 3)
     assert found.crop_fraction == 0.8 and found.resampling == "bilinear"
     np.testing.assert_allclose(found.std, (0.4, 0.5, 0.6))

@@ -3,10 +3,10 @@ import re
 import pytest
 
 from keras_vit.weights.forms import FORMS
-from keras_vit.weights.names import LAYOUTS
+from keras_vit.weights.layouts import LAYOUTS
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=[f"{x.name}-{x.signature}" for x in LAYOUTS])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[type(x).__name__ for x in LAYOUTS])
 def test_tables_are_well_formed(layout):
     for row in layout.rows:
         assert row.form in FORMS, row

@@ -6,16 +6,16 @@ import pytest
 
 from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.models.vision_transformer import VisionTransformer
-from keras_vit.weights.expressible import obstacles
 from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.layouts import NAMES, layout_for
 from keras_vit.weights.load import load_weights
-from keras_vit.weights.save import LAYOUTS, save_checkpoint
+from keras_vit.weights.save import save_checkpoint
 
 _FILES = {"google": "saved.npz", "timm": "saved.safetensors", "huggingface": "saved"}
 # Of the golden cases, those that each layout has a place for.
 _EXPRESSED = {"google": 19, "timm": 42, "huggingface": 33}
-_round_trips = dict.fromkeys(LAYOUTS, 0)
+_round_trips = dict.fromkeys(NAMES, 0)
 
 
 def _values(model):
@@ -33,9 +33,9 @@ def _assert_same(first, second):
 
 def test_load_save_load_is_bit_exact_or_names_a_field(case, tmp_path):
     model = from_checkpoint(case.source, input_shape=case.input_shape, **case.arguments)
-    for layout in LAYOUTS:
+    for layout in NAMES:
         path = tmp_path / _FILES[layout]
-        missing = obstacles(model.config, layout)
+        missing = layout_for(layout, model.config).obstacles(model.config)
         if missing:
             with pytest.raises(ValueError, match=missing[0].split("=")[0]):
                 save_checkpoint(model, path, layout)
@@ -51,7 +51,7 @@ def test_load_save_load_is_bit_exact_or_names_a_field(case, tmp_path):
 
 def test_enough_cases_went_round():
     if sum(_round_trips.values()):
-        assert all(_round_trips[layout] >= _EXPRESSED[layout] for layout in LAYOUTS), _round_trips
+        assert all(_round_trips[layout] >= _EXPRESSED[layout] for layout in NAMES), _round_trips
 
 
 def test_the_same_names_come_back(case, tmp_path):
@@ -63,7 +63,7 @@ def test_the_same_names_come_back(case, tmp_path):
     if any(part in case.name for part in (*rewritten, "big_vision", "_full")):
         pytest.skip("written under other names than it was read")
     model = from_checkpoint(case.source, **case.arguments)
-    if obstacles(model.config, layout):
+    if layout_for(layout, model.config).obstacles(model.config):
         pytest.fail(f"{layout} cannot express its own case")
     written = open_checkpoint(save_checkpoint(model, tmp_path / _FILES[layout], layout))
     source = open_checkpoint(case.source)
@@ -103,7 +103,7 @@ def test_paths_and_layouts_of_another_kind_are_refused(golden, tmp_path, layout,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", NAMES)
 def test_a_write_that_fails_leaves_the_old_file(golden, tmp_path, monkeypatch, layout):
     model = from_checkpoint(golden("google/vit_token").source)
     path = tmp_path / _FILES[layout]

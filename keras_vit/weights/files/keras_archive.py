@@ -12,13 +12,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.models.config import VisionTransformerConfig
-from keras_vit.weights.binding import Binding, BoundCheckpoint
+from keras_vit.models.config import config_of
 from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable
-from keras_vit.weights.rows import Layout, Row
+from keras_vit.weights.files.suffixes import is_keras_model
+from keras_vit.weights.layouts import BoundCheckpoint, Layout
+from keras_vit.weights.rows import Binding, Row
 
-KERAS = Layout(name="keras", signature="", prefixes=("",), rows=())
-SUFFIXES = (".keras", ".weights.h5")
+
+class KerasLayout(Layout):
+    """Keras's own names, which are the canonical ones; the file says its whole architecture."""
+
+    name = "keras"
+
+
+KERAS = KerasLayout()
 
 
 def canonical_variables(model: keras.Model) -> dict[str, Any]:
@@ -64,7 +71,7 @@ def open_keras(path: Any, model: keras.Model | None = None) -> BoundCheckpoint:
     """
     path = os.fspath(path)
     check_readable(path, "a Keras file")
-    if path.endswith(".keras"):
+    if is_keras_model(path):
         copy = _load_model(path)
     elif model is None:
         raise ValueError(
@@ -84,8 +91,8 @@ def open_keras(path: Any, model: keras.Model | None = None) -> BoundCheckpoint:
     bindings = tuple(Binding((name,), (name,), row) for name in file.specs)
     shapes = {name: spec.shape for name, spec in file.specs.items()}
     return BoundCheckpoint(
-        file, KERAS, "", bindings, shapes, (), (), (),
-        config=copy.config, preprocessing=copy.preprocessing,
+        file, KERAS, "", bindings, shapes, config=copy.config, preprocessing=copy.preprocessing,
+        stored_grid=copy.config.grid_size, prefix_rows=copy.config.position_embedding_prefix_rows,
     )  # fmt: skip
 
 
@@ -94,8 +101,8 @@ def _load_model(path: str) -> keras.Model:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise broken(path, f"{type(error).__name__}: {error}", "a .keras file") from error
-    if not isinstance(getattr(model, "config", None), VisionTransformerConfig):
-        raise ValueError(
-            f"Expected a keras_vit.VisionTransformer in {path!r}. Received: {type(model).__name__}."
-        )
+    try:
+        config_of(model)
+    except ValueError as error:
+        raise ValueError(f"{error} It lies in {path!r}.") from error
     return model

@@ -8,6 +8,7 @@ from typing import Any
 from keras_vit.weights.files.arrays import ArrayFile, broken
 from keras_vit.weights.files.npz import NpzFile
 from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile
+from keras_vit.weights.files.suffixes import NPZ, PICKLES, SAFETENSORS
 
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
@@ -32,15 +33,15 @@ def open_checkpoint(path: Any) -> ArrayFile:
     path = os.fspath(path)
     if os.path.isdir(path):
         path = _checkpoint_in(path)
-    if path.endswith(".npz"):
+    if path.endswith(NPZ):
         return NpzFile(path)
-    if path.endswith(".safetensors"):
+    if path.endswith(SAFETENSORS):
         return SafetensorsFile(path)
     if path.endswith(".safetensors.index.json"):
         return ShardedFile(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"Expected a checkpoint at {path!r}. Received: no such file.")
-    if path.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle")):
+    if path.endswith(PICKLES):
         raise ValueError(
             f"Expected a .npz or .safetensors file. Received: {path!r}, a pickle, which could run "
             "code and is never read. Convert it with `safetensors.torch.save_file` where it is "
@@ -58,7 +59,7 @@ def _checkpoint_in(folder: str) -> str:
     for name in (WHOLE, INDEX):
         if name in files:
             return os.path.join(folder, name)
-    candidates = [name for name in files if name.endswith((".safetensors", ".npz"))]
+    candidates = [name for name in files if name.endswith((SAFETENSORS, NPZ))]
     if len(candidates) == 1:
         return os.path.join(folder, candidates[0])
     what = f"several: {candidates}" if candidates else f"only {files[:10]}"

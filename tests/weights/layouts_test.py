@@ -2,7 +2,8 @@ import pytest
 
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.variants import VARIANTS
-from keras_vit.weights.expressible import huggingface_family, mlp_ratio, obstacles
+from keras_vit.weights.layouts import NAMES, layout_for
+from keras_vit.weights.layouts.dinov2 import mlp_ratio
 
 
 @pytest.mark.parametrize(
@@ -30,17 +31,18 @@ def test_the_error_names_the_field(layout, changes, field):
     config = VisionTransformerConfig(
         image_size=16, patch_size=4, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=32
     ).replace(**changes)
-    assert any(line.startswith(f"{field}=") for line in obstacles(config, layout))
+    found = layout_for(layout, config).obstacles(config)
+    assert any(line.startswith(f"{field}=") for line in found)
 
 
 @pytest.mark.parametrize("variant", ["ViT_B16", "R50_B16", "ViT_H14"])
 def test_google_expresses_its_own_variants(variant):
-    assert obstacles(VARIANTS[variant], "google") == []
+    assert layout_for("google", VARIANTS[variant]).obstacles(VARIANTS[variant]) == []
 
 
 @pytest.mark.parametrize("variant", ["ViT_B16", "DeiT_B16", "DeiT3_L16", "DINOv2_g14"])
 def test_timm_expresses_its_own_variants(variant):
-    assert obstacles(VARIANTS[variant], "timm") == []
+    assert layout_for("timm", VARIANTS[variant]).obstacles(VARIANTS[variant]) == []
 
 
 @pytest.mark.parametrize(
@@ -51,8 +53,9 @@ def test_timm_expresses_its_own_variants(variant):
     ],
 )  # fmt: skip
 def test_huggingface_expresses_its_own_variants(variant, family):
-    assert huggingface_family(VARIANTS[variant]) == family
-    assert obstacles(VARIANTS[variant], "huggingface") == []
+    layout = layout_for("huggingface", VARIANTS[variant])
+    assert layout.family_for(VARIANTS[variant]).model_type == family
+    assert layout.obstacles(VARIANTS[variant]) == []
 
 
 def test_the_mlp_ratio_of_the_giant_is_4():
@@ -62,5 +65,4 @@ def test_the_mlp_ratio_of_the_giant_is_4():
 
 def test_variants_can_be_saved_in_some_layout():
     for name, config in VARIANTS.items():
-        layouts = ("google", "timm", "huggingface")
-        assert any(not obstacles(config, layout) for layout in layouts), name
+        assert any(not layout_for(layout, config).obstacles(config) for layout in NAMES), name

@@ -1,0 +1,22 @@
+"""What the names of checkpoint files end in."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+NPZ, SAFETENSORS = ".npz", ".safetensors"
+KERAS, KERAS_WEIGHTS = ".keras", ".weights.h5"
+SUFFIXES = (NPZ, SAFETENSORS, KERAS, KERAS_WEIGHTS)
+# Pickles, which could run code and are never read.
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle")
+
+
+def is_keras_model(source: Any) -> bool:
+    """Whether a path or address is that of a whole model of Keras."""
+    return os.fspath(source).endswith(KERAS)
+
+
+def needs_model(source: Any) -> bool:
+    """Whether the file behind a path or address holds weights alone, not their architecture."""
+    return os.fspath(source).endswith(KERAS_WEIGHTS)

@@ -1,0 +1,34 @@
+"""The layouts: each file here owns all that is known of the files of one family of libraries.
+
+A layout knows its table of names, what shapes do not tell of a model, how images are prepared, what
+it has no place for, and how a model is saved.
+"""
+
+from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.weights.layouts.dinov2 import DINOV2
+from keras_vit.weights.layouts.google import GOOGLE
+from keras_vit.weights.layouts.layout import BoundCheckpoint, Layout
+from keras_vit.weights.layouts.timm import TIMM
+from keras_vit.weights.layouts.towers import TOWERS
+from keras_vit.weights.layouts.vit import VIT
+
+LAYOUTS = (GOOGLE, TIMM, TOWERS, DINOV2, VIT)
+NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS))
+
+
+def layout_for(name: str, config: VisionTransformerConfig) -> Layout:
+    """Returns the layout that a model is saved in.
+
+    Args:
+        name: `"google"`, `"timm"` or `"huggingface"`.
+        config: the architecture of the model.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in NAMES:
+        raise ValueError(f"Expected `layout` to be one of {NAMES}. Received: {name!r}.")
+    return next(each for each in LAYOUTS if each.name == name and each.suits(config))
+
+
+__all__ = ["LAYOUTS", "NAMES", "BoundCheckpoint", "Layout", "layout_for"]

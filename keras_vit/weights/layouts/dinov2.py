@@ -1,0 +1,132 @@
+"""DINOv2 of transformers, with registers or without."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from keras_vit.images.spec import STATISTICS
+from keras_vit.weights.layouts.transformers import (
+    EMBEDDINGS,
+    Family,
+    TransformersLayout,
+    attention_rows,
+)
+from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
+
+_LAYER = "encoder.layer.{i}"
+_DINOV2 = Family(
+    "dinov2",
+    "Dinov2Model",
+    "Dinov2ForImageClassification",
+    "dinov2.",
+    epsilon=1e-6,
+    preprocessing={
+        **STATISTICS["imagenet"],
+        "resampling": "bicubic",
+        "resize": "crop",
+        "crop_fraction": 224 / 256,
+    },
+)
+_WITH_REGISTERS = dataclasses.replace(
+    _DINOV2,
+    model_type="dinov2_with_registers",
+    model="Dinov2WithRegistersModel",
+    classifier="Dinov2WithRegistersForImageClassification",
+    prefix="dinov2_with_registers.",
+    interpolation="bicubic_antialias",
+)
+
+
+class Dinov2Layout(TransformersLayout):
+    """`Dinov2Model`, `Dinov2WithRegistersModel` and the same with a head."""
+
+    signature = "embeddings.patch_embeddings.projection.weight"
+    prefixes = ("dinov2_with_registers.", "dinov2.", "")
+    families = (_DINOV2, _WITH_REGISTERS)
+    rows = (
+        *EMBEDDINGS,
+        *torch_norm(f"{_LAYER}.norm1", f"{BLOCK}/attention_norm"),
+        *attention_rows(_LAYER, _LAYER),
+        row(f"{_LAYER}.layer_scale1.lambda1", f"{BLOCK}/attention_scale/gamma"),
+        *torch_norm(f"{_LAYER}.norm2", f"{BLOCK}/mlp_norm"),
+        *linear(f"{_LAYER}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_LAYER}.mlp.fc2", f"{BLOCK}/mlp/output"),
+        *linear(f"{_LAYER}.mlp.weights_in", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_LAYER}.mlp.weights_out", f"{BLOCK}/mlp/output"),
+        *linear([f"{_LAYER}.mlp.{p}_proj" for p in ("gate", "up")], f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_LAYER}.mlp.down_proj", f"{BLOCK}/mlp/output"),
+        row(f"{_LAYER}.layer_scale2.lambda1", f"{BLOCK}/mlp_scale/gamma"),
+        *torch_norm("layernorm", "encoder_norm"),
+        *linear("classifier", "head"),
+    )
+
+    def family_of(self, bound):
+        registers = "patch_encoder/register_tokens" in bound.shapes
+        return _WITH_REGISTERS if registers else _DINOV2
+
+    def family_for(self, config):
+        return _WITH_REGISTERS if config.num_register_tokens else _DINOV2
+
+    def suits(self, config):
+        gated = config.mlp == "swiglu" or config.pooling == "token+gap"
+        return bool(config.num_register_tokens or config.layer_scale or gated)
+
+    def poolings(self, config):
+        return ("token+gap",) if config.num_classes else ("token", "none")
+
+    def family_checks(self, config, family):
+        return [
+            ("mlp_dim", mlp_ratio(config) is not None, "no ratio makes it"),
+            ("layer_scale", config.layer_scale, f"{family} always has it"),
+            ("distillation_token", not config.distillation_token, f"{family} has none"),
+            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
+            ("projection_size", config.projection_size is None, f"{family} has none"),
+        ]
+
+    def avoided(self, config):
+        return (r"\.mlp\.fc",) if config.mlp == "swiglu" else (r"\.mlp\.weights_",)
+
+    def full_name(self, name, config):
+        outside = name.startswith("classifier.") or not config.num_classes
+        return name if outside else self.family_for(config).prefix + name
+
+    def write_arrays(self, values, config):
+        arrays = super().write_arrays(values, config)
+        if config.num_register_tokens:  # never read, but a model of transformers has it
+            mask = self.full_name("embeddings.mask_token", config)
+            arrays[mask] = np.zeros((1, config.hidden_size), "float32")
+        return arrays
+
+    def family_config(self, config):
+        registers = {"num_register_tokens": config.num_register_tokens}
+        return {
+            "mlp_ratio": mlp_ratio(config),
+            "use_swiglu_ffn": config.mlp == "swiglu",
+            "layerscale_value": 1.0,
+            "qkv_bias": config.qkv_bias,
+            **(registers if config.num_register_tokens else {"use_mask_token": False}),
+        }
+
+
+def mlp_ratio(config) -> float | None:
+    """Returns the `mlp_ratio` with which DINOv2 of transformers has this `mlp_dim`, or None.
+
+    Args:
+        config: the architecture. A gated MLP is two thirds as wide, rounded up to a multiple of 8.
+    """
+    hidden = config.hidden_size
+
+    def width(ratio):
+        full = int(hidden * ratio)
+        return (int(full * 2 / 3) + 7) // 8 * 8 if config.mlp == "swiglu" else full
+
+    exact = config.mlp_dim / hidden * (1.5 if config.mlp == "swiglu" else 1.0)
+    for ratio in (round(exact), int(exact), exact):
+        if ratio > 0 and width(ratio) == config.mlp_dim:
+            return ratio
+    return None
+
+
+DINOV2 = Dinov2Layout()

@@ -1,0 +1,114 @@
+"""The image towers of CLIP and SigLIP of transformers, alone or beside their text tower."""
+
+from __future__ import annotations
+
+from keras_vit.images.spec import STATISTICS
+from keras_vit.weights.layouts.layout import POSITIONS
+from keras_vit.weights.layouts.transformers import IGNORED, Family, TransformersLayout
+from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
+
+_LAYER = "encoder.layers.{i}"
+_PACKED = ("pooling/attention/query", "pooling/attention/key_value")
+_CLIP = Family(
+    "clip_vision_model",
+    "CLIPVisionModel",
+    "",
+    "vision_model.",
+    gelu="quick_gelu",
+    epsilon=1e-5,
+    preprocessing={**STATISTICS["clip"], "resampling": "bicubic", "resize": "crop"},
+)
+_SIGLIP = Family(
+    "siglip_vision_model",
+    "SiglipVisionModel",
+    "",
+    "vision_model.",
+    gelu="gelu_pytorch_tanh",
+    epsilon=1e-6,
+    preprocessing={"resampling": "bicubic"},
+)
+
+
+class TowerLayout(TransformersLayout):
+    """`CLIPVisionModel`, the same with a projection, and `SiglipVisionModel`."""
+
+    signature = "embeddings.patch_embedding.weight"
+    prefixes = ("vision_model.", "")
+    families = (_CLIP, _SIGLIP)
+    rows = (
+        row("embeddings.patch_embedding.weight", "patch_encoder/projection/kernel", "torch_patch"),
+        row("embeddings.patch_embedding.bias", "patch_encoder/projection/bias"),
+        row("embeddings.class_embedding", "patch_encoder/class_token", "token"),
+        row("embeddings.position_embedding.weight", POSITIONS, "table"),
+        *torch_norm("pre_layrnorm", "pre_norm"),
+        *torch_norm(f"{_LAYER}.layer_norm1", f"{BLOCK}/attention_norm"),
+        *linear([f"{_LAYER}.self_attn.{p}_proj" for p in "qkv"], f"{BLOCK}/attention/qkv"),
+        *linear(f"{_LAYER}.self_attn.out_proj", f"{BLOCK}/attention/output"),
+        *torch_norm(f"{_LAYER}.layer_norm2", f"{BLOCK}/mlp_norm"),
+        *linear(f"{_LAYER}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_LAYER}.mlp.fc2", f"{BLOCK}/mlp/output"),
+        *torch_norm("post_layernorm", "encoder_norm"),
+        row("visual_projection.weight", "projection/kernel", "linear"),
+        row("head.probe", "pooling/probe"),
+        row(
+            "head.attention.in_proj_weight",
+            [f"{name}/kernel" for name in _PACKED],
+            "linear",
+            shares=(1, 2),
+        ),
+        row("head.attention.in_proj_bias", [f"{name}/bias" for name in _PACKED], shares=(1, 2)),
+        *linear("head.attention.out_proj", "pooling/attention/output"),
+        *torch_norm("head.layernorm", "pooling/mlp_norm"),
+        *linear("head.mlp.fc1", "pooling/mlp/hidden"),
+        *linear("head.mlp.fc2", "pooling/mlp/output"),
+    )
+    ignored = (*IGNORED, r"text_model\..*", r"text_projection\..*", "logit_scale", "logit_bias")
+
+    def family_of(self, bound):
+        return _CLIP if "pre_norm/gamma" in bound.shapes else _SIGLIP
+
+    def family_for(self, config):
+        return _CLIP if config.pre_norm else _SIGLIP
+
+    def suits(self, config):
+        return config.pre_norm or not config.class_token
+
+    def poolings(self, config):
+        return ("token", "none") if self.family_for(config) is _CLIP else ("map", "none")
+
+    def family_checks(self, config, family):
+        clip = self.family_for(config) is _CLIP
+        return [
+            ("num_classes", not config.num_classes, f"{family} has no head"),
+            ("mlp", config.mlp == "gelu", f"{family} has no gated MLP"),
+            ("layer_scale", not config.layer_scale, f"{family} has none"),
+            ("pre_norm", config.pre_norm == clip, f"{family} decides it"),
+            ("class_token", config.class_token == clip, f"{family} decides it"),
+            ("distillation_token", not config.distillation_token, f"{family} has none"),
+            ("num_register_tokens", not config.num_register_tokens, f"{family} has none"),
+            ("patch_bias", config.patch_bias != clip, f"{family} decides it"),
+            ("qkv_bias", config.qkv_bias, f"{family} has one"),
+            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
+            ("projection_size", config.projection_size is None or clip, f"{family} has none"),
+            ("image_size", len(set(config.image_size)) == 1, f"{family} takes squares"),
+        ]
+
+    def full_name(self, name, config):
+        outside = name.startswith("visual_projection.")
+        return name if outside else self.family_for(config).prefix + name
+
+    def architecture(self, config):
+        if config.projection_size is not None:
+            return "CLIPVisionModelWithProjection"
+        return super().architecture(config)
+
+    def family_config(self, config):
+        description = {"intermediate_size": config.mlp_dim}
+        if self.family_for(config) is _SIGLIP:
+            description["vision_use_head"] = config.pooling == "map"
+        if config.projection_size is not None:
+            description["projection_dim"] = config.projection_size
+        return description
+
+
+TOWERS = TowerLayout()

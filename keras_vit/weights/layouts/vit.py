@@ -1,0 +1,98 @@
+"""ViT and DeiT of transformers."""
+
+from __future__ import annotations
+
+from keras_vit.images.spec import STATISTICS
+from keras_vit.weights.layouts.transformers import (
+    EMBEDDINGS,
+    IGNORED,
+    Family,
+    TransformersLayout,
+    attention_rows,
+)
+from keras_vit.weights.rows import BLOCK, linear, torch_norm
+
+_LAYER, _V5_LAYER = "encoder.layer.{i}", "layers.{i}"
+_VIT = Family("vit", "ViTModel", "ViTForImageClassification", "vit.")
+_DEIT = Family(
+    "deit",
+    "DeiTModel",
+    "DeiTForImageClassification",
+    "deit.",
+    preprocessing={
+        **STATISTICS["imagenet"],
+        "resampling": "bicubic",
+        "resize": "crop",
+        "crop_fraction": 224 / 256,
+    },
+)
+
+
+class VitLayout(TransformersLayout):
+    """`ViTModel`, `DeiTModel` and the same with a head, one of DeiT's with two."""
+
+    signature = "embeddings.patch_embeddings.projection.weight"
+    prefixes = ("vit.", "deit.", "")
+    families = (_VIT, _DEIT)
+    rows = (
+        *EMBEDDINGS,
+        *torch_norm(f"{_LAYER}.layernorm_before", f"{BLOCK}/attention_norm"),
+        *torch_norm(f"{_V5_LAYER}.layernorm_before", f"{BLOCK}/attention_norm"),
+        *attention_rows(_LAYER, _V5_LAYER),
+        *torch_norm(f"{_LAYER}.layernorm_after", f"{BLOCK}/mlp_norm"),
+        *torch_norm(f"{_V5_LAYER}.layernorm_after", f"{BLOCK}/mlp_norm"),
+        *linear(f"{_LAYER}.intermediate.dense", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_V5_LAYER}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_LAYER}.output.dense", f"{BLOCK}/mlp/output"),
+        *linear(f"{_V5_LAYER}.mlp.fc2", f"{BLOCK}/mlp/output"),
+        *torch_norm("layernorm", "encoder_norm"),
+        # A classifier reads the class token itself; a pooler beside it is not used.
+        *linear("pooler.dense", "pre_logits", unless="classifier.weight"),
+        *linear("classifier", "head"),
+        *linear("cls_classifier", "head/token"),
+        *linear("distillation_classifier", "head/distillation"),
+    )
+    ignored = (*IGNORED, r"(vit\.|deit\.)?pooler\.dense\.(weight|bias)")
+
+    def family_of(self, bound):
+        return _DEIT if "patch_encoder/distillation_token" in bound.shapes else _VIT
+
+    def family_for(self, config):
+        return _DEIT if config.distillation_token else _VIT
+
+    def poolings(self, config):
+        if config.distillation_token and config.num_classes:
+            return ("token", "token+distillation")
+        return super().poolings(config)
+
+    def family_checks(self, config, family):
+        pooler = not config.num_classes and config.pooling == "token"
+        return [
+            ("mlp", config.mlp == "gelu", f"{family} has no gated MLP"),
+            ("layer_scale", not config.layer_scale, f"{family} has none"),
+            (
+                "pre_logits_size",
+                config.pre_logits_size is None or pooler,
+                "only as the pooler of a model without a head",
+            ),
+            ("projection_size", config.projection_size is None, f"{family} has none"),
+        ]
+
+    def full_name(self, name, config):
+        outside = name.startswith(("classifier.", "cls_classifier.", "distillation_classifier."))
+        return name if outside or not config.num_classes else self.family_for(config).prefix + name
+
+    def architecture(self, config):
+        if config.pooling == "token+distillation":
+            return "DeiTForImageClassificationWithTeacher"
+        return super().architecture(config)
+
+    def family_config(self, config):
+        description = {"intermediate_size": config.mlp_dim, "qkv_bias": config.qkv_bias}
+        if config.pre_logits_size is not None:
+            description["pooler_output_size"] = config.pre_logits_size
+            description["pooler_act"] = config.pre_logits_activation or "linear"
+        return description
+
+
+VIT = VitLayout()
