@@ -1,9 +1,9 @@
 """Published checkpoints: found, fetched, read, checked, loaded and saved.
 
-A checkpoint passes through these files in order: `lookup` (with the table of `checkpoints`),
-`download`, `sources` (`npz`, `safetensors`, `keras_files`), `binding` (with the name tables of
-`names` and the `forms` of arrays), `architecture` and `conventions` (the config), `load`; and back
-through `save` (`expressible` says what a layout has a place for).
+A checkpoint passes through these files in order: `lookup` (with the table of `published`),
+`download`, `files/` (what opens them), `binding` (with the `rows` of names and the `forms` of
+arrays), `architecture` (the config), `load`; and back through `save`. All that is known of the
+files of one library stands in its own file in `layouts/`.
 """
 
 from keras_vit.weights.load import LoadReport, load_weights

@@ -20,6 +20,7 @@ from keras_vit.weights.layouts import layout_for
 
 _METADATA = {"format": "pt"}  # transformers reads no file without it
 
+
 def save_checkpoint(model: keras.Model, path: Any, layout: str = "google") -> str:
     """Writes the weights of a model in the layout of another library.
 
