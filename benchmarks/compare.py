@@ -1,7 +1,7 @@
 """Compares our models with convolutional ones of keras.applications at equal training compute.
 
 What is compared: the accuracy that each model reaches with the same data, the same recipe (unless
---model_set or --rival_set change it) and the same number of floating-point operations in training.
+--model_set or --baseline_set change it) and as many floating-point operations in training.
 The operations of a forward pass are counted from each model's graph; a step costs three of them
 for each image. So a small model gets many steps and a large one few. Every point is a run of its
 own with its whole schedule, and each is repeated with several seeds. Accuracy is that of the last
@@ -10,14 +10,14 @@ weights on test images; nothing is chosen by it.
 At the default small scale this says how the models use little compute on little data. It is not the
 paper's comparison, which pre-trains on up to 300 million images (arXiv 2010.11929, Figure 5).
 
-Finished runs are kept in --output_dir and are not run again: more seeds, shares or rivals can be
+Finished runs are kept in --output_dir and are not run again: more seeds, shares or baselines can be
 added later.
 
 Examples:
   compare.py --output_dir=runs/compare
-  compare.py --rival=ResNet152V2 --rival=MobileNetV2:alpha=0.35 --seeds=3 --output_dir=runs/compare
-  compare.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --rival_weights=imagenet \
-      --rival_image_size=224 --epochs=10 --output_dir=runs/photos
+  compare.py --baseline=ResNet152V2 --baseline=MobileNetV2:alpha=0.35 --output_dir=runs/compare
+  compare.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --baseline_weights=imagenet \
+      --baseline_image_size=224 --epochs=10 --output_dir=runs/photos
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _WEIGHTS = flags.DEFINE_string("weights", None, "For our variants: name or path 
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of our models' input in pixels; default: their own.", lower_bound=1
 )
-_RIVAL = flags.DEFINE_multi_string(
-    "rival", ["ResNet152V2"], "A model of keras.applications, with `:argument=value` if need be."
+_BASELINE = flags.DEFINE_multi_string(
+    "baseline", ["ResNet152V2"], "A model of keras.applications, with `:argument=value` if need be."
 )
-_RIVAL_WEIGHTS = flags.DEFINE_string(
-    "rival_weights", None, "`imagenet`, or a file of weights without top; default: from scratch."
+_BASELINE_WEIGHTS = flags.DEFINE_string(
+    "baseline_weights", None, "`imagenet`, or a file of weights without top; default: from scratch."
 )
-_RIVAL_IMAGE_SIZE = flags.DEFINE_integer(
-    "rival_image_size", None, "Side of the rivals' input; default: ours, but 32 at least."
+_BASELINE_IMAGE_SIZE = flags.DEFINE_integer(
+    "baseline_image_size", None, "Side of the baselines' input; default: ours, but 32 at least."
 )
 _RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one that suits.")
 _SET = flags.DEFINE_multi_string("set", [], "A field of the recipe, as field=value, for all.")
 _MODEL_SET = flags.DEFINE_multi_string("model_set", [], "Likewise, for our models alone.")
-_RIVAL_SET = flags.DEFINE_multi_string("rival_set", [], "Likewise, for the rivals alone.")
+_BASELINE_SET = flags.DEFINE_multi_string("baseline_set", [], "Likewise, for the baselines alone.")
 _EPOCHS = flags.DEFINE_integer(
     "epochs", None, "Largest budget: epochs of our first model. Default: those of the recipe."
 )
@@ -66,17 +66,17 @@ flags.mark_flag_as_required("output_dir")
 
 
 def run() -> None:
-    """Builds the contenders, trains what is not yet trained, prints, writes and draws."""
+    """Builds the candidates, trains what is not yet trained, prints, writes and draws."""
+    from benchmarks import equal_compute, equal_compute_report
     from keras_vit import data as data_room
     from keras_vit.files import replacing, write_json
-    from keras_vit.training import comparison, comparison_report
 
     if _EPOCHS.value is not None and _GFLOP.value is not None:
         raise ValueError("Expected one of --epochs and --gflop. Received both.")
     data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
     print(f"Data: {data.describe()}", flush=True)
-    runs = comparison.compare(
-        contenders(data),
+    runs = equal_compute.compare(
+        candidates(data),
         data,
         output_dir=_OUTPUT_DIR.value,
         budget=None if _GFLOP.value is None else 1e9 * _GFLOP.value,
@@ -85,13 +85,13 @@ def run() -> None:
         keep_models=_KEEP_MODELS.value,
         report=lambda line: print(line, flush=True),
     )
-    rows = comparison_report.summarize_runs(runs)
-    table = comparison_report.comparison_table(rows)
+    rows = equal_compute_report.summarize_runs(runs)
+    table = equal_compute_report.comparison_table(rows)
     folder = Path(_OUTPUT_DIR.value)
     write_json(folder / "comparison.json", {"dataset": data.name, "rows": rows, "runs": runs})
     with replacing(folder / "comparison.md") as path:
         path.write_text(table + "\n", encoding="utf-8")
-    comparison_report.plot_comparison(
+    equal_compute_report.plot_comparison(
         rows,
         folder / "comparison.png",
         title=f"{data.name}: equal training compute, {_SEEDS.value} seeds",
@@ -101,9 +101,9 @@ def run() -> None:
         print(f"  {folder / f'comparison.{suffix}'}")
 
 
-def contenders(data) -> list:
-    """Returns our models and their rivals with the recipe of each."""
-    from benchmarks import contenders as taking_part
+def candidates(data) -> list:
+    """Returns our models and their baselines with the recipe of each."""
+    from benchmarks import candidates as taking_part
     from keras_vit import training
     from keras_vit.training import models
 
@@ -114,22 +114,22 @@ def contenders(data) -> list:
     ours = recipe.with_settings(_MODEL_SET.value)
     if _EPOCHS.value is not None:
         ours = ours.replace(epochs=_EPOCHS.value, steps=None)
-    theirs = recipe.with_settings(_RIVAL_SET.value)
+    theirs = recipe.with_settings(_BASELINE_SET.value)
     chosen = [
-        taking_part.our_contender(
+        taking_part.our_candidate(
             spec, data, ours, weights=_WEIGHTS.value, image_size=_IMAGE_SIZE.value
         )
         for spec in specs
     ]
     preprocessing = chosen[0].build(ours).preprocessing
-    for spec in _RIVAL.value:
+    for spec in _BASELINE.value:
         chosen.append(
-            taking_part.rival_contender(
+            taking_part.baseline_candidate(
                 spec,
                 data,
                 theirs,
-                weights=_RIVAL_WEIGHTS.value,
-                image_size=_RIVAL_IMAGE_SIZE.value,
+                weights=_BASELINE_WEIGHTS.value,
+                image_size=_BASELINE_IMAGE_SIZE.value,
                 preprocessing=preprocessing,
             )
         )

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks.pipeline import write_photos
-from keras_vit.benchmark.runner import describe_machine
+from benchmarks.photos import write_photos
+from keras_vit.benchmark.machine import describe_machine
 
 BLOCK = 6
 """Steps of `fit` between two pauses."""

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.gpu_subjects import GpuWork
+from keras_vit.benchmark.machine import describe_machine
 from keras_vit.benchmark.peers import TIMM_NAMES
-from keras_vit.benchmark.runner import Worker, describe_machine
+from keras_vit.benchmark.runner import Worker, noting_failure
 from keras_vit.checks import check_choice, nearest_names
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.cost import forward_flops
@@ -187,22 +188,17 @@ def _race(works: Sequence[GpuWork], repeats: int, turn_s: float) -> list[dict[st
     try:
         for work, measured in zip(works, figures, strict=True):
             workers.append(_worker(work))
-            _noting(measured, _prepare, workers[-1], measured, turn_s)
+            with noting_failure(measured):
+                _prepare(workers[-1], measured, turn_s)
         for repeat in range(repeats + 1):
             for worker, measured in zip(workers, figures, strict=True):
                 if not measured["failure"]:
-                    _noting(measured, _turn, worker, measured, repeat > 0)
+                    with noting_failure(measured):
+                        _turn(worker, measured, repeat > 0)
     finally:
         for worker in workers:
             worker.close()
     return figures
-
-
-def _noting(measured: dict[str, Any], function: Any, *arguments: Any) -> None:
-    try:
-        function(*arguments)
-    except (RuntimeError, OSError) as error:
-        measured["failure"] = str(error)
 
 
 def _prepare(worker: Worker, measured: dict[str, Any], turn_s: float) -> None:

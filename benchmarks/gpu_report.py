@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_vit.benchmark.table import align
+from keras_vit.tables import align
 
 
 def format_gpu(result: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ own and the largest model has the machine to itself. `growth_plot.py` draws what
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.parameters import config_of, count_parameters
-from keras_vit.benchmark.runner import Worker, describe_machine
-from keras_vit.benchmark.table import align
+from keras_vit.benchmark.machine import describe_machine
+from keras_vit.benchmark.runner import Worker, noting_failure
 from keras_vit.benchmark.work import Work
 from keras_vit.models.cost import forward_flops
+from keras_vit.tables import align
 
 MEASURES = {
     "infer_s": "inference",
@@ -148,17 +150,12 @@ def describe_point(work: Work) -> dict[str, Any]:
 def _measure(work: Work, repeats: int) -> dict[str, Any]:
     """Measures one work in a process of its own; what fails leaves None and a reason."""
     figures: dict[str, Any] = {**dict.fromkeys(MEASURES), "failure": None}
-    worker = Worker(work)
-    try:
+    with contextlib.closing(Worker(work)) as worker, noting_failure(figures):
         imported = worker.read()["imported_mib"]
         for command in ("infer", "train"):
             seconds, peak = _runs(worker, command, repeats)
             figures[f"{command}_s"] = statistics.median(seconds)
             figures[f"{command}_mib"] = peak - imported
-    except (RuntimeError, OSError) as error:
-        figures["failure"] = str(error)
-    finally:
-        worker.close()
     return figures
 
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.benchmark.runner import describe_machine, race
-from keras_vit.benchmark.table import align
+from keras_vit.benchmark.machine import describe_machine
+from keras_vit.benchmark.runner import race
 from keras_vit.benchmark.work import Work
 from keras_vit.checks import check_int
 from keras_vit.files import replacing
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.cost import forward_flops
 from keras_vit.models.variants import get_variant, list_models
+from keras_vit.tables import align
 
 _THROUGHPUT, _ACCURACY = "#0072B2", "#D55E00"  # Okabe and Ito's; the markers differ as well
 

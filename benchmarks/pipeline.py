@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import statistics
 import tempfile
 import time
@@ -11,71 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from keras_vit.benchmark.runner import describe_machine
+from benchmarks.photos import write_photos
+from keras_vit.benchmark.machine import describe_machine
+from keras_vit.tables import align
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-SIDES = (500, 1000)
-"""Shortest and longest of the longer sides of the photos, in pixels."""
 CROP_AREA = (0.08, 1.0)
 OURS = "keras_vit"
 
-_JPEG_QUALITY = 85
 _LOADED_SIZE = 256 / 224  # what Keras resizes to before a crop, as ImageNet's 256 for 224
-_SKIMAGE_PHOTOS = (
-    "astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "retina.jpg",
-    "rocket.jpg",
-)  # fmt: skip
-
-
-def real_photos() -> list[np.ndarray]:
-    """Returns the photographs that scikit-learn ships, and scikit-image if it is installed.
-
-    Returns:
-        uint8 arrays (height, width, 3).
-    """
-    from PIL import Image
-    from sklearn.datasets import load_sample_images
-
-    photos = list(load_sample_images().images)
-    try:
-        import skimage.data
-    except ImportError:
-        return photos
-    folder = Path(skimage.data.__file__).parent
-    paths = [folder / name for name in _SKIMAGE_PHOTOS if (folder / name).is_file()]
-    return photos + [np.asarray(Image.open(path).convert("RGB")) for path in paths]
-
-
-def write_photos(folder: str | os.PathLike, count: int, seed: int = 0) -> None:
-    """Writes JPEG photos of usual sizes into two folders, one a class.
-
-    Each is a part of one of `real_photos`, at least 80 % of either side, resized.
-
-    Args:
-        folder: where; must be there.
-        count: number of photos.
-        seed: of sizes and parts.
-    """
-    from PIL import Image
-
-    sources, draw = real_photos(), np.random.default_rng(seed)
-    for name in "ab":
-        (Path(folder) / name).mkdir()
-    for number in range(count):
-        photo = Image.fromarray(sources[number % len(sources)])
-        width, height = (int(side * draw.uniform(0.8, 1)) for side in photo.size)
-        left, top = draw.integers(photo.width - width + 1), draw.integers(photo.height - height + 1)
-        scale = draw.integers(SIDES[0], SIDES[1] + 1) / max(width, height)
-        photo = photo.resize(
-            (round(width * scale), round(height * scale)),
-            Image.Resampling.BICUBIC,
-            box=(left, top, left + width, top + height),
-        )
-        photo.save(Path(folder) / "ab"[number % 2] / f"{number:05d}.jpg", quality=_JPEG_QUALITY)
 
 
 def ours(folder: str, batch_size: int, image_size: int) -> tf.data.Dataset:
@@ -200,9 +145,6 @@ def measure_pipeline(
         "num_images": num_images,
         "mean_file_kb": statistics.mean(sizes) / 1000,
         "machine": describe_machine(),
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
         "pipelines": {
             name: {
                 "images_per_second": _spread(speeds[name]),
@@ -246,21 +188,23 @@ def format_pipeline(result: dict[str, Any]) -> str:
     Returns:
         A table of several lines.
     """
-    width = max(map(len, result["pipelines"]))
-    lines = [
-        f"Training batches of {result['batch_size']} from {result['num_images']} JPEG photos, "
-        f"{result['mean_file_kb']:.0f} kB on average, to {result['image_size']} px, "
-        f"{result['cpus']} cores",
-        f"{'':{width}}  {'img/s':>6} {'(spread)':>13} {'CPU ms/img':>11}  ours is",
-    ]
+    rows = [("", "img/s", "(min-max)", "CPU ms/img", "ours is so many times as fast")]
     for name, figures in result["pipelines"].items():
         speed, ratio = figures["images_per_second"], result["times_as_fast"].get(name)
-        spread = f"({speed['lowest']:.0f}-{speed['highest']:.0f})"
-        times = ratio and (
-            f"{ratio['median']:.2f} times as fast ({ratio['lowest']:.2f}-{ratio['highest']:.2f})"
+        rows.append(
+            (
+                name,
+                f"{speed['median']:.0f}",
+                f"{speed['lowest']:.0f}-{speed['highest']:.0f}",
+                f"{figures['cpu_ms_per_image']:.2f}",
+                f"{ratio['median']:.2f} ({ratio['lowest']:.2f}-{ratio['highest']:.2f})"
+                if ratio
+                else "-",
+            )
         )
-        lines.append(
-            f"{name:{width}}  {speed['median']:>6.0f} {spread:>13} "
-            f"{figures['cpu_ms_per_image']:>11.2f}  {times or '-'}"
-        )
-    return "\n".join(lines)
+    title = (
+        f"Training batches of {result['batch_size']} from {result['num_images']} JPEG photos, "
+        f"{result['mean_file_kb']:.0f} kB on average, to {result['image_size']} px, "
+        f"{result['machine']['cores']} cores"
+    )
+    return "\n".join([title, *align(rows)])

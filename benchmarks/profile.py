@@ -10,12 +10,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from keras_vit.benchmark.runner import describe_machine, matrix_product_flops
+from keras_vit.benchmark.machine import describe_machine
+from keras_vit.benchmark.runner import matrix_product_flops
 from keras_vit.benchmark.subjects import build_keras_vit, build_matrix_product
-from keras_vit.benchmark.table import align
 from keras_vit.benchmark.work import Work
 from keras_vit.models.cost import forward_flops
 from keras_vit.models.variants import get_variant
+from keras_vit.tables import align
 
 
 def measure_profile(

@@ -6,17 +6,17 @@ step. What real clusters gain is calculated in `communication.py`.
 
 from __future__ import annotations
 
-import contextlib
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.communication import communication, expected_scaling
 from benchmarks.parameters import config_of, count_parameters
 from benchmarks.scaling_workers import Group, loopback_bytes
-from keras_vit.benchmark.runner import describe_machine
-from keras_vit.benchmark.table import align
+from keras_vit.benchmark.machine import describe_machine
+from keras_vit.benchmark.runner import noting_failure
 from keras_vit.benchmark.work import Work
+from keras_vit.tables import align
 
 SETTINGS = {
     "1 replica": ("none", 1),
@@ -92,7 +92,7 @@ def measure_scaling(
             if progress:
                 progress(name)
             groups[name] = Group(work, strategy, count)
-            with _noting(result["settings"][name]):
+            with noting_failure(result["settings"][name]):
                 groups[name].read()
         for _ in range(repeats):
             for name, group in groups.items():
@@ -107,20 +107,11 @@ def _round(group: Group, figures: dict[str, Any]) -> None:
     """Takes some steps and adds what they took to the figures."""
     if figures["failure"]:
         return
-    with _noting(figures):
+    with noting_failure(figures):
         before = loopback_bytes()
         figures["step_s"].append(group.step(_STEPS))
         if before is not None:
             figures["loopback_bytes"].append((loopback_bytes() - before) / _STEPS)
-
-
-@contextlib.contextmanager
-def _noting(figures: dict[str, Any]) -> Iterator[None]:
-    """Writes down why a setting failed and goes on."""
-    try:
-        yield
-    except (RuntimeError, OSError) as error:
-        figures["failure"] = str(error)
 
 
 def format_scaling(

@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from benchmarks.checkpoint_loading import measure_loading
 from benchmarks.fit_overhead import measure_fit
-from benchmarks.loading import measure_loading
+from keras_vit.benchmark.machine import describe_machine, measure_imports
 from keras_vit.benchmark.peers import available_peers
-from keras_vit.benchmark.runner import commands_of, describe_machine, measure_imports, measure_works
+from keras_vit.benchmark.runner import commands_of, measure_works
 from keras_vit.benchmark.work import Work
 
 OURS = "keras_vit"

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.suite import INT8, OPENVINO, OURS, REMATERIALIZED
 from keras_vit.benchmark.report import format_table
-from keras_vit.benchmark.table import align
+from keras_vit.tables import align
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,8 @@ PACKAGE = ROOT / "keras_vit"
 # Top to bottom: a room imports only from rooms below its own.
 ROOMS = (
     "commands", "benchmark", "export", "interpret", "evaluation", "training", "data",
-    "applications", "weights", "models", "images", "fitting", "layers", "files", "command_line",
-    "checks", "version",
+    "applications", "weights", "models", "images", "fitting", "layers", "files", "tables",
+    "command_line", "checks", "version",
 )  # fmt: skip
 HEIGHT = {room: len(ROOMS) - place for place, room in enumerate(ROOMS)}
 

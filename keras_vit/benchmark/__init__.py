@@ -1,9 +1,9 @@
 """Speed and memory of a model, beside its peers and the limit of the machine."""
 
+from keras_vit.benchmark.machine import measure_imports
 from keras_vit.benchmark.peers import SUBJECTS, available_peers
 from keras_vit.benchmark.report import format_table
-from keras_vit.benchmark.runner import measure, measure_imports, race
-from keras_vit.benchmark.subjects import sample_pictures
+from keras_vit.benchmark.runner import measure, race
 from keras_vit.benchmark.work import Work
 
 __all__ = [
@@ -14,5 +14,4 @@ __all__ = [
     "measure",
     "measure_imports",
     "race",
-    "sample_pictures",
 ]

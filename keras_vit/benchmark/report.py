@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from keras_vit.benchmark.table import align
+from keras_vit.tables import align
 
 COLUMNS = (
     "subject",
@@ -22,7 +22,17 @@ COLUMNS = (
 )
 
 
-def _rate(seconds: list[float], batch_size: int) -> tuple[str, str, float]:
+def rate_cells(seconds: list[float], batch_size: int) -> tuple[str, str, float]:
+    """Turns the seconds of runs into images a second.
+
+    Args:
+        seconds: of each run.
+        batch_size: images a run.
+
+    Returns:
+        The median and the range as cells of a table, and the median as a number; "-" and 0 where
+        nothing was timed.
+    """
     if not seconds:
         return "-", "-", 0.0
     rates = sorted(batch_size / second for second in seconds)
@@ -50,8 +60,8 @@ def format_table(result: dict[str, Any]) -> str:
     ]
     rows = [COLUMNS]
     for subject in result["subjects"]:
-        infer, infer_spread, infer_rate = _rate(subject["infer_s"], batch_size)
-        train, train_spread, train_rate = _rate(subject["train_s"], batch_size)
+        infer, infer_spread, infer_rate = rate_cells(subject["infer_s"], batch_size)
+        train, train_spread, train_rate = rate_cells(subject["train_s"], batch_size)
         rows.append(
             (
                 subject["subject"],
@@ -71,38 +81,3 @@ def format_table(result: dict[str, Any]) -> str:
     lines += align(rows)
     lines += [f"{subject['subject']}: {subject['failure']}" for subject in failures]
     return "\n".join(lines)
-
-
-def format_exported_table(result: dict[str, Any]) -> str:
-    """Formats what `measure_exported` returned.
-
-    Args:
-        result: the dictionary of `keras_vit.benchmark.measure_exported`.
-
-    Returns:
-        Lines of text: the work and the machine, then a row a form. "MiB" is the most memory
-        held beyond what the imports take, "max. diff." the largest difference of a probability,
-        "cosine" the mean over the images for the logits, "top-1" the share of images with the same
-        best class; "accuracy" stands where labels are known.
-    """
-    machine, batch_size = result["machine"], result["batch_size"]
-    gflop, limit = result["gflop_per_image"], result["matrix_product_gflops"]
-    lines = [
-        f"{result['model']}, {gflop:.3g} GFLOP an image; compared on {result['images']} images, "
-        f"timed with batch {batch_size}; {machine['processor']}, {machine['cores']} cores",
-        f"matrix product {limit:.0f} GFLOP/s in float32: at most {limit / gflop:.3g} img/s",
-    ]
-    with_labels = "accuracy" in result["rows"][0]["agreement"]
-    header = ["form", "MB", "export s", "load s", "img/s", "(min-max)", "MiB"]
-    header += ["max. diff.", "cosine", "top-1"] + ["accuracy"] * with_labels
-    rows = [tuple(header)]
-    for row in result["rows"]:
-        rate, spread, _ = _rate(row["infer_s"], batch_size)
-        agreement = row["agreement"]
-        cells = [row["form"], f"{row['size_mb']:.1f}", f"{row['export_s']:.1f}"]
-        cells += [f"{row['load_s']:.2f}", rate, spread, f"{row['memory_mib']:.0f}"]
-        cells += [f"{agreement['max_difference']:.1e}", f"{agreement['cosine']:.5f}"]
-        cells += [f"{agreement['top1_agreement']:.1%}"]
-        cells += [f"{agreement['accuracy']:.1%}"] if with_labels else []
-        rows.append(tuple(cells))
-    return "\n".join([*lines, *align(rows)])

@@ -6,15 +6,14 @@ import contextlib
 import dataclasses
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from keras_vit.benchmark.machine import describe_machine
 from keras_vit.benchmark.peers import available_peers, uses_torch
 from keras_vit.benchmark.subjects import MATRIX_PRODUCT
 from keras_vit.benchmark.work import Work
@@ -55,7 +54,12 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # what we find, it finds
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                **environment,
+            },
         )
 
     def read(self) -> dict[str, float]:
@@ -158,7 +162,7 @@ def race(
         limit.ask("infer")
         for name, work in works.items():  # one at a time: building is timed too
             workers[name] = Worker(work)
-            with _noting(result.figures[name]):
+            with noting_failure(vars(result.figures[name])):
                 result.figures[name].build_s = workers[name].read()["build_s"]
                 if "infer" in commands[name]:
                     result.figures[name].first_call_s = workers[name].ask("infer")["seconds"]
@@ -184,7 +188,7 @@ def _rounds(
             figures = result.figures[name]
             if figures.failure:
                 continue
-            with _noting(figures):
+            with noting_failure(vars(figures)):
                 answer = worker.ask(command)
                 setattr(figures, f"{command}_peak_mib", answer["peak_mib"])
                 if count:
@@ -192,12 +196,16 @@ def _rounds(
 
 
 @contextlib.contextmanager
-def _noting(figures: Figures) -> Iterator[None]:
-    """Writes down why a subject failed and goes on."""
+def noting_failure(figures: dict[str, Any]) -> Iterator[None]:
+    """Writes down why something could not be measured, and goes on.
+
+    Args:
+        figures: gets the reason as `failure`.
+    """
     try:
         yield
     except (RuntimeError, OSError) as error:
-        figures.failure = str(error)
+        figures["failure"] = str(error)
 
 
 def measure(
@@ -274,62 +282,3 @@ def matrix_product_flops() -> int:
     """Returns the operations of one `infer` of the subject `matrix_product`."""
     rows, inner, columns = MATRIX_PRODUCT
     return 8 * 2 * rows * inner * columns
-
-
-def measure_imports(repeats: int = 5) -> dict[str, float]:
-    """Measures `import tensorflow` and `import keras_vit`, each in fresh processes, in turn.
-
-    Args:
-        repeats: processes of each.
-
-    Returns:
-        The median seconds of each, interpreter start included.
-    """
-    seconds: dict[str, list[float]] = {"tensorflow": [], "keras_vit": []}
-    for repeat in range(repeats + 1):
-        for module, measured in seconds.items():
-            start = time.perf_counter()
-            subprocess.run(
-                [sys.executable, "-c", f"import {module}"], check=True, capture_output=True
-            )
-            if repeat:  # the first of each only warms the disk cache
-                measured.append(time.perf_counter() - start)
-    return {module: statistics.median(measured) for module, measured in seconds.items()}
-
-
-def describe_machine() -> dict[str, Any]:
-    """Describes what the figures were measured on: processor, cores, versions."""
-    from importlib import metadata
-
-    processor = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            named = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-        processor = named[0] if named else processor
-    except OSError:
-        pass
-    versions = {}
-    for package in (
-        "tensorflow",
-        "keras",
-        "jax",
-        "keras-hub",
-        "timm",
-        "torch",
-        "transformers",
-        "ai-edge-litert",
-        "onnxruntime",
-        "openvino",
-    ):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "processor": processor,
-        "cores": cores,
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "python": platform.python_version(),
-        "versions": versions,
-    }

@@ -58,33 +58,6 @@ def set_keras_policy(dtype: str) -> None:
     keras.config.set_dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}")
 
 
-def sample_pictures(model: Any, count: int, seed: int = 0) -> np.ndarray:
-    """Cuts pictures at random out of scikit-learn's two photographs.
-
-    Args:
-        model: a `keras_vit.VisionTransformer` of three channels.
-        count: how many.
-        seed: of the places and sizes.
-
-    Returns:
-        Prepared images, float32 (count, height, width, 3).
-    """
-    from sklearn.datasets import load_sample_images
-
-    from keras_vit.images.preprocessing import preprocess_input
-
-    photographs = load_sample_images().images
-    random = np.random.default_rng(seed)
-    pictures = []
-    for index in range(count):
-        photograph = photographs[index % len(photographs)]
-        side = int(random.integers(100, min(photograph.shape[:2])))
-        top, left = (int(random.integers(0, length - side)) for length in photograph.shape[:2])
-        cut = photograph[top : top + side, left : left + side]
-        pictures.append(np.asarray(preprocess_input(cut[None], model.preprocessing), "float32")[0])
-    return np.stack(pictures)
-
-
 def load_subject_model(model: str) -> Any:
     """Returns our model: that of a file, or a variant with random weights, those of its head too.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 
 COMMANDS = {
     "train": "train or fine-tune a model on a data set or a folder",
@@ -16,6 +17,12 @@ COMMANDS = {
     "benchmark": "measure speed and memory, peers beside ours",
     "quickstart": "all of it on handwritten digits",
 }
+_MODULES = {name: f"keras_vit.commands.{name}" for name in COMMANDS}
+
+_CHECKOUT = Path(__file__).parents[2]
+if (_CHECKOUT / "benchmarks" / "studies.py").is_file():  # not installed
+    COMMANDS["compare"] = "compare models with convolutional ones at equal training compute"
+    _MODULES |= {"benchmark": "benchmarks.studies", "compare": "benchmarks.compare"}
 
 
 def main() -> None:
@@ -41,5 +48,7 @@ def run(name: str, arguments: list[str] | None = None) -> None:
     """
     from absl import app
 
-    module = importlib.import_module(f"keras_vit.commands.{name}")
+    if _MODULES[name].startswith("benchmarks."):
+        sys.path.insert(0, str(_CHECKOUT))
+    module = importlib.import_module(_MODULES[name])
     app.run(module.main, argv=arguments)

@@ -1,198 +1,39 @@
 """Measures speed and memory of a model, its peers and the machine's limit beside it.
 
-    benchmark.py --model=ViT_B16 --dtype=float32,bfloat16 --output=b16.json
-    benchmark.py --suite --output=benchmarks/suite_cpu.json --plot=docs/suite.png
+Each is timed in a process of its own, all in turn. Peers are measured when they are installed:
+pip install "keras-vit[peers]".
 
-Without a mode it times inference and training of one model. The modes, one at a time:
-
-    --suite      everything that is promised about speed, beside all peers that are installed, with
-                 the targets and what falls short; takes twenty minutes for ViT-B/16
-    --profile    where the time of one model goes, operation by operation
-    --growth     time and memory against tokens, batch, depth, width and size of the model
-    --scaling    replicas and workers on this machine, and on paper on larger ones
-    --merging    speed, and for a trained model (--dataset) accuracy, against merged tokens
-    --exported   every form that `export` knows: how well it agrees and how fast it is
-    --pipeline   the training pipeline alone, on real photos, beside that of Keras
-    --gpu        one GPU: ours on JAX beside timm (set KERAS_BACKEND=jax)
-
-    benchmark.py --merging --model=runs/digits/model.keras --dataset=digits --plot=merging.png
-    KERAS_BACKEND=jax benchmark.py --gpu --output=benchmarks/gpu.json
-
-Peers are measured when they are installed: pip install "keras-vit[peers]".
+Examples:
+  benchmark.py --model=ViT_B16 --dtype=float32,bfloat16 --output=b16.json
+  benchmark.py --model=ViT_S16 --batch_size=1 --notrain --peers=timm,keras_hub
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 from absl import app, flags
 
 from keras_vit.command_line import command
 
-MODES = ("suite", "profile", "growth", "scaling", "merging", "exported", "pipeline", "gpu")
-
 FLAGS = flags.FLAGS
-flags.DEFINE_string(
-    "model", "ViT_B16", "Name of a variant; with --exported and --merging a `.keras` file too."
-)
+flags.DEFINE_string("model", "ViT_B16", "Name of a variant.")
 flags.DEFINE_list("dtype", ["float32"], "One or more of float32, bfloat16, float16.")
 flags.DEFINE_integer("batch_size", 8, "Images a batch.", lower_bound=1)
 flags.DEFINE_integer("repeats", 5, "Timed runs of each kind, after a warm-up.", lower_bound=1)
 flags.DEFINE_bool("train", True, "Whether training steps are measured too.")
-flags.DEFINE_list("peers", None, "Peers to measure beside it; by default those installed.")
+flags.DEFINE_list("peers", None, "Peers to measure beside it; default: those installed.")
 flags.DEFINE_bool("imports", True, "Whether start-up is measured too.")
-flags.DEFINE_string(
-    "dataset",
-    None,
-    "Images to compare on with --exported (default: cuts of two photographs) and "
-    "--merging (default: none).",
-)
-flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
-flags.DEFINE_integer(
-    "images", 400, "With --exported and --merging: images to compare on, at most.", lower_bound=1
-)
-flags.DEFINE_bool("loading", False, "Whether loading a checkpoint of the model is measured too.")
-flags.DEFINE_bool("suite", False, "Everything that is promised about speed, with its targets.")
-flags.DEFINE_bool("profile", False, "Operation by operation: inference, and training with --train.")
-flags.DEFINE_bool("growth", False, "Time and memory against the size of model and work.")
-flags.DEFINE_bool("scaling", False, "Several replicas and workers.")
-flags.DEFINE_bool("merging", False, "Speed and accuracy against merged tokens.")
-flags.DEFINE_bool("exported", False, "Every exported form.")
-flags.DEFINE_bool("pipeline", False, "The input pipeline alone, in batches of 32.")
-flags.DEFINE_bool("gpu", False, "One GPU, on JAX, beside timm.")
-flags.DEFINE_string("plot", None, "PNG file for a drawing: with suite, growth and merging.")
-flags.DEFINE_list("counts", None, "With --merging: tokens merged in each block.")
 flags.DEFINE_string("output", None, "JSON file for the figures.")
 
 
-def say(line):
+def say(line: str) -> None:
     """Shows what is being measured now."""
     print(f"... {line}", flush=True)
 
 
-def given_batch_size():
-    """Returns the batch size as an argument if it was given, else nothing."""
-    return {"batch_size": FLAGS.batch_size} if FLAGS["batch_size"].present else {}
-
-
-def suite():
-    """Measures everything that is promised."""
-    from keras_vit.benchmark import suite, suite_plot, targets
-
-    result = suite.measure_suite(
-        FLAGS.model, repeats=FLAGS.repeats, peers=FLAGS.peers, progress=say
-    )
-    return result, targets.format_suite(result), suite_plot.plot_suite
-
-
-def profile():
-    """Shows where the time goes."""
-    from benchmarks.profile import format_profile, measure_profile
-
-    results = [
-        measure_profile(
-            FLAGS.model,
-            command=command,
-            dtype=dtype,
-            batch_size=FLAGS.batch_size,
-            repeats=FLAGS.repeats,
-        )
-        for command in (("infer", "train") if FLAGS.train else ("infer",))
-        for dtype in FLAGS.dtype
-    ]
-    return {"results": results}, "\n\n".join(map(format_profile, results)), None
-
-
-def growth():
-    """Measures time and memory against size."""
-    from keras_vit.benchmark import growth, growth_plot
-
-    result = growth.measure_growth(repeats=FLAGS.repeats, progress=say)
-    return result, growth.format_growth(result), growth_plot.plot_growth
-
-
-def scaling():
-    """Measures replicas and workers."""
-    from benchmarks import scaling
-
-    result = scaling.measure_scaling(repeats=FLAGS.repeats, progress=say)
-    return result, scaling.format_scaling(result), None
-
-
-def merging():
-    """Measures speed and accuracy against merged tokens."""
-    from benchmarks import merging
-    from keras_vit.benchmark.subjects import load_subject_model
-    from keras_vit.interpret.samples import from_dataset
-
-    options = {"counts": [int(count) for count in FLAGS.counts]} if FLAGS.counts else {}
-    if FLAGS.dataset:
-        model = load_subject_model(FLAGS.model)
-        samples = from_dataset(model, FLAGS.dataset, count=FLAGS.images, data_dir=FLAGS.data_dir)
-        options |= {"images": samples.images, "labels": samples.labels}
-    result = merging.measure_merging(
-        FLAGS.model, batch_size=FLAGS.batch_size, repeats=FLAGS.repeats, **options
-    )
-    return result, merging.format_merging(result), merging.plot_merging
-
-
-def exported():
-    """Compares and times the exported forms of one model."""
-    from keras_vit import benchmark
-    from keras_vit.benchmark.subjects import load_subject_model
-    from keras_vit.export.litert_file import MAX_REPRESENTATIVE
-    from keras_vit.interpret.samples import from_dataset
-
-    model, labels = load_subject_model(FLAGS.model), None
-    if FLAGS.dataset:
-        options = {"data_dir": FLAGS.data_dir}
-        samples = from_dataset(model, FLAGS.dataset, count=FLAGS.images, **options)
-        options |= {"count": MAX_REPRESENTATIVE, "split": "train"}
-        images, labels = samples.images, samples.labels
-        representative = from_dataset(model, FLAGS.dataset, **options).images
-    else:
-        images = benchmark.sample_pictures(model, FLAGS.images)
-        count = min(MAX_REPRESENTATIVE, max(FLAGS.images, FLAGS.batch_size))
-        representative = benchmark.sample_pictures(model, count, seed=1)
-    del model
-    result = benchmark.measure_exported(
-        FLAGS.model,
-        images,
-        labels=labels,
-        representative=representative,
-        batch_size=FLAGS.batch_size,
-        repeats=FLAGS.repeats,
-    )
-    return result, benchmark.format_exported_table(result), None
-
-
-def pipeline():
-    """Times the training pipeline."""
-    from keras_vit import benchmark
-
-    result = benchmark.measure_pipeline(repeats=FLAGS.repeats, **given_batch_size())
-    return result, benchmark.format_pipeline(result), None
-
-
-def gpu():
-    """Measures one GPU; the figures so far are kept while it goes on."""
-    from benchmarks.gpu import measure_gpu
-    from benchmarks.gpu_report import format_gpu
-    from keras_vit.files import write_json
-
-    rows = []
-
-    def keep(row):
-        rows.append(row)
-        say(f"{len(rows)} measured")
-        if FLAGS.output:
-            write_json(FLAGS.output, {"rows": rows})
-
-    options = {"models": [FLAGS.model]} if FLAGS["model"].present else {}
-    options |= {"batch_sizes": FLAGS.batch_size} if FLAGS["batch_size"].present else {}
-    options |= {"tasks": ("infer", "train") if FLAGS.train else ("infer",), "peers": FLAGS.peers}
-    result = measure_gpu(repeats=FLAGS.repeats, on_row=keep, **options)
-    return result, format_gpu(result), None
-
-
-def one_model():
-    """Times inference and training of one model, and its start-up if asked."""
+def measure() -> tuple[dict[str, Any], str]:
+    """Times one model, and its start-up if asked; returns the figures and their table."""
     from keras_vit import benchmark
 
     results, texts = [], []
@@ -208,41 +49,29 @@ def one_model():
         )
         results.append(result)
         texts.append(benchmark.format_table(result) + "\n")
-    imports = loading = None
+    imports = None
     if FLAGS.imports:
         imports = benchmark.measure_imports()
         extra = imports["keras_vit"] - imports["tensorflow"]
         texts.append(
             f"import tensorflow {imports['tensorflow']:.2f} s, keras_vit {extra:+.2f} s more"
         )
-    if FLAGS.loading:
-        loading = benchmark.measure_loading(FLAGS.model)
-        texts.append(benchmark.format_loading(loading))
-    return {"results": results, "import_s": imports, "loading": loading}, "\n".join(texts), None
+    return {"results": results, "import_s": imports}, "\n".join(texts)
 
 
-def run():
-    """Measures, prints the tables, and writes figures and drawing."""
+def show(result: dict[str, Any], text: str) -> None:
+    """Prints a table and writes its figures."""
     from keras_vit.files import write_json
 
-    chosen = [mode for mode in MODES if FLAGS[mode].value]
-    if len(chosen) > 1:
-        raise ValueError(f"Expected one mode at a time. Received: {', '.join(chosen)}.")
-    functions = (suite, profile, growth, scaling, merging, exported, pipeline, gpu)
-    modes = dict(zip(MODES, functions, strict=True))
-    if FLAGS.plot and chosen not in (["suite"], ["growth"], ["merging"]):
-        raise ValueError(
-            "Expected --plot with --suite, --growth or --merging. "
-            f"Received: {' '.join(chosen) or 'no mode'}."
-        )
-    result, text, plot = modes[chosen[0]]() if chosen else one_model()
     print(text, flush=True)
     if FLAGS.output:
         write_json(FLAGS.output, result)
         print(f"figures: {FLAGS.output}")
-    if FLAGS.plot:
-        plot(result, FLAGS.plot)
-        print(f"drawing: {FLAGS.plot}")
+
+
+def run() -> None:
+    """Measures, prints the tables and writes the figures."""
+    show(*measure())
 
 
 main = command(run)

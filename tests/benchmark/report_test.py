@@ -1,6 +1,6 @@
 """Tables of figures."""
 
-from keras_vit.benchmark import format_exported_table, format_table
+from keras_vit.benchmark import format_table
 
 MACHINE = {"processor": "Abacus", "cores": 2, "backend": "tensorflow"}
 WORK = {"model": "ViT_X", "batch_size": 4, "gflop_per_image": 10.0, "machine": MACHINE,
@@ -26,16 +26,3 @@ def test_rates_are_medians_and_shares_of_the_limit():
     assert rows["a peer"][-5:] == ["-", "-", "-", "300", "-"]
     lines = table.splitlines()[2:]
     assert len({len(line) for line in lines}) == 1
-
-
-def test_the_table_of_exported_forms():
-    row = {"form": "onnx", "size_mb": 346.12, "export_s": 9.0, "load_s": 0.5, "infer_s": [2.0]}
-    agreement = {"max_difference": 1e-6, "cosine": 0.99999, "top1_agreement": 0.5}
-    row |= {"memory_mib": 512.0, "agreement": agreement}
-    table = format_exported_table({**WORK, "images": 16, "rows": [row]})
-    assert "compared on 16 images" in table and "accuracy" not in table
-    assert rows_of(table)["onnx"][1:] == [
-        "346.1", "9.0", "0.50", "2.00", "2.00-2.00", "512", "1.0e-06", "0.99999", "50.0%",
-    ]  # fmt: skip
-    agreement["accuracy"] = 0.25
-    assert format_exported_table({**WORK, "images": 16, "rows": [row]}).endswith("25.0%")

@@ -3,7 +3,8 @@
 import pytest
 
 from keras_vit.benchmark import measure
-from keras_vit.benchmark.runner import Worker, describe_machine
+from keras_vit.benchmark.machine import describe_machine
+from keras_vit.benchmark.runner import Worker
 from keras_vit.benchmark.work import Work
 
 

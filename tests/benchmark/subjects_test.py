@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.benchmark import SUBJECTS, Work, available_peers, sample_pictures
+from keras_vit.benchmark import SUBJECTS, Work, available_peers
 from keras_vit.benchmark.subjects import load_subject_model
 
 
@@ -27,14 +27,6 @@ def test_our_subject_runs_a_model_of_a_file(model_file):
 
 def test_a_variant_has_a_random_head():
     assert np.std(load_subject_model("ViT_Ti16").get_layer("head").kernel) > 0.01
-
-
-def test_pictures_are_prepared_and_differ(model_file):
-    model = load_subject_model(model_file)
-    images = sample_pictures(model, 3)
-    assert images.shape == (3, 16, 16, 3) and images.dtype == np.float32
-    assert np.abs(images).max() <= 1 and not np.allclose(images[0], images[2])
-    np.testing.assert_array_equal(images, sample_pictures(model, 3))
 
 
 def test_peers_have_our_models_only():

@@ -26,7 +26,7 @@ def photos(image_sets, tmp_path_factory):
 
 def test_two_models_are_trained_once_and_drawn(photos, tmp_path):
     flags = (f"--dataset={photos}", f"--output_dir={tmp_path}", "--image_size=16", "--model=small",
-             "--rival=MobileNetV2:alpha=0.35", "--set", "batch_size=8", "--gflop=0.3",
+             "--baseline=MobileNetV2:alpha=0.35", "--set", "batch_size=8", "--gflop=0.3",
              "--shares=1", "--seeds=1")  # fmt: skip
     result = run(*flags)
     assert result.returncode == 0, result.stderr
@@ -52,8 +52,8 @@ def test_two_models_are_trained_once_and_drawn(photos, tmp_path):
     assert (tmp_path / "comparison.md").read_text() == table
 
 
-def test_an_unknown_rival_is_one_line(photos, tmp_path):
-    result = run(f"--dataset={photos}", f"--output_dir={tmp_path}", "--rival=ResNet152V3")
+def test_an_unknown_baseline_is_one_line(photos, tmp_path):
+    result = run(f"--dataset={photos}", f"--output_dir={tmp_path}", "--baseline=ResNet152V3")
     assert result.returncode == 1
     assert "Error: Expected a model of keras.applications. Received: 'ResNet152V3'" in result.stderr
     assert "Traceback" not in result.stderr

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from keras_vit.benchmark import forward_flops, gpu
+from benchmarks import gpu
+from keras_vit.models.cost import forward_flops
 from keras_vit.models.variants import get_variant
 
 ROOT = pathlib.Path(__file__).parents[2]

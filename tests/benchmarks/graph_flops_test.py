@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.graph_flops import count_flops, graph_flops
-from keras_vit import VisionTransformer, configs, variants
+from keras_vit import VisionTransformer
+from keras_vit.models import config as configs
+from keras_vit.models import variants
 from keras_vit.models.cost import forward_flops
 
 TINY = configs.VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=2,

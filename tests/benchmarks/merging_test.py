@@ -9,6 +9,7 @@ from benchmarks import merging
 from keras_vit.applications.model_files import load_model
 from keras_vit.benchmark.runner import Figures, Race
 from keras_vit.export.agreement import model_outputs
+from keras_vit.models.cost import forward_flops
 
 MACHINE = {"processor": "Abacus", "cores": 2, "backend": "tensorflow"}
 
@@ -103,7 +104,7 @@ def test_a_trained_model_is_compared_with_itself_unmerged(raced, tmp_path):
         assert agreement["top1_agreement"] == np.mean(best[count] == best[0])
         difference = outputs[count]["probabilities"] - outputs[0]["probabilities"]
         assert agreement["max_difference"] == pytest.approx(np.abs(difference).max(), abs=1e-6)
-        flops = keras_vit.benchmark.forward_flops(model.config.replace(token_merging=count))
+        flops = forward_flops(model.config.replace(token_merging=count))
         assert row["gflop_per_image"] == flops / 1e9
 
 

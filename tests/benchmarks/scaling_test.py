@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from keras_vit.benchmark import scaling, scaling_workers
+from benchmarks import scaling, scaling_workers
 from keras_vit.benchmark.work import Work
 
 TINY = {"input_shape": [32, 32, 3], "num_layers": 1}

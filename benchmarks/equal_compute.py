@@ -24,8 +24,8 @@ from typing import Any
 
 import keras
 
-from benchmarks.contenders import Contender, affordable_steps, budget_of, count_cost
-from benchmarks.rivals import settle_statistics
+from benchmarks.baselines import settle_statistics
+from benchmarks.candidates import Candidate, affordable_steps, budget_of, count_cost
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.evaluation.accuracy import evaluate
 from keras_vit.files import write_json
@@ -39,7 +39,7 @@ _KEPT = ("result.json", "summary.json", "history.jsonl", "curves.png")
 
 
 def compare(
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
     data: ImageDataset,
     *,
     output_dir: str | os.PathLike,
@@ -49,7 +49,7 @@ def compare(
     keep_models: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """Trains each contender at each share of a budget with each seed, and measures it.
+    """Trains each candidate at each share of a budget with each seed, and measures it.
 
     A run that was finished before, with the same model, recipe, data and seed, is read from its
     folder in `output_dir` and not trained again; one that was cut short goes on. Accuracy is
@@ -57,10 +57,10 @@ def compare(
     chosen by it.
 
     Args:
-        contenders: the models; names must differ.
+        candidates: the models; names must differ.
         data: has a training split and another.
         output_dir: the folder; each run has one of its own in `runs/`.
-        budget: operations of the longest run; None is what the first contender's recipe spends.
+        budget: operations of the longest run; None is what the first candidate's recipe spends.
         shares: parts of the budget, each a run, in (0, 1].
         seeds: of initial weights, order and augmentation; a run each.
         keep_models: whether trained weights stay; one ResNet152V2 takes 230 MB.
@@ -75,16 +75,16 @@ def compare(
         ValueError: names that are equal, shares outside (0, 1], nothing to measure on, or a budget
             that does not pay for a step or for the warm-up.
     """
-    _check(contenders, data, shares, seeds)
-    costs = {contender.name: count_cost(contender, data) for contender in contenders}
+    _check(candidates, data, shares, seeds)
+    costs = {candidate.name: count_cost(candidate, data) for candidate in candidates}
     if budget is None:
-        budget = budget_of(contenders[0], costs[contenders[0].name], data)
+        budget = budget_of(candidates[0], costs[candidates[0].name], data)
     runs = []
-    for share, contender, recipe in _plan(contenders, costs, budget, shares):
-        cost = costs[contender.name]
+    for share, candidate, recipe in _plan(candidates, costs, budget, shares):
+        cost = costs[candidate.name]
         for seed in seeds:
             result = _finished_or_run(
-                contender,
+                candidate,
                 recipe.replace(seed=seed),
                 data,
                 output_dir=Path(output_dir),
@@ -93,7 +93,7 @@ def compare(
             )
             runs.append(
                 {
-                    "model": contender.name,
+                    "model": candidate.name,
                     "share": share,
                     **dataclasses.asdict(cost),
                     "flops": recipe.steps * cost.flops_a_step,
@@ -103,25 +103,25 @@ def compare(
     return runs
 
 
-def _plan(contenders, costs, budget, shares) -> list[tuple[float, Contender, Recipe]]:
+def _plan(candidates, costs, budget, shares) -> list[tuple[float, Candidate, Recipe]]:
     """Returns every model at every share with its recipe, checked before anything is trained."""
     planned = []
     for share in sorted(set(shares)):
-        for contender in contenders:
-            steps = affordable_steps(share * budget, costs[contender.name], contender.name)
-            recipe = contender.recipe.replace(steps=steps, epochs=None)
+        for candidate in candidates:
+            steps = affordable_steps(share * budget, costs[candidate.name], candidate.name)
+            recipe = candidate.recipe.replace(steps=steps, epochs=None)
             if recipe.warmup_steps(steps) > steps:
                 raise ValueError(
                     f"Expected a warm-up of at most the {steps} steps that {100 * share:g} % of "
-                    f"the budget pays for with {contender.name}. Received: "
+                    f"the budget pays for with {candidate.name}. Received: "
                     f"warmup={recipe.warmup:g}. Set it to a share of the steps, such as 0.1."
                 )
-            planned.append((share, contender, recipe))
+            planned.append((share, candidate, recipe))
     return planned
 
 
-def _check(contenders, data, shares, seeds) -> None:
-    names = [contender.name for contender in contenders]
+def _check(candidates, data, shares, seeds) -> None:
+    names = [candidate.name for candidate in candidates]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"Expected models of different names. Received: {names}.")
     if not shares or not all(0 < share <= 1 for share in shares) or not seeds:
@@ -138,11 +138,11 @@ def _measured(data: ImageDataset) -> str | None:
     return next((role for role in ("test", "validation") if role in data.splits), None)
 
 
-def _finished_or_run(contender, recipe, data, *, output_dir, keep_models, report) -> dict[str, Any]:
+def _finished_or_run(candidate, recipe, data, *, output_dir, keep_models, report) -> dict[str, Any]:
     """Returns the result of a run: the one that its folder holds, or a new one."""
-    label = f"{contender.name}, {recipe.steps:,} steps, seed {recipe.seed}"
+    label = f"{candidate.name}, {recipe.steps:,} steps, seed {recipe.seed}"
     fingerprint = {
-        "model": contender.origin,
+        "model": candidate.origin,
         "recipe": recipe.to_dict(),
         "data": {
             "name": data.name,
@@ -151,7 +151,7 @@ def _finished_or_run(contender, recipe, data, *, output_dir, keep_models, report
         },
     }
     text = json.dumps(fingerprint, sort_keys=True)
-    name = re.sub(r"[^A-Za-z0-9_.=-]+", "-", contender.name)
+    name = re.sub(r"[^A-Za-z0-9_.=-]+", "-", candidate.name)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     folder = output_dir / "runs" / f"{name}-{recipe.steps}-steps-seed{recipe.seed}-{digest}"
     file = folder / "result.json"
@@ -161,7 +161,7 @@ def _finished_or_run(contender, recipe, data, *, output_dir, keep_models, report
             report(f"{label}: {100 * result['accuracy']:.2f} %, as found in {folder}")
             return result
     report(f"{label}: training")
-    result = {**_run(contender, recipe, data, folder), "fingerprint": fingerprint}
+    result = {**_run(candidate, recipe, data, folder), "fingerprint": fingerprint}
     write_json(file, result)
     if not keep_models:
         _remove_weights(folder)
@@ -169,10 +169,10 @@ def _finished_or_run(contender, recipe, data, *, output_dir, keep_models, report
     return result
 
 
-def _run(contender: Contender, recipe: Recipe, data: ImageDataset, folder: Path) -> dict[str, Any]:
+def _run(candidate: Candidate, recipe: Recipe, data: ImageDataset, folder: Path) -> dict[str, Any]:
     keras.utils.clear_session()  # what earlier runs held
     gc.collect()
-    model = contender.build(recipe)
+    model = candidate.build(recipe)
     settle_statistics(model, recipe.steps)
     # Held-out images are for the last weights: evaluating each epoch would cost and not count.
     learned = dataclasses.replace(data, validation=None, test=None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import comparison_report
+from benchmarks import equal_compute_report as report
 
 
 def run(model, share, seed, accuracy, flops=2e12):
@@ -22,7 +22,7 @@ RUNS = [
 
 
 def test_the_seeds_of_a_model_at_a_budget_are_one_row():
-    rows = comparison_report.summarize_runs(RUNS)
+    rows = report.summarize_runs(RUNS)
     assert [(row["model"], row["share"]) for row in rows] == [
         ("ours", 0.5), ("theirs", 0.5), ("ours", 1.0), ("theirs", 1.0),
     ]  # fmt: skip
@@ -33,7 +33,7 @@ def test_the_seeds_of_a_model_at_a_budget_are_one_row():
 
 
 def test_the_table_says_mean_and_range():
-    table = comparison_report.comparison_table(comparison_report.summarize_runs(RUNS)).splitlines()
+    table = report.comparison_table(report.summarize_runs(RUNS)).splitlines()
     assert table[2] == (
         "| 50 % | ours | 1,234,567 | 0.0047 | 100 | 1,000 | 92.0 (90.0 to 94.0) | 10 |"
     )
@@ -43,8 +43,8 @@ def test_the_table_says_mean_and_range():
 
 @pytest.mark.parametrize("runs", [RUNS, RUNS[:1]], ids=["many", "one"])
 def test_a_picture_is_written_whole(tmp_path, runs):
-    rows = comparison_report.summarize_runs(runs)
-    comparison_report.plot_comparison(rows, tmp_path / "plot.png", title="digits")
+    rows = report.summarize_runs(runs)
+    report.plot_comparison(rows, tmp_path / "plot.png", title="digits")
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
     image = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB")).astype(int)
     assert image.shape[0] > 400 and image.shape[1] > 600

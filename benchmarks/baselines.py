@@ -17,7 +17,7 @@ SMALLEST_SIDE = 32  # most models of keras.applications refuse less
 _WINDOW = 0.1  # share of the steps that the moving statistics of a batch norm look back on
 
 
-def build_rival(
+def build_baseline(
     spec: str,
     num_classes: int,
     *,
@@ -47,7 +47,7 @@ def build_rival(
         ValueError: an unknown name (with the nearest ones) or argument, a size that the model
             refuses, or weights for swapped colours.
     """
-    name, arguments = parse_rival(spec)
+    name, arguments = parse_baseline(spec)
     preprocessing = preprocessing or Preprocessing(size=SMALLEST_SIDE)
     mean, std = normalization(name, pretrained=weights is not None)
     preprocessing = preprocessing.replace(mean=mean, std=std)
@@ -63,18 +63,18 @@ def build_rival(
     except TypeError as error:
         raise ValueError(
             f"Expected arguments that {name} takes. Received: {spec!r}; {error}."
-        ) from (error)
+        ) from error
     logits = keras.layers.Dense(num_classes, name="head")(base.output)
     model = keras.Model(base.input, logits, name=name)
     model.preprocessing = preprocessing
     return model
 
 
-def parse_rival(spec: str) -> tuple[str, dict[str, Any]]:
+def parse_baseline(spec: str) -> tuple[str, dict[str, Any]]:
     """Splits `"MobileNetV2:alpha=0.35"` into a name and its arguments.
 
     Args:
-        spec: see `build_rival`.
+        spec: see `build_baseline`.
 
     Returns:
         The name and the arguments, `("MobileNetV2", {"alpha": 0.35})`.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from keras_vit.benchmark.runner import Worker
+from keras_vit.benchmark.work import Work
 from keras_vit.benchmark.worker import ANSWER, peak_memory_mib
 
 
@@ -90,15 +90,10 @@ MODES = {"write": write, "load": load, "build": build}
 
 
 def _run(mode: str, model: str, path: Path) -> dict[str, float]:
-    code = "from benchmarks.loading import answer; answer()"
-    command = [sys.executable, "-c", code, mode, model, str(path)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
-    if done.returncode or not answers:
-        words = done.stderr.strip().splitlines()[-1:]
-        raise RuntimeError(f"The benchmark of loading failed: {' '.join(words)}")
-    return json.loads(answers[-1][len(ANSWER) :])
+    order = json.dumps([mode, model, str(path)])
+    work = Work("keras_vit", model)
+    with contextlib.closing(Worker(work, module=__name__, order=order)) as worker:
+        return worker.read()
 
 
 def measure_loading(model: str, *, repeats: int = 5) -> dict[str, Any]:
@@ -147,6 +142,11 @@ def format_loading(result: dict[str, Any]) -> str:
     )
 
 
-def answer() -> None:
-    """Runs the mode that the command line names and prints what it measured."""
-    print(ANSWER + json.dumps(MODES[sys.argv[1]](sys.argv[2], sys.argv[3])), flush=True)
+def serve(text: str) -> None:
+    """Runs one mode and answers with what it measured.
+
+    Args:
+        text: JSON of the mode, the variant and the file.
+    """
+    mode, model, path = json.loads(text)
+    print(ANSWER + json.dumps(MODES[mode](model, path)), flush=True)

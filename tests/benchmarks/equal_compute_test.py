@@ -7,15 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks.contenders import Contender
+from benchmarks import equal_compute
+from benchmarks.candidates import Candidate
 from keras_vit.evaluation import score
 from keras_vit.images.spec import Preprocessing
-from keras_vit.training import Recipe, comparison
+from keras_vit.training import Recipe
 
 RECIPE = Recipe(steps=40, batch_size=6, learning_rate=1e-2)
 
 
-def contender(name, width, recipe=RECIPE):
+def candidate(name, width, recipe=RECIPE):
     """A linear model with a hidden layer; its cost grows with `width`."""
 
     def build(recipe):
@@ -26,10 +27,10 @@ def contender(name, width, recipe=RECIPE):
         model.preprocessing = Preprocessing(size=8, mean=(0.5,), std=(0.5,))
         return model
 
-    return Contender(name, recipe, build, {"spec": name, "width": width})
+    return Candidate(name, recipe, build, {"spec": name, "width": width})
 
 
-SMALL, LARGE = contender("small", 4), contender("large", 40)
+SMALL, LARGE = candidate("small", 4), candidate("large", 40)
 FLOPS = {"small": 2 * (64 * 4 + 4 * 2), "large": 2 * (64 * 40 + 40 * 2)}
 
 
@@ -51,14 +52,14 @@ def trained(monkeypatch):
     def evaluate(model, split, class_names):
         return score(np.eye(2)[[0, 1, 0, 1]], np.array([0, 1, 1, 1]), class_names)
 
-    monkeypatch.setattr(comparison, "train", train)
-    monkeypatch.setattr(comparison, "evaluate", evaluate)
+    monkeypatch.setattr(equal_compute, "train", train)
+    monkeypatch.setattr(equal_compute, "evaluate", evaluate)
     return runs
 
 
 def test_every_model_spends_the_same_at_every_share(image_sets, tmp_path, trained):
     data = image_sets.data_in_memory(train=24)
-    runs = comparison.compare([SMALL, LARGE], data, output_dir=tmp_path, shares=[1.0, 0.5])
+    runs = equal_compute.compare([SMALL, LARGE], data, output_dir=tmp_path, shares=[1.0, 0.5])
     # The first model's 40 steps are the budget; the other is ten times as dear.
     assert trained == [
         (name, steps, seed)
@@ -76,7 +77,7 @@ def test_every_model_spends_the_same_at_every_share(image_sets, tmp_path, traine
 def test_a_budget_in_operations_goes_before_the_recipe(image_sets, tmp_path, trained):
     data = image_sets.data_in_memory(train=24)
     budget = 7.5 * 3 * 6 * FLOPS["large"]
-    comparison.compare(
+    equal_compute.compare(
         [SMALL, LARGE], data, output_dir=tmp_path, budget=budget, shares=[1.0], seeds=[3]
     )
     assert trained == [("small", 75, 3), ("large", 7, 3)]
@@ -84,45 +85,47 @@ def test_a_budget_in_operations_goes_before_the_recipe(image_sets, tmp_path, tra
 
 def test_what_is_finished_is_not_run_again(image_sets, tmp_path, trained):
     data = image_sets.data_in_memory(train=24)
-    first = comparison.compare([SMALL], data, output_dir=tmp_path, shares=[1.0], seeds=[0])
+    first = equal_compute.compare([SMALL], data, output_dir=tmp_path, shares=[1.0], seeds=[0])
     lines = []
-    more = comparison.compare(
+    more = equal_compute.compare(
         [SMALL], data, output_dir=tmp_path, shares=[1.0], seeds=[0, 1], report=lines.append
     )
     assert trained == [("small", 40, 0), ("small", 40, 1)]
     assert more[0] == first[0]
     assert "as found in" in lines[0] and lines[1] == "small, 40 steps, seed 1: training"
     # Another recipe, data set or model is another run.
-    slower = contender("small", 4, RECIPE.replace(learning_rate=1e-3))
-    comparison.compare([slower], data, output_dir=tmp_path, shares=[1.0], seeds=[0])
+    slower = candidate("small", 4, RECIPE.replace(learning_rate=1e-3))
+    equal_compute.compare([slower], data, output_dir=tmp_path, shares=[1.0], seeds=[0])
     other = dataclasses.replace(data, name="other")
-    comparison.compare([SMALL], other, output_dir=tmp_path, shares=[1.0], seeds=[0])
-    comparison.compare([contender("small", 5)], data, output_dir=tmp_path, shares=[1.0], seeds=[0])
+    equal_compute.compare([SMALL], other, output_dir=tmp_path, shares=[1.0], seeds=[0])
+    equal_compute.compare(
+        [candidate("small", 5)], data, output_dir=tmp_path, shares=[1.0], seeds=[0]
+    )
     assert len(trained) == 5
 
 
 def test_weights_go_and_records_stay(image_sets, tmp_path, trained):
     data = image_sets.data_in_memory(train=24)
-    comparison.compare([SMALL], data, output_dir=tmp_path, shares=[1.0], seeds=[0])
+    equal_compute.compare([SMALL], data, output_dir=tmp_path, shares=[1.0], seeds=[0])
     (folder,) = (tmp_path / "runs").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "result.json"]
     assert json.loads((folder / "result.json").read_text())["fingerprint"]["model"] == SMALL.origin
     kept = tmp_path / "kept"
-    comparison.compare([SMALL], data, output_dir=kept, shares=[1.0], seeds=[0], keep_models=True)
+    equal_compute.compare([SMALL], data, output_dir=kept, shares=[1.0], seeds=[0], keep_models=True)
     assert len(list(kept.glob("runs/*/model.keras"))) == 1
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"contenders": [SMALL, SMALL]}, "different names"),
-        ({"contenders": []}, "different names"),
+        ({"candidates": [SMALL, SMALL]}, "different names"),
+        ({"candidates": []}, "different names"),
         ({"shares": [0.5, 2.0]}, "shares of the budget"),
         ({"seeds": []}, "at least one seed"),
         ({"budget": 1.0}, "one step of small"),
         (
             {
-                "contenders": [SMALL, contender("late", 40, RECIPE.replace(warmup=5))],
+                "candidates": [SMALL, candidate("late", 40, RECIPE.replace(warmup=5))],
                 "shares": [0.5, 1.0],
             },
             "warm-up of at most the 2 steps that 50 % of the budget pays for with late",
@@ -132,10 +135,10 @@ def test_weights_go_and_records_stay(image_sets, tmp_path, trained):
 def test_what_cannot_be_compared_is_refused_before_any_training(
     image_sets, tmp_path, trained, changes, message
 ):
-    arguments = {"contenders": [SMALL], "shares": [1.0], "seeds": [0], **changes}
+    arguments = {"candidates": [SMALL], "shares": [1.0], "seeds": [0], **changes}
     with pytest.raises(ValueError, match=message):
-        comparison.compare(
-            arguments.pop("contenders"),
+        equal_compute.compare(
+            arguments.pop("candidates"),
             image_sets.data_in_memory(train=24),
             output_dir=tmp_path,
             **arguments,
@@ -146,16 +149,16 @@ def test_what_cannot_be_compared_is_refused_before_any_training(
 def test_a_split_to_measure_on_is_asked_for(image_sets, tmp_path):
     data = dataclasses.replace(image_sets.data_in_memory(train=24), test=None)
     with pytest.raises(ValueError, match="test or validation"):
-        comparison.compare([SMALL], data, output_dir=tmp_path)
+        equal_compute.compare([SMALL], data, output_dir=tmp_path)
 
 
 @pytest.mark.slow
 def test_easy_images_are_learned_and_the_seed_makes_the_run(image_sets, tmp_path):
     data = image_sets.data_in_memory(train=24)
-    quick = contender("quick", 4, RECIPE.replace(steps=12, learning_rate=0.03))
+    quick = candidate("quick", 4, RECIPE.replace(steps=12, learning_rate=0.03))
     arguments = {"shares": [1.0], "seeds": [0]}
-    (run,) = comparison.compare([quick], data, output_dir=tmp_path / "one", **arguments)
+    (run,) = equal_compute.compare([quick], data, output_dir=tmp_path / "one", **arguments)
     assert run["accuracy"] == 1.0
     assert run["seconds"] > 0
-    (again,) = comparison.compare([quick], data, output_dir=tmp_path / "two", **arguments)
+    (again,) = equal_compute.compare([quick], data, output_dir=tmp_path / "two", **arguments)
     assert again["loss"] == pytest.approx(run["loss"], rel=1e-5)

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.benchmark.runner import Worker, describe_machine, matrix_product_flops
+from keras_vit.benchmark.machine import describe_machine
+from keras_vit.benchmark.report import rate_cells
+from keras_vit.benchmark.runner import Worker, matrix_product_flops
 from keras_vit.benchmark.work import Work
 from keras_vit.models.cost import forward_flops
+from keras_vit.tables import align
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,3 +183,38 @@ def _time(rows: list[dict], folder: pathlib.Path, batch_size: int, repeats: int)
         for worker in workers:
             worker.close()
     return matrix_product_flops() / statistics.median(seconds) / 1e9
+
+
+def format_exported(result: dict[str, Any]) -> str:
+    """Formats what `measure_exported` returned.
+
+    Args:
+        result: its dictionary.
+
+    Returns:
+        Lines of text: the work and the machine, then a row a form. "MiB" is the most memory
+        held beyond what the imports take, "max. diff." the largest difference of a probability,
+        "cosine" the mean over the images for the logits, "top-1" the share of images with the same
+        best class; "accuracy" stands where labels are known.
+    """
+    machine, batch_size = result["machine"], result["batch_size"]
+    gflop, limit = result["gflop_per_image"], result["matrix_product_gflops"]
+    lines = [
+        f"{result['model']}, {gflop:.3g} GFLOP an image; compared on {result['images']} images, "
+        f"timed with batch {batch_size}; {machine['processor']}, {machine['cores']} cores",
+        f"matrix product {limit:.0f} GFLOP/s in float32: at most {limit / gflop:.3g} img/s",
+    ]
+    with_labels = "accuracy" in result["rows"][0]["agreement"]
+    header = ["form", "MB", "export s", "load s", "img/s", "(min-max)", "MiB"]
+    header += ["max. diff.", "cosine", "top-1"] + ["accuracy"] * with_labels
+    rows = [tuple(header)]
+    for row in result["rows"]:
+        rate, spread, _ = rate_cells(row["infer_s"], batch_size)
+        agreement = row["agreement"]
+        cells = [row["form"], f"{row['size_mb']:.1f}", f"{row['export_s']:.1f}"]
+        cells += [f"{row['load_s']:.2f}", rate, spread, f"{row['memory_mib']:.0f}"]
+        cells += [f"{agreement['max_difference']:.1e}", f"{agreement['cosine']:.5f}"]
+        cells += [f"{agreement['top1_agreement']:.1%}"]
+        cells += [f"{agreement['accuracy']:.1%}"] if with_labels else []
+        rows.append(tuple(cells))
+    return "\n".join([*lines, *align(rows)])

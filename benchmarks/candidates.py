@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
+from benchmarks.baselines import SMALLEST_SIDE, build_baseline
 from benchmarks.graph_flops import count_flops
-from benchmarks.rivals import SMALLEST_SIDE, build_rival
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.images.spec import Preprocessing
 from keras_vit.training.models import build_model
@@ -28,7 +28,7 @@ _OURS_ALONE = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Contender:
+class Candidate:
     """A model that takes part.
 
     Attributes:
@@ -69,15 +69,15 @@ class Cost:
         return self.passes_a_step * self.flops_an_image * self.batch_size
 
 
-def our_contender(
+def our_candidate(
     spec: str,
     data: ImageDataset,
     recipe: Recipe,
     *,
     weights: str | None = None,
     image_size: int | None = None,
-) -> Contender:
-    """Returns one of our models as a contender.
+) -> Candidate:
+    """Returns one of our models as a candidate.
 
     Args:
         spec: as in `keras_vit.training.build_model`.
@@ -87,7 +87,7 @@ def our_contender(
         image_size: side in pixels; None for the model's own.
 
     Returns:
-        The contender; `build` raises as `build_model` does.
+        The candidate; `build` raises as `build_model` does.
     """
 
     def build(recipe_of_run: Recipe) -> keras.Model:
@@ -95,10 +95,10 @@ def our_contender(
 
     name = Path(spec).stem if Path(spec).suffix else spec
     origin = {"spec": spec, "weights": weights, "image_size": image_size}
-    return Contender(name, recipe, build, origin)
+    return Candidate(name, recipe, build, origin)
 
 
-def rival_contender(
+def baseline_candidate(
     spec: str,
     data: ImageDataset,
     recipe: Recipe,
@@ -106,11 +106,11 @@ def rival_contender(
     weights: str | None = None,
     image_size: int | None = None,
     preprocessing: Preprocessing | None = None,
-) -> Contender:
-    """Returns a model of keras.applications as a contender.
+) -> Candidate:
+    """Returns a model of keras.applications as a candidate.
 
     Args:
-        spec: as in `build_rival`.
+        spec: as in `build_baseline`.
         data: what it learns.
         recipe: how; what it says about the blocks of a transformer (dropout, drop path,
             rematerialisation, rates by layer, frozen blocks) is left out.
@@ -119,34 +119,34 @@ def rival_contender(
         preprocessing: its way to resize and crop is taken; None squashes.
 
     Returns:
-        The contender; `build` raises as `build_rival` does.
+        The candidate; `build` raises as `build_baseline` does.
     """
     sized = preprocessing or Preprocessing(size=SMALLEST_SIDE)
     size = image_size or tuple(max(side, SMALLEST_SIDE) for side in sized.size)
     sized = sized.replace(size=size)
 
     def build(recipe_of_run: Recipe) -> keras.Model:
-        return build_rival(
+        return build_baseline(
             spec, data.num_classes, seed=recipe_of_run.seed, weights=weights, preprocessing=sized
         )
 
     recipe = recipe.replace(**_OURS_ALONE)
     origin = {"spec": f"keras.applications.{spec}", "weights": weights, **sized.to_dict()}
-    return Contender(spec, recipe, build, origin)
+    return Candidate(spec, recipe, build, origin)
 
 
-def count_cost(contender: Contender, data: ImageDataset) -> Cost:
-    """Builds a contender once and counts.
+def count_cost(candidate: Candidate, data: ImageDataset) -> Cost:
+    """Builds a candidate once and counts.
 
     Args:
-        contender: what is built.
+        candidate: what is built.
         data: its training images limit the batch.
 
     Returns:
         Parameters, operations and batch.
     """
-    recipe = contender.recipe
-    model = contender.build(recipe)
+    recipe = candidate.recipe
+    model = candidate.build(recipe)
     return Cost(
         parameters=model.count_params(),
         flops_an_image=count_flops(model),
@@ -155,15 +155,15 @@ def count_cost(contender: Contender, data: ImageDataset) -> Cost:
     )
 
 
-def budget_of(contender: Contender, cost: Cost, data: ImageDataset) -> int:
-    """Returns the operations that a contender's own recipe spends.
+def budget_of(candidate: Candidate, cost: Cost, data: ImageDataset) -> int:
+    """Returns the operations that a candidate's own recipe spends.
 
     Args:
-        contender: its recipe says for how long.
+        candidate: its recipe says for how long.
         cost: from `count_cost`.
         data: its training images make an epoch.
     """
-    return cost.flops_a_step * contender.recipe.total_steps(data.split("train").num_examples)
+    return cost.flops_a_step * candidate.recipe.total_steps(data.split("train").num_examples)
 
 
 def affordable_steps(budget: float, cost: Cost, name: str = "the model") -> int:
