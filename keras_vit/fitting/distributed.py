@@ -14,6 +14,7 @@ from keras_vit.fitting.options import StepOptions
 REDUCTIONS = ("sum_over_batch_size", "mean", step.WEIGHTED_MEAN, "sum")
 
 
+@keras.saving.register_keras_serializable(package="keras_vit")
 class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
     """A Keras model that trains to the same numbers on one replica and on many.
 
@@ -88,9 +89,15 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
         return step.test_step(self, data)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns Keras's config and the step's options."""
+        """Returns Keras's config and the step's options, if there are any.
+
+        Keras clones a model of another class as a plain one, which takes Keras's config alone: with
+        options, clone by `from_config(model.get_config())` and `compile_from_config`.
+        """
         config = super().get_compile_config()
-        return {**config, **self._step_options.to_dict()} if config else config
+        if not config or self._step_options.is_plain:
+            return config
+        return {**config, **self._step_options.to_dict()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says."""

@@ -9,21 +9,80 @@ from typing import Any
 
 import keras
 
-# The method of an optimizer that adds gradients over replicas. It has no public switch, and the
-# gradients that come from a clipped sum must not be added again.
-REDUCE_GRADIENTS = "_all_reduce_sum_gradients"
+_NAMES = {"decay": "_apply_weight_decay", "reduce_gradients": "_all_reduce_sum_gradients"}
 
 
-def uses_weight_decay(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
-    """Says whether an optimizer decays a variable.
+def view(optimizer: keras.optimizers.Optimizer, **changes: Any) -> keras.optimizers.Optimizer:
+    """Returns an optimizer on the same variables with some attributes changed.
 
-    `exclude_from_weight_decay` is public and can be written, but there is no way to read it.
+    `copy.copy` does not do it: Keras copies an object by saving and loading it.
+
+    Args:
+        optimizer: stays as it is.
+        **changes: attributes; `decay` and `reduce_gradients` are the methods that take the weight
+            decay off variables and add gradients over replicas, which have no public switch.
+    """
+    other = object.__new__(type(optimizer))
+    vars(other).update(vars(optimizer))
+    vars(other).update({_NAMES.get(name, name): value for name, value in changes.items()})
+    return other
+
+
+def at_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> keras.optimizers.Optimizer:
+    """Returns a view of an optimizer with another learning rate.
+
+    A schedule is public, but may not be replaced by a tensor, and Adafactor looks whether there is
+    one.
+
+    Args:
+        optimizer: with a learning rate of its own.
+        rate: a scalar tensor.
+    """
+    held = optimizer._learning_rate
+    return view(optimizer, _learning_rate=(lambda: rate) if callable(held) else rate)
+
+
+def decay(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> None:
+    """Takes its weight decay off one variable, if the optimizer decays it.
 
     Args:
         optimizer: built on the variable.
-        variable: one of the variables it trains.
+        variable: changed in place.
     """
-    return bool(optimizer._use_weight_decay(variable))
+    optimizer._apply_weight_decay([variable])
+
+
+def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Returns the variables that an optimizer was built on, in its order."""
+    return list(optimizer._trainable_variables)
+
+
+def index_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
+    """Returns the place of a variable, or of one replica's copy of it, in `trained_variables`."""
+    return optimizer._get_variable_index(variable)
+
+
+def inner_optimizers(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[keras.optimizers.Optimizer]:
+    """Returns the optimizers that one hands its work to; empty for one that works by itself."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return [optimizer.inner_optimizer]
+    return list(getattr(optimizer, "optimizers", []))
+
+
+def with_inner_optimizers(
+    optimizer: keras.optimizers.Optimizer, inner: list[keras.optimizers.Optimizer]
+) -> keras.optimizers.Optimizer:
+    """Returns a view of an optimizer that hands its work to others.
+
+    Args:
+        optimizer: a `LossScaleOptimizer` or a `MultiOptimizer`.
+        inner: as many as it has.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return view(optimizer, inner_optimizer=inner[0])
+    return view(optimizer, _inner_optimizers=inner)
 
 
 def strategy_of(model: keras.Model) -> Any:

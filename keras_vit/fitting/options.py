@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -53,6 +53,19 @@ class StepOptions:
         """Returns the arguments of `compile`."""
         scales = {name: float(scale) for name, scale in self.learning_rate_scales.items()}
         return {**dataclasses.asdict(self), "learning_rate_scales": scales}
+
+    def factors(self, layers: Sequence[Any]) -> dict[int, float]:
+        """Returns the factor of the learning rate by the `id` of a variable; 1 where it has none.
+
+        Args:
+            layers: the model's top-level layers, of any name scope.
+        """
+        return {
+            id(variable): self.learning_rate_scales[layer.name]
+            for layer in layers
+            if layer.name in self.learning_rate_scales
+            for variable in layer.trainable_variables
+        }
 
     def check_layers(self, names: set[str]) -> None:
         """Refuses a factor for a layer that the model does not have.

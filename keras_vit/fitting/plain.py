@@ -9,6 +9,7 @@ import keras
 from keras_vit.fitting.options import StepOptions
 
 
+@keras.saving.register_keras_serializable(package="keras_vit")
 class TrainableModel(keras.Model):
     """A Keras model with the `compile` of the TensorFlow backend; see `StepOptions`."""
 

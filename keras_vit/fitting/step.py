@@ -42,8 +42,10 @@ def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
         _, gradients, _, _ = _gradients(model, data, total)
         updates.move_back(variables, before)
         gradients = _sum_over_replicas(context, gradients)
-    scales = [options.learning_rate_scales.get(v.path.split("/")[0], 1.0) for v in variables]
-    updates.apply_gradients(model.optimizer, gradients, variables, scales)
+    factors = options.factors(model.layers)
+    updates.apply_gradients(
+        model.optimizer, gradients, variables, [factors.get(id(v), 1.0) for v in variables]
+    )
     return _metrics(model, data, loss, outputs, context)
 
 
@@ -182,14 +184,21 @@ def _dense(gradient):
 def _gradients_in_parts(model, data, total, variables, parts):
     """Works off the batch part by part, in a loop, so that one part's activations are held."""
     count = _num_examples(data)
-    size = count // parts if isinstance(count, int) and count % parts == 0 else None
+    is_even = isinstance(count, int) and count % parts == 0
+    size = count // parts if is_even else None
+    if model.jit_compile and not is_even:
+        received = count if isinstance(count, int) else "batches of any size"
+        raise ValueError(
+            "Expected batches of one size, known before the first step and a multiple of "
+            f"accumulation_steps={parts}, with jit_compile=True. Received: {received}. Batch with "
+            "drop_remainder=True, or compile with jit_compile=False."
+        )
 
     def part(index):
-        start, stop = index * count // parts, (index + 1) * count // parts
-
         def cut(tensor):
-            piece = tensor[start:stop]
-            return piece if size is None else tf.ensure_shape(piece, [size, *tensor.shape[1:]])
+            if is_even:  # of a size that XLA can see
+                return tf.reshape(tensor, [parts, size, *tensor.shape[1:]])[index]
+            return tensor[index * count // parts : (index + 1) * count // parts]
 
         return keras.tree.map_structure(
             lambda tensor: None if tensor is None else cut(tensor), data
@@ -220,10 +229,14 @@ def _gradients_in_parts(model, data, total, variables, parts):
         body,
         (tf.constant(0), zeros, loss, outputs),
         parallel_iterations=1,
+        maximum_iterations=parts,
     )
     if model.loss_reduction != "sum":
         loss = tf.math.divide_no_nan(loss, tf.cast(count, loss.dtype))
-    flat = [array.concat() for array in outputs]
+    flat = [
+        tf.reshape(array.stack(), [count, *spec.shape[1:]]) if is_even else array.concat()
+        for array, spec in zip(outputs, specs, strict=True)
+    ]
     flat = [
         tf.ensure_shape(value, [count if isinstance(count, int) else None, *spec.shape[1:]])
         for value, spec in zip(flat, specs, strict=True)

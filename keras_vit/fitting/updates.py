@@ -1,16 +1,14 @@
 """From gradients that are the same on all replicas to one update of the weights.
 
-Each function runs in replica context. What changes variables does so from `merge_call`, once for
-all replicas. The gradients are sums over the replicas already, so the optimizer's own sum is left
-out.
+Each function runs in replica context. The gradients are sums over the replicas already, so the
+optimizer's own sum is left out.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -21,73 +19,74 @@ from keras_vit.fitting import keras_internals
 # Values of a variable from which on its update is compiled.
 COMPILED_FROM = 2**17
 
-_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
-
-
-def clip(gradients: Sequence[tf.Tensor], optimizer: keras.optimizers.Optimizer) -> list[tf.Tensor]:
-    """Clips gradients as the optimizer's arguments say; after the sum over replicas.
-
-    Args:
-        gradients: of the whole batch, a tensor a variable.
-        optimizer: gives `global_clipnorm`, `clipnorm` or `clipvalue`.
-    """
-    if optimizer.global_clipnorm is not None:
-        return list(tf.clip_by_global_norm(gradients, optimizer.global_clipnorm)[0])
-    if optimizer.clipnorm is not None:
-        return [tf.clip_by_norm(gradient, optimizer.clipnorm) for gradient in gradients]
-    if optimizer.clipvalue is not None:
-        limit = optimizer.clipvalue
-        return [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
-    return list(gradients)
-
 
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[tf.Tensor],
     variables: Sequence[keras.Variable],
-    scales: Sequence[float],
+    factors: Sequence[float],
 ) -> None:
-    """Unscales, clips and applies gradients; a step with an overflow in float16 is left out.
+    """Unscales, clips and applies gradients as the optimizer does, each variable at its own rate.
 
     Args:
-        optimizer: built on all trainable variables of the model.
+        optimizer: built on all trainable variables of the model; any of Keras's.
         gradients: of the loss as the optimizer scaled it, summed over the replicas.
         variables: what they are the gradients of.
-        scales: factor of the learning rate for each variable.
+        factors: factor of the learning rate for each variable.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    is_dynamic = inner is not optimizer
-    factor = optimizer.dynamic_scale if is_dynamic else optimizer.loss_scale_factor
-    if factor is not None:
-        gradients = [gradient / tf.cast(factor, gradient.dtype) for gradient in gradients]
-    finite = tf.constant(True)
-    if is_dynamic:
-        checks = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
-        finite = tf.reduce_all(tf.stack(checks))
-    # With accumulation by the optimizer itself the sum is not complete here: it clips it later.
-    own_clipping = not inner.gradient_accumulation_steps
-    if own_clipping:
-        gradients = clip(gradients, inner)
+    by_identity = {
+        id(variable): factor for variable, factor in zip(variables, factors, strict=True)
+    }
+    _for_step(optimizer, by_identity).apply(list(gradients), list(variables))
 
-    def update(strategy, gradients, finite):
-        def apply():
-            with _borrowed(inner, variables, scales, strategy, without_clipping=own_clipping):
-                strategy.run(lambda own: inner.apply(own, variables), args=(gradients,))
-            if is_dynamic:
-                _grow_loss_scale(optimizer)
-            return 0
 
-        def leave_out():
-            optimizer.dynamic_scale.assign(optimizer.dynamic_scale / 2.0)
-            optimizer.step_counter.assign(0)
-            return 0
+def _for_step(
+    optimizer: keras.optimizers.Optimizer, factors: dict[int, float]
+) -> keras.optimizers.Optimizer:
+    """Returns a view of an optimizer that updates each variable at its own rate.
 
-        if is_dynamic:
-            tf.cond(strategy.experimental_local_results(finite)[0], apply, leave_out)
-        else:
-            apply()
+    The optimizer itself stays as it is: what differs is an attribute of the view alone.
+    """
+    inner = keras_internals.inner_optimizers(optimizer)
+    if inner:
+        views = [_for_step(one, factors) for one in inner]
+        return keras_internals.with_inner_optimizers(optimizer, views)
+    known = keras_internals.trained_variables(optimizer)
+    factors = [factors.get(id(variable), 1.0) for variable in known]
+    compiles = any(map(_is_large, known)) and _compiles_well()
 
-    tf.distribute.get_replica_context().merge_call(update, args=(gradients, finite))
+    def decay(variables):
+        """Decays what is not decayed where it is updated."""
+        for variable in variables:
+            if not (compiles and _is_large(variable)):
+                factor = factors[keras_internals.index_of(optimizer, variable)]
+                rated = optimizer
+                if factor != 1:
+                    rated = keras_internals.at_rate(optimizer, factor * optimizer.learning_rate)
+                keras_internals.decay(rated, variable)
+
+    def update_step(gradient, variable, learning_rate):
+        index = keras_internals.index_of(optimizer, variable)
+        rate = tf.cast(learning_rate, variable.dtype)
+        rate = rate if factors[index] == 1 else rate * tf.cast(factors[index], variable.dtype)
+        if not (compiles and _is_large(variable)):
+            keras_internals.at_rate(optimizer, rate).update_step(gradient, variable, rate)
+            return
+
+        def run(gradient, rate):
+            rated = keras_internals.at_rate(optimizer, rate)
+            keras_internals.decay(rated, known[index])
+            rated.update_step(gradient, variable, rate)
+
+        tf.function(run, autograph=False, jit_compile=True)(gradient, rate)
+
+    return keras_internals.view(
+        optimizer, update_step=update_step, decay=decay, reduce_gradients=lambda pairs: pairs
+    )
+
+
+def _is_large(variable: Any) -> bool:
+    return math.prod(variable.shape) >= COMPILED_FROM
 
 
 def _compiles_well() -> bool:
@@ -111,83 +110,6 @@ def _xla_works() -> bool:
             return float(tf.function(lambda x: x + 1.0, jit_compile=True)(tf.constant(1.0))) == 2.0
     except (tf.errors.OpError, ValueError):
         return False
-
-
-def _grow_loss_scale(optimizer: keras.optimizers.LossScaleOptimizer) -> None:
-    """Doubles the loss scale after enough steps without overflow."""
-    steps = optimizer.step_counter + 1
-    is_time = keras.ops.equal(steps, optimizer.dynamic_growth_steps)
-    scale = optimizer.dynamic_scale
-    scale.assign(keras.ops.where(is_time, scale * 2.0, scale))
-    optimizer.step_counter.assign(keras.ops.where(is_time, 0, steps))
-
-
-@contextlib.contextmanager
-def _borrowed(
-    optimizer: keras.optimizers.Optimizer,
-    variables: Sequence[keras.Variable],
-    scales: Sequence[float],
-    strategy: tf.distribute.Strategy,
-    *,
-    without_clipping: bool,
-) -> Iterator[None]:
-    """Takes off an optimizer, while it is traced, what has been done or is done here."""
-    taken = {"loss_scale_factor": None, keras_internals.REDUCE_GRADIENTS: lambda pairs: pairs}
-    if without_clipping:
-        taken |= dict.fromkeys(_CLIPPING)
-    is_large = [math.prod(variable.shape) >= COMPILED_FROM for variable in variables]
-    compiles = any(is_large) and _compiles_well()
-    if compiles or any(scale != 1 for scale in scales):
-        taken |= {"weight_decay": None}
-        update_step = _scaled_update_step(optimizer, variables, scales, strategy)
-        taken |= {"update_step": _compiled(update_step) if compiles else update_step}
-    before = {name: vars(optimizer)[name] for name in taken if name in vars(optimizer)}
-    try:
-        for name, value in taken.items():
-            setattr(optimizer, name, value)
-        yield
-    finally:
-        for name in taken:
-            if name in before:
-                setattr(optimizer, name, before[name])
-            else:
-                delattr(optimizer, name)
-
-
-def _scaled_update_step(optimizer, variables, scales, strategy) -> Any:
-    """Returns an `update_step` whose learning rate, in step and decay, has a factor a variable."""
-    plain, decay = optimizer.update_step, optimizer.weight_decay
-    settings = {}
-    for variable, scale in zip(variables, scales, strict=True):
-        decays = decay is not None and keras_internals.uses_weight_decay(optimizer, variable)
-        for copy in strategy.experimental_local_results(variable.value):
-            settings[id(copy)] = (scale, decay if decays else 0.0)
-
-    def update_step(gradient, variable, learning_rate):
-        scale, decay = settings[id(variable)]
-        rate = tf.cast(learning_rate, variable.dtype) * tf.cast(scale, variable.dtype)
-        if decay:
-            variable.assign_sub(variable * tf.cast(decay, variable.dtype) * rate)
-        plain(gradient, variable, rate)
-
-    return update_step
-
-
-def _compiled(update_step: Any) -> Any:
-    """Returns the `update_step` whose large variables are updated by one kernel each."""
-
-    def compiled_update_step(gradient, variable, learning_rate):
-        if math.prod(variable.shape) < COMPILED_FROM:
-            update_step(gradient, variable, learning_rate)
-            return
-
-        def run(gradient, learning_rate):
-            update_step(gradient, variable, learning_rate)
-
-        rate = tf.cast(learning_rate, variable.dtype)
-        tf.function(run, autograph=False, jit_compile=True)(gradient, rate)
-
-    return compiled_update_step
 
 
 def move_uphill(

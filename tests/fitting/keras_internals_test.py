@@ -1,29 +1,51 @@
 """What the step reads of Keras's own is still there and still means the same."""
 
 import keras
+import numpy as np
+import pytest
 
 from keras_vit.fitting import keras_internals as internals
 
 
 def _optimizer(**arguments):
     variables = [keras.Variable([1.0, 2.0], name="kernel"), keras.Variable([1.0], name="bias")]
-    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5, **arguments)
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5, **arguments)
     optimizer.exclude_from_weight_decay(var_list=variables[1:])
     optimizer.build(variables)
     return optimizer, variables
 
 
-def test_what_decays_can_be_read():
-    optimizer, variables = _optimizer()
-    assert [internals.uses_weight_decay(optimizer, v) for v in variables] == [True, False]
-
-
-def test_the_sum_over_replicas_can_be_left_out():
+def test_a_view_works_on_the_same_variables_with_methods_of_its_own():
     optimizer, variables = _optimizer()
     seen = []
-    setattr(optimizer, internals.REDUCE_GRADIENTS, lambda pairs: seen.append(1) or list(pairs))
-    optimizer.apply([keras.ops.ones((2,)), keras.ops.ones((1,))], variables)
-    assert seen
+    view = internals.view(
+        optimizer,
+        reduce_gradients=lambda pairs: seen.append("reduced") or list(pairs),
+        decay=lambda variables: seen.append("decayed"),
+    )
+    gradients = [keras.ops.zeros((2,)), keras.ops.zeros((1,))]
+    view.apply(gradients, variables)
+    assert sorted(seen) == ["decayed", "reduced"]
+    assert variables[0].numpy().tolist() == [1.0, 2.0]
+    optimizer.apply(gradients, variables)
+    assert len(seen) == 2 and int(optimizer.iterations) == 2
+    np.testing.assert_allclose(variables[0], [0.95, 1.9])
+
+
+def test_decay_follows_the_rate_of_a_view():
+    optimizer, (kernel, bias) = _optimizer()
+    for variable in (kernel, bias):
+        internals.decay(internals.at_rate(optimizer, keras.ops.convert_to_tensor(0.2)), variable)
+    np.testing.assert_allclose(kernel, [0.9, 1.8], rtol=1e-6)
+    assert float(bias[0]) == 1.0 and float(optimizer.learning_rate) == pytest.approx(0.1)
+
+
+def test_a_variable_is_found_by_itself_and_by_its_tensor():
+    optimizer, variables = _optimizer()
+    assert internals.trained_variables(optimizer) == variables
+    for index, variable in enumerate(variables):
+        assert internals.index_of(optimizer, variable) == index
+        assert internals.index_of(optimizer, variable.value) == index
 
 
 def test_the_strategy_of_a_model_can_be_read():
