@@ -114,6 +114,8 @@ class VisionTransformerConfig:
         qkv_bias: whether query, key and value have a bias.
         layer_norm_epsilon: added to the variance of every layer normalisation.
         num_classes: outputs of the head; 0 for none.
+        multi_label: whether an image may have several classes, or none, so that each logit is
+            turned into a probability by itself (sigmoid); not with a softmax.
         pooling: what becomes of the encoded tokens: `"token"` (the class token), `"gap"` (mean of
             the patch tokens), `"map"` (attention pooling), `"max"`, `"token+distillation"`,
             `"token+gap"` (both, concatenated) or `"none"` (all tokens).
@@ -163,6 +165,7 @@ class VisionTransformerConfig:
     qkv_bias: bool = True
     layer_norm_epsilon: float = 1e-6
     num_classes: int = 1000
+    multi_label: bool = False
     pooling: str = "token"
     pooling_includes_prefix_tokens: bool = False
     final_norm: str = "tokens"
@@ -230,7 +233,8 @@ class VisionTransformerConfig:
             check_rate(field, getattr(self, field))
         for field in ("layer_norm_epsilon", "layer_scale_init"):
             check_positive(field, getattr(self, field))
-        check_bool("rematerialize", self.rematerialize)
+        for field in ("rematerialize", "multi_label"):
+            check_bool(field, getattr(self, field))
         self._check_token_merging()
 
     def _check_token_merging(self) -> None:

@@ -1,7 +1,11 @@
-"""The Vision Transformer, top to bottom: image, patches, tokens, blocks, pooled vector, head."""
+"""The Vision Transformer, top to bottom: image, patches, tokens, blocks, pooled vector, head.
+
+Its layers are made in `keras_vit.models.parts`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -10,6 +14,8 @@ from keras_vit import layers
 from keras_vit.fitting import TrainableModel
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.parts import ParameterGroup, Parts, run
+from keras_vit.models.probability import probabilities
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -60,13 +66,19 @@ class VisionTransformer(TrainableModel):
         elif not isinstance(preprocessing, Preprocessing):
             preprocessing = Preprocessing.from_dict(preprocessing)
         policy = keras.dtype_policies.get(dtype) if dtype else keras.config.dtype_policy()
-        activation = keras.activations.get(classifier_activation)
+        activation = _activation(config, classifier_activation)
 
+        parts = Parts(config, policy)
         images = _input_tensor(config, input_tensor)
-        tokens = embed_images(config, policy, images)
-        tokens, pooled = encode_tokens(config, policy, tokens)
-        features = tokens if pooled is None else project_pooled(config, policy, pooled)
-        logits = classify(config, policy, features)
+        embedded = run(parts.embedding, images)
+        tokens, places = parts.run_blocks(embedded)
+        read = tokens
+        if places is not None:
+            tokens = layers.TokenUnmerging(dtype=policy, name="unmerge")(tokens, places)
+            # What pools prefix tokens alone needs no patches.
+            read = read if config.pooling in ("token", "token+distillation") else tokens
+        features = parts.pool(read)
+        logits = None if parts.head is None else parts.head(features)
 
         output = keras.layers.Activation(
             "linear" if logits is None else activation, dtype="float32", name="predictions"
@@ -81,34 +93,157 @@ class VisionTransformer(TrainableModel):
         self.dtype_policy = policy
         self.features = features
         self.logits = logits
-        self._images = images
+        parts.ways = {  # each takes what the model takes
+            end: keras.Model(inputs, tensor, name=f"{self.name}_{end}")
+            for end, tensor in (("images", images), ("embedded", embedded), ("tokens", tokens))
+        }
+        self.parts = parts
         self._has_own_input = input_tensor is None or input_tensor is inputs
 
     @property
     def blocks(self) -> list[layers.TransformerBlock]:
         """The encoder blocks, first to last."""
-        return [self.get_layer(f"encoder_block_{index}") for index in range(self.config.num_layers)]
+        return list(self.parts.blocks)
 
-    def embed(self, images: Any, training: bool = False) -> Any:
+    def embed(self, images: Any, training: bool | None = None) -> Any:
         """Turns images into the sequence that enters the first block.
 
         Args:
-            images: `(batch, height, width, channels)`, prepared as `preprocessing` says.
+            images: what the model takes: `(batch, height, width, channels)`, prepared as
+                `preprocessing` says; what leads to the model's own images acts on them first.
             training: whether dropout acts.
 
         Returns:
             `(batch, tokens, hidden_size)`, prefix tokens first, positions added.
         """
-        x = images
-        for name in ("stem", "patches", "patch_encoder", "pre_norm"):
-            if name in self._layer_names:
-                arguments = {"training": training} if name == "patch_encoder" else {}
-                x = self.get_layer(name)(x, **arguments)
-        return x
+        return self.parts.ways["embedded"](images, training=training)
+
+    def encode(self, images: Any, training: bool | None = None) -> Any:
+        """Turns images into the tokens that the pooling reads.
+
+        They are normed, as `include_top=False` gives them; with `final_norm="pooled"` they are not,
+        since the norm belongs to `pool` there. Where blocks merge tokens, each merged token stands
+        at every place that it came from.
+
+        Args:
+            images: as in `embed`.
+            training: whether dropout acts.
+
+        Returns:
+            `(batch, tokens, hidden_size)`, prefix tokens first.
+        """
+        return self.parts.ways["tokens"](images, training=training)
+
+    def pool(self, tokens: Any) -> Any:
+        """Turns the tokens of `encode` into the features that the head reads.
+
+        Args:
+            tokens: `(batch, tokens, hidden_size)`.
+
+        Returns:
+            `(batch, features)`; with `pooling="none"` the tokens themselves.
+        """
+        return self.parts.pool(tokens)
+
+    def head(self, features: Any) -> Any:
+        """Turns the features of `pool` into logits.
+
+        Args:
+            features: `(batch, features)`.
+
+        Returns:
+            `(batch, num_classes)`, before `classifier_activation`.
+
+        Raises:
+            ValueError: a model without a head.
+        """
+        self._check_head()
+        return self.parts.head(features)
+
+    def probabilities(self, outputs: Any, *, from_logits: bool | None = None) -> Any:
+        """Turns what the model returns into probabilities.
+
+        The softmax of the logits where an image has one class; the sigmoid of each where it may
+        have several (`classifier_activation="sigmoid"`, or `config.multi_label`), and of the one
+        logit of a model with a single class. Outputs of another activation stay as they are.
+
+        Args:
+            outputs: `(batch, num_classes)`, outputs of the model.
+            from_logits: whether `outputs` are logits, such as `head` returns; None is what the
+                model itself returns.
+
+        Returns:
+            `(batch, num_classes)` in float32, as `keras_vit.models.probability` defines it.
+
+        Raises:
+            ValueError: a model without a head.
+        """
+        self._check_head()
+        meaning = self.output_meaning
+        if from_logits and meaning == "probabilities":
+            meaning = _logits_meaning(self.config, self.classifier_activation)
+        elif from_logits is False:
+            meaning = "probabilities"
+        return probabilities(outputs, meaning)
 
     @property
-    def _layer_names(self) -> set[str]:
-        return {layer.name for layer in self.layers}
+    def output_meaning(self) -> str:
+        """What the outputs are: `"probabilities"`, or logits for `"softmax"` or `"sigmoid"`."""
+        if self.classifier_activation is keras.activations.linear:
+            return _logits_meaning(self.config, self.classifier_activation)
+        return "probabilities"
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Returns the layers in groups that may learn at rates of their own, from images to logits.
+
+        Returns:
+            `"embedding"` (with what leads to the model's own images), `"block_0"` and so on, and
+            `"head"` (the last norm, the pooling and all behind). Each group tells which of its
+            variables weight decay acts on. No variable stands in two groups.
+        """
+        lead = self.parts.ways["images"].layers
+        parts = self.parts
+        blocks = [(f"block_{index}", (block,)) for index, block in enumerate(parts.blocks)]
+        head = parts.top if parts.head is None else (*parts.top, parts.head)
+        groups = [("embedding", (*lead, *parts.embedding)), *blocks, ("head", head)]
+        return [ParameterGroup(name, layers) for name, layers in groups]
+
+    def freeze(self, part: str | None = None, *, blocks: Iterable[int] = ()) -> None:
+        """Keeps parts of the model from training; call it before `compile`.
+
+        What was frozen before stays so; `layer.trainable = True` for each of `model.layers` lets
+        everything train again.
+
+        Args:
+            part: `"backbone"`, all that makes the features, so that the head alone is trained;
+                `"embedding"`, what makes the tokens that enter the first block; or None.
+            blocks: numbers of blocks, from 0; negative ones count from the last.
+
+        Raises:
+            ValueError: another part, or a block that the model does not have.
+        """
+        parts, depth, numbers = self.parts, self.config.num_layers, list(blocks)
+        if part not in (None, "backbone", "embedding"):
+            raise ValueError(
+                f'Expected `part` to be "backbone", "embedding" or None. Received: part={part!r}.'
+            )
+        if any(not -depth <= number < depth for number in numbers):
+            raise ValueError(
+                f"Expected numbers of blocks from 0 to {depth - 1}. Received: blocks={numbers}."
+            )
+        frozen = [parts.blocks[number] for number in numbers]
+        if part is not None:
+            frozen += [*self.parts.ways["images"].layers, *parts.embedding]
+        if part == "backbone":
+            frozen += [*parts.blocks, *parts.top]
+        for layer in frozen:
+            layer.trainable = False
+
+    def _check_head(self) -> None:
+        if self.parts.head is None:
+            raise ValueError(
+                f"Expected a model with a head. Received: {self.name!r} with num_classes=0."
+            )
 
     def get_config(self) -> dict[str, Any]:
         config = {
@@ -120,8 +255,7 @@ class VisionTransformer(TrainableModel):
             "trainable": self.trainable,
         }
         if not self._has_own_input:
-            lead = keras.Model(self.inputs, self._images, name=f"{self.name}_lead")
-            config["lead"] = keras.saving.serialize_keras_object(lead)
+            config["lead"] = keras.saving.serialize_keras_object(self.parts.ways["images"])
         return config
 
     @classmethod
@@ -158,123 +292,21 @@ def _source_inputs(tensor: Any):
     return sources[0] if len(sources) == 1 else sources
 
 
-def embed_images(config: VisionTransformerConfig, policy: Any, images: Any):
-    """Image → patches → tokens: `(batch, height, width, channels)` to `(batch, tokens, D)`."""
-    x = images
-    if config.hybrid is not None:
-        hybrid = config.hybrid
-        x = layers.ResNetStem(
-            hybrid.stem_width,
-            hybrid.units_per_stage,
-            group_norm_groups=hybrid.group_norm_groups,
-            group_norm_epsilon=hybrid.group_norm_epsilon,
-            weight_standardization=hybrid.weight_standardization,
-            weight_standardization_epsilon=hybrid.weight_standardization_epsilon,
-            dtype=policy,
-            name="stem",
-        )(x)
-    x = layers.Patches(config.patch_size, dtype=policy, name="patches")(x)
-    x = layers.PatchEncoder(
-        config.hidden_size,
-        use_bias=config.patch_bias,
-        class_token=config.class_token,
-        distillation_token=config.distillation_token,
-        num_register_tokens=config.num_register_tokens,
-        position_embedding=config.position_embedding,
-        position_embedding_prefix_rows=config.position_embedding_prefix_rows,
-        interpolation=config.position_embedding_interpolation,
-        grid_size=config.grid_size,
-        dropout_rate=config.dropout_rate,
-        dtype=policy,
-        name="patch_encoder",
-    )(x)
-    return _layer_norm(config, policy, "pre_norm")(x) if config.pre_norm else x
+def _activation(config: VisionTransformerConfig, classifier_activation: Any) -> Any:
+    """Returns the activation of the logits, checked against what the classes are."""
+    activation = keras.activations.get(classifier_activation)
+    if activation is keras.activations.softmax:
+        if config.multi_label:
+            raise ValueError(
+                'Expected classifier_activation="sigmoid", or None for logits, with '
+                "multi_label=True. Received: 'softmax', under which an image has one label."
+            )
+        if config.num_classes == 1:  # softmax of one logit is 1 for every image
+            return keras.activations.sigmoid
+    return activation
 
 
-def encode_tokens(config: VisionTransformerConfig, policy: Any, tokens: Any):
-    """Tokens → blocks → pooled: returns the last tokens and the pooled vector, or None for it."""
-    depth = config.num_layers
-    merged = ()  # sizes and places of the tokens, once some have merged
-    for index, count in enumerate(config.merged_per_block):
-        block = layers.TransformerBlock(
-            config.num_heads,
-            config.mlp_dim,
-            mlp=config.mlp,
-            gelu=config.gelu,
-            epsilon=config.layer_norm_epsilon,
-            qkv_bias=config.qkv_bias,
-            qk_norm=config.qk_norm,
-            layer_scale_init=config.layer_scale_init if config.layer_scale else None,
-            dropout_rate=config.dropout_rate,
-            attention_dropout_rate=config.attention_dropout_rate,
-            drop_path_rate=config.drop_path_rate * index / max(depth - 1, 1),
-            token_merging=count,
-            num_prefix_tokens=config.num_prefix_tokens,
-            # The gradient begins at the last block, whose activations are still there.
-            rematerialize=config.rematerialize and index < depth - 1,
-            dtype=policy,
-            name=f"encoder_block_{index}",
-        )
-        tokens = block(tokens, *merged)
-        if count or merged:
-            tokens, *merged = tokens
-    if merged and config.pooling not in ("token", "token+distillation"):  # these need no patches
-        tokens = layers.TokenUnmerging(dtype=policy, name="unmerge")(tokens, merged[1])
-    norm = _layer_norm(config, policy, "encoder_norm")
-    if config.pooling == "none":
-        return norm(tokens), None
-    if config.final_norm == "pooled":
-        return tokens, norm(_pool(config, policy, tokens))
-    tokens = norm(tokens)
-    return tokens, _pool(config, policy, tokens)
-
-
-def _layer_norm(config: VisionTransformerConfig, policy: Any, name: str):
-    return layers.LayerNormalization(epsilon=config.layer_norm_epsilon, dtype=policy, name=name)
-
-
-def _pool(config: VisionTransformerConfig, policy: Any, tokens: Any):
-    """`(batch, tokens, D)` to `(batch, features)` as `config.pooling` says."""
-    if config.pooling == "map":
-        return layers.AttentionPooling(
-            config.num_heads,
-            config.mlp_dim,
-            gelu=config.gelu or "tanh",
-            epsilon=config.layer_norm_epsilon,
-            dtype=policy,
-            name="pooling",
-        )(tokens)
-    return layers.TokenPooling(
-        config.pooling,
-        num_prefix_tokens=config.num_prefix_tokens,
-        include_prefix_tokens=config.pooling_includes_prefix_tokens,
-        dtype=policy,
-        name="pooling",
-    )(tokens)
-
-
-def project_pooled(config: VisionTransformerConfig, policy: Any, pooled: Any):
-    """Pooled → features: the layer before the head and the projection, where there are any."""
-    if config.pre_logits_size is not None:
-        pooled = keras.layers.Dense(
-            config.pre_logits_size,
-            activation=config.pre_logits_activation,
-            dtype=policy,
-            name="pre_logits",
-        )(pooled)
-    if config.projection_size is not None:
-        pooled = keras.layers.Dense(
-            config.projection_size, use_bias=False, dtype=policy, name="projection"
-        )(pooled)
-    return pooled
-
-
-def classify(config: VisionTransformerConfig, policy: Any, features: Any):
-    """Features → logits `(batch, num_classes)`, or None without classes."""
-    if not config.num_classes:
-        return None
-    if config.pooling == "token+distillation":
-        return layers.DistilledHead(config.num_classes, dtype=policy, name="head")(features)
-    return keras.layers.Dense(
-        config.num_classes, kernel_initializer="zeros", dtype=policy, name="head"
-    )(features)
+def _logits_meaning(config: VisionTransformerConfig, activation: Any) -> str:
+    """Says what makes probabilities of the logits, as `probabilities` takes it."""
+    several = config.multi_label or activation is keras.activations.sigmoid
+    return "sigmoid" if several or config.num_classes == 1 else "softmax"

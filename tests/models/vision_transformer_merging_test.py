@@ -12,7 +12,7 @@ from keras import ops
 from keras_vit import HybridConfig, VisionTransformer, VisionTransformerConfig
 from keras_vit.applications.checkpoint import from_checkpoint
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent.parent
 GOLDEN = HERE / "fixtures" / "golden"
 
 

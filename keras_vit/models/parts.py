@@ -1,0 +1,225 @@
+"""The layers of a Vision Transformer by what they are for, top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_vit import layers
+from keras_vit.models.config import VisionTransformerConfig
+
+
+def decays(variable: keras.Variable) -> bool:
+    """Says whether weight decay acts on a variable: on kernels, not on biases, norms and tokens."""
+    return "kernel" in variable.name
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterGroup:
+    """Layers that learn at one rate.
+
+    Attributes:
+        name: `"embedding"`, `"block_0"` and so on, or `"head"`.
+        layers: its layers, in the order in which they act.
+    """
+
+    name: str
+    layers: tuple[keras.layers.Layer, ...]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What is trained of it now: nothing of a frozen layer."""
+        found = [variable for layer in self.layers for variable in layer.trainable_variables]
+        return list({id(variable): variable for variable in found}.values())
+
+    @property
+    def decayed(self) -> list[keras.Variable]:
+        """Those of `variables` that weight decay acts on: the kernels."""
+        return [variable for variable in self.variables if decays(variable)]
+
+    @property
+    def not_decayed(self) -> list[keras.Variable]:
+        """The others: biases, norms, scales, tokens and positions."""
+        return [variable for variable in self.variables if not decays(variable)]
+
+
+class Parts:
+    """The layers that a config asks for; in a model they are found here, not by their names.
+
+    Args:
+        config: the architecture.
+        policy: the dtype policy of all layers.
+
+    Attributes:
+        embedding: from images to the sequence that enters the first block, one after the other.
+        blocks: the encoder blocks.
+        norm: the last norm.
+        norms_tokens: whether it acts on the tokens, or else on the pooled vector.
+        pooling: makes one vector of the tokens; None where all tokens are the output.
+        projections: what stands between the pooled vector and the head, one after the other.
+        head: from features to logits, or None.
+        ways: models on these layers from what the whole model takes to its `"images"`, the
+            `"embedded"` sequence and the last `"tokens"`; the whole model puts them here.
+    """
+
+    def __init__(self, config: VisionTransformerConfig, policy: Any):
+        self.embedding = tuple(_embedding(config, policy))
+        self.blocks = [_block(config, policy, index) for index in range(config.num_layers)]
+        self.norm = _layer_norm(config, policy, "encoder_norm")
+        self.norms_tokens = config.pooling == "none" or config.final_norm == "tokens"
+        self.pooling = _pooling(config, policy)
+        self.projections = tuple(_projections(config, policy))
+        self.head = _head(config, policy)
+        self.ways: dict[str, keras.Model] = {}
+
+    @property
+    def top(self) -> tuple[keras.layers.Layer, ...]:
+        """All that follows the blocks, but for the head."""
+        pooling = () if self.pooling is None else (self.pooling,)
+        return (self.norm, *pooling, *self.projections)
+
+    def run_blocks(self, tokens: Any) -> tuple[Any, Any]:
+        """Runs the blocks, and the last norm where it acts on tokens.
+
+        Args:
+            tokens: `(batch, tokens, hidden_size)`, as they enter the first block.
+
+        Returns:
+            The tokens, fewer where blocks merge some; and where each token of the full sequence is
+            now, `(batch, all tokens)`, or None where nothing has merged.
+        """
+        state = (tokens,)
+        for block in self.blocks:
+            state = block(*state)
+            state = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+        tokens = self.norm(state[0]) if self.norms_tokens else state[0]
+        return tokens, state[2] if len(state) > 1 else None
+
+    def pool(self, tokens: Any) -> Any:
+        """Turns tokens into the features that the head reads; without a pooling they stay."""
+        if self.pooling is None:
+            return tokens
+        x = self.pooling(tokens)
+        if not self.norms_tokens:
+            x = self.norm(x)
+        return run(self.projections, x)
+
+
+def run(chain: Iterable[keras.layers.Layer], x: Any) -> Any:
+    """Runs layers one after the other."""
+    for layer in chain:
+        x = layer(x)
+    return x
+
+
+def _embedding(config: VisionTransformerConfig, policy: Any):
+    """Yields the layers image → patches → tokens."""
+    if config.hybrid is not None:
+        hybrid = config.hybrid
+        yield layers.ResNetStem(
+            hybrid.stem_width,
+            hybrid.units_per_stage,
+            group_norm_groups=hybrid.group_norm_groups,
+            group_norm_epsilon=hybrid.group_norm_epsilon,
+            weight_standardization=hybrid.weight_standardization,
+            weight_standardization_epsilon=hybrid.weight_standardization_epsilon,
+            dtype=policy,
+            name="stem",
+        )
+    yield layers.Patches(config.patch_size, dtype=policy, name="patches")
+    yield layers.PatchEncoder(
+        config.hidden_size,
+        use_bias=config.patch_bias,
+        class_token=config.class_token,
+        distillation_token=config.distillation_token,
+        num_register_tokens=config.num_register_tokens,
+        position_embedding=config.position_embedding,
+        position_embedding_prefix_rows=config.position_embedding_prefix_rows,
+        interpolation=config.position_embedding_interpolation,
+        grid_size=config.grid_size,
+        dropout_rate=config.dropout_rate,
+        dtype=policy,
+        name="patch_encoder",
+    )
+    if config.pre_norm:
+        yield _layer_norm(config, policy, "pre_norm")
+
+
+def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.TransformerBlock:
+    depth = config.num_layers
+    return layers.TransformerBlock(
+        config.num_heads,
+        config.mlp_dim,
+        mlp=config.mlp,
+        gelu=config.gelu,
+        epsilon=config.layer_norm_epsilon,
+        qkv_bias=config.qkv_bias,
+        qk_norm=config.qk_norm,
+        layer_scale_init=config.layer_scale_init if config.layer_scale else None,
+        dropout_rate=config.dropout_rate,
+        attention_dropout_rate=config.attention_dropout_rate,
+        drop_path_rate=config.drop_path_rate * index / max(depth - 1, 1),
+        token_merging=config.merged_per_block[index],
+        num_prefix_tokens=config.num_prefix_tokens,
+        # The gradient begins at the last block, whose activations are still there.
+        rematerialize=config.rematerialize and index < depth - 1,
+        dtype=policy,
+        name=f"encoder_block_{index}",
+    )
+
+
+def _layer_norm(config: VisionTransformerConfig, policy: Any, name: str):
+    return layers.LayerNormalization(epsilon=config.layer_norm_epsilon, dtype=policy, name=name)
+
+
+def _pooling(config: VisionTransformerConfig, policy: Any) -> keras.layers.Layer | None:
+    """The layer from `(batch, tokens, D)` to `(batch, features)`."""
+    if config.pooling == "none":
+        return None
+    if config.pooling == "map":
+        return layers.AttentionPooling(
+            config.num_heads,
+            config.mlp_dim,
+            gelu=config.gelu or "tanh",
+            epsilon=config.layer_norm_epsilon,
+            dtype=policy,
+            name="pooling",
+        )
+    return layers.TokenPooling(
+        config.pooling,
+        num_prefix_tokens=config.num_prefix_tokens,
+        include_prefix_tokens=config.pooling_includes_prefix_tokens,
+        dtype=policy,
+        name="pooling",
+    )
+
+
+def _projections(config: VisionTransformerConfig, policy: Any):
+    """Yields the layer before the head and the projection, where there are any."""
+    if config.pooling == "none":
+        return
+    if config.pre_logits_size is not None:
+        yield keras.layers.Dense(
+            config.pre_logits_size,
+            activation=config.pre_logits_activation,
+            dtype=policy,
+            name="pre_logits",
+        )
+    if config.projection_size is not None:
+        yield keras.layers.Dense(
+            config.projection_size, use_bias=False, dtype=policy, name="projection"
+        )
+
+
+def _head(config: VisionTransformerConfig, policy: Any) -> keras.layers.Layer | None:
+    """The layer from features to logits `(batch, num_classes)`."""
+    if not config.num_classes:
+        return None
+    if config.pooling == "token+distillation":
+        return layers.DistilledHead(config.num_classes, dtype=policy, name="head")
+    return keras.layers.Dense(
+        config.num_classes, kernel_initializer="zeros", dtype=policy, name="head"
+    )
