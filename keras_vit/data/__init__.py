@@ -1,9 +1,9 @@
 """Image data sets: a TFDS name, our digits, or a folder with a subfolder a class.
 
 From source to batch, in the order a reader needs it: `loading` finds the source (`tfds_source`,
-`folders`, `digits`), `dataset` is what all of them become, `pipeline` makes batches of it and
-`augment` is the one place that changes images at random. TensorFlow and TensorFlow Datasets are
-imported by the functions that need them.
+`folders`, `digits`), `dataset` is what all of them become, `pipeline` makes batches of it,
+`augment` is the one place that changes images at random, and `targets` says what is learned of
+them. TensorFlow and TensorFlow Datasets are imported by the functions that need them.
 """
 
 from __future__ import annotations

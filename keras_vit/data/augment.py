@@ -126,7 +126,9 @@ class Seeds:
         place: () int64, where in the stream of training the image stands.
     """
 
-    PURPOSES = ("flip", "three_augment", "rand_augment", "color_jitter", "erasing", "mixing")
+    PURPOSES = (
+        "flip", "three_augment", "rand_augment", "color_jitter", "erasing", "mixing", "targets",
+    )  # fmt: skip
     _NUMBERS = 16  # more than the random numbers that the layers need for one image
 
     def __init__(self, seed: int, place: tf.Tensor):

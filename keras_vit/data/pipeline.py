@@ -23,6 +23,7 @@ from keras_vit.data.augment import (
 )
 from keras_vit.data.dataset import Split
 from keras_vit.data.stream import training_stream
+from keras_vit.data.targets import OneHot, Targets
 from keras_vit.images.graph_decoding import decode_image, decode_window
 from keras_vit.images.preprocessing import normalize, preprocess_input
 from keras_vit.images.spec import Preprocessing
@@ -36,7 +37,8 @@ def evaluation_batches(
     preprocessing: Preprocessing,
     *,
     batch_size: int,
-    num_classes: int,
+    num_classes: int | None = None,
+    targets: Targets | None = None,
     num_shards: int = 1,
     shard_index: int = 0,
 ) -> tf.data.Dataset:
@@ -46,14 +48,16 @@ def evaluation_batches(
         split: what to read.
         preprocessing: of the model.
         batch_size: images a batch, at least 1; the last batch may be smaller.
-        num_classes: width of the labels.
+        num_classes: width of one-hot labels.
+        targets: in its place, what makes an example of an image, its label and a seed that is the
+            same in every pass.
         num_shards: number of workers that share the pass.
         shard_index: which of them this is; it sees the images `shard_index`, `shard_index +
             num_shards` and so on, in batches of `batch_size` of its own.
 
     Returns:
         Batches of images, float32 `(batch, height, width, channels)`, and one-hot labels, float32
-        `(batch, num_classes)`.
+        `(batch, num_classes)`, or of what `targets` makes.
 
     Raises:
         ValueError: impossible numbers, or a model for other images than grey or RGB ones.
@@ -62,14 +66,14 @@ def evaluation_batches(
 
     _check_numbers(batch_size, num_shards, shard_index)
     _check_channels(preprocessing)
-    channels = len(preprocessing.mean)
+    channels, targets = len(preprocessing.mean), _targets(num_classes, targets)
 
-    def prepare(reference):
+    def prepare(place, reference):
         example = split.read(reference)
         image = preprocess_input(decode_image(example["image"], channels), preprocessing)
-        return image, tf.one_hot(example["label"], num_classes)
+        return targets(image, example["label"], Seeds(0, place).of("targets"))
 
-    references = split.references()
+    references = split.references().enumerate()
     if num_shards > 1:
         references = references.shard(num_shards, shard_index)
     examples = references.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
@@ -81,8 +85,9 @@ def training_batches(
     preprocessing: Preprocessing,
     *,
     batch_size: int,
-    num_classes: int,
     seed: int,
+    num_classes: int | None = None,
+    targets: Targets | None = None,
     augmentation: Augmentation | None = None,
     start_step: int = 0,
     num_shards: int = 1,
@@ -102,8 +107,9 @@ def training_batches(
         split: what to read.
         preprocessing: of the model.
         batch_size: images a step, those of all workers together; at least 1.
-        num_classes: width of the labels.
         seed: of order and augmentation, 0 to 2**31 - 1.
+        num_classes: width of one-hot labels.
+        targets: in its place, what makes an example of an image, its label and a seed.
         augmentation: random changes; None for none.
         start_step: how many steps are behind.
         num_shards: number of workers; divides `batch_size`.
@@ -113,7 +119,7 @@ def training_batches(
     Returns:
         Batches of images, float32 `(batch_size / num_shards, height, width, channels)`, and
         labels, float32 `(batch_size / num_shards, num_classes)`: one-hot, or soft where images are
-        mixed.
+        mixed; or of what `targets` makes.
 
     Raises:
         ValueError: impossible numbers, a batch that the workers cannot share evenly, or a model for
@@ -144,7 +150,8 @@ def training_batches(
         num_shards=num_shards,
         shard_index=shard_index,
     )
-    prepare = _preparation(split, preprocessing, num_classes, seed, augmentation)
+    targets = _targets(num_classes, targets)
+    prepare = _preparation(split, preprocessing, targets, seed, augmentation)
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     batches = examples.batch(rows, drop_remainder=True)
     if augmentation.mixes:
@@ -163,11 +170,11 @@ def training_batches(
 def _preparation(
     split: Split,
     preprocessing: Preprocessing,
-    num_classes: int,
+    targets: Targets,
     seed: int,
     augmentation: Augmentation,
 ) -> Callable[..., tuple]:
-    """Returns what turns a place and a reference into image, label and, to mix, their draws."""
+    """Returns what turns a place and a reference into an example and, to mix, its draws."""
     import tensorflow as tf
 
     channels = len(preprocessing.mean)
@@ -197,10 +204,11 @@ def _preparation(
         image = normalize_rows(change_appearance(image, augmentation, seeds), preprocessing)
         if augmentation.random_erasing:
             image = mixing.random_erasing(image, augmentation.random_erasing, seeds.of("erasing"))
-        label = tf.one_hot(example["label"], num_classes)
+        made = targets(image, example["label"], seeds.of("targets"))
         if not augmentation.mixes:
-            return image, label
+            return made
         alphas = augmentation.mixup_alpha, augmentation.cutmix_alpha
+        image, label = made
         return image, label, mixing.mix_draws(*alphas, seeds.of("mixing"))
 
     return prepare
@@ -258,6 +266,15 @@ def resize_crop(crop: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 
     shrinks = tf.reduce_any(tf.shape(crop)[:2] > tf.constant(size))
     return tf.cond(shrinks, smaller, larger)
+
+
+def _targets(num_classes: int | None, targets: Targets | None) -> Targets:
+    if (num_classes is None) == (targets is None):
+        raise ValueError(
+            "Expected one of `num_classes` and `targets`. "
+            f"Received: num_classes={num_classes!r}, targets={targets!r}."
+        )
+    return OneHot(num_classes) if targets is None else targets
 
 
 def _check_numbers(batch_size: int, num_shards: int, shard_index: int, start_step: int = 0) -> None:

@@ -354,3 +354,28 @@ def test_a_photo_held_sideways_is_seen_upright_as_in_prediction(tmp_path, image_
     data = read_folder(folder)
     ((images, _),) = evaluation_batches(data.validation, preprocessing, batch_size=4, num_classes=2)
     np.testing.assert_allclose(images[0], load_image(name, preprocessing), atol=4 / 127.5)
+
+
+def test_an_objective_makes_its_own_examples(image_sets):
+    """From image, label and a seed that belongs to the image: the same for any worker and pass."""
+    split = image_sets.data_in_memory().train
+
+    def targets(image, label, seed):
+        return (image, tf.random.stateless_uniform([2], seed)), label, tf.constant(1.0)
+
+    arguments = {"batch_size": 6, "targets": targets}
+    (_, drawn), labels, weights = next(iter(evaluation_batches(split, GREY, **arguments)))
+    assert (labels.dtype, weights.shape) == (tf.int64, (6,))
+    shard = evaluation_batches(split, GREY, num_shards=2, shard_index=1, **arguments)
+    np.testing.assert_array_equal(next(iter(shard))[0][1][:3], drawn[1::2])
+    whole = training_batches(split, GREY, seed=3, start_step=1, **arguments)
+    half = training_batches(
+        split, GREY, seed=3, start_step=1, num_shards=2, shard_index=1, **arguments
+    )
+    np.testing.assert_array_equal(next(iter(half))[0][1], next(iter(whole))[0][1][3:])
+    assert len(np.unique(next(iter(whole))[0][1])) == 12
+
+
+def test_labels_are_made_in_one_way(image_sets):
+    with pytest.raises(ValueError, match="one of `num_classes` and `targets`"):
+        evaluation_batches(image_sets.data_in_memory().train, GREY, batch_size=6)
