@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from keras_vit.layers.seeds import DrawnSeed
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -149,20 +151,6 @@ class Seeds:
         return self.crop + offset
 
 
-class _ImageSeed(keras.random.SeedGenerator):
-    """Gives the layers one seed after the other, counted from a tensor instead of a variable."""
-
-    def __init__(self, seed: tf.Tensor):
-        self._next = seed  # the parent's variable is not made: tf.data would share it among threads
-
-    def next(self, ordered=True):
-        import tensorflow as tf
-
-        seed = self._next
-        self._next = seed + tf.constant([0, 1], seed.dtype)
-        return seed
-
-
 def random_layers(augmentation: Augmentation) -> list[keras.layers.Layer]:
     """Returns the Keras layers that an augmentation needs, in the order they act.
 
@@ -262,7 +250,7 @@ def transform(image: tf.Tensor, layers: list[keras.layers.Layer], seed: tf.Tenso
         layers: from `random_layers`.
         seed: `(2,)` integers; each layer draws from the numbers that follow it.
     """
-    generator = _ImageSeed(seed)
+    generator = DrawnSeed(seed)
     for layer in layers:
         drawn = layer.get_random_transformation(image, training=True, seed=generator)
         image = layer.transform_images(image, drawn, training=True)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import keras
 
 from keras_vit.fitting.options import StepOptions
-from keras_vit.fitting.replica_seeds import seed_of_replica
 
 if keras.backend.backend() == "tensorflow":
     from keras_vit.fitting.distributed import TrainableModel
 else:
     from keras_vit.fitting.plain import TrainableModel
 
-__all__ = ["StepOptions", "TrainableModel", "seed_of_replica"]
+__all__ = ["StepOptions", "TrainableModel"]

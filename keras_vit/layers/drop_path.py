@@ -7,8 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.fitting import seed_of_replica
-from keras_vit.layers.dropout import DrawnSeed
+from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

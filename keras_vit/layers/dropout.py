@@ -6,25 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_vit.fitting import seed_of_replica
-
-
-class DrawnSeed(keras.random.SeedGenerator):
-    """Gives the functions of `keras.random` a seed that was drawn before.
-
-    A function that runs a second time for its gradient (see `TransformerBlock`) must use the same
-    random numbers again, and must not advance the random state again: it takes its seeds from
-    outside, and this hands them on.
-
-    Args:
-        seed: what `keras.random.SeedGenerator.next` returned.
-    """
-
-    def __init__(self, seed: Any):  # no state of its own, so nothing of the base class is set up
-        self._seed = seed
-
-    def next(self, ordered: bool = True) -> Any:
-        return self._seed
+from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

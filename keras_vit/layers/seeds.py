@@ -1,4 +1,4 @@
-"""Random seeds that differ from replica to replica."""
+"""Random seeds that were drawn before they are needed, and differ from replica to replica."""
 
 from __future__ import annotations
 
@@ -7,6 +7,27 @@ from typing import Any
 import keras
 
 _STRIDE = 0x9E3779B9  # far apart, so that the seeds of two layers do not meet
+
+
+class DrawnSeed(keras.random.SeedGenerator):
+    """Gives what takes a `keras.random.SeedGenerator` a seed that was drawn before.
+
+    A function that runs a second time for its gradient (see `TransformerBlock`) must use the same
+    random numbers again, and must not advance the random state again: it takes its seeds from
+    outside, and this hands them on. No variable is made.
+
+    Args:
+        seed: `(2,)` integers, a tensor. The first draw is this seed, each later one counts on.
+    """
+
+    def __init__(self, seed: Any):  # no state of its own, so nothing of the base class is set up
+        self._seed = seed
+        self._draws = 0
+
+    def next(self, ordered: bool = True) -> Any:
+        draws = self._draws
+        self._draws += 1
+        return self._seed + [0, draws] if draws else self._seed
 
 
 def seed_of_replica(seed: Any) -> Any:
