@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches
+from keras_vit.models.probability import output_meaning, probabilities
 
 CALIBRATION_BINS = 15
 
@@ -108,7 +109,8 @@ def evaluate(
 
     Args:
         model: a `keras_vit.VisionTransformer`, or any Keras model with `preprocessing` whose
-            output is `(batch, num_classes)` probabilities or logits.
+            output is `(batch, num_classes)` probabilities or logits, as
+            `keras_vit.models.probability.output_meaning` tells them apart.
         split: what to read.
         class_names: name of each class, in the order of the outputs.
         batch_size: images a batch.
@@ -137,23 +139,12 @@ def evaluate(
         seconds.append(time.perf_counter() - start)
         labels.append(one_hot.numpy().argmax(axis=-1))
         progress.add(len(images))
-    measured = score(as_probabilities(np.concatenate(outputs)), np.concatenate(labels), class_names)
+    scores = probabilities(np.concatenate(outputs), output_meaning(model))
+    scores = keras.ops.convert_to_numpy(scores)
+    measured = score(scores, np.concatenate(labels), class_names)
     timed = seconds[1:-1]  # the first batch builds the function, the last one may be smaller
     speed = batch_size / statistics.median(timed) if timed else None
     return dataclasses.replace(measured, images_per_second=speed)
-
-
-def as_probabilities(outputs: np.ndarray) -> np.ndarray:
-    """Returns rows that sum to 1: the outputs themselves, or their softmax where they are logits.
-
-    Args:
-        outputs: `(examples, num_classes)`.
-    """
-    outputs = np.asarray(outputs, "float64")
-    if outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-2):
-        return outputs
-    exponents = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:

@@ -14,7 +14,6 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from keras_vit.files import replacing
@@ -55,17 +54,15 @@ def predict(model: Any, images: np.ndarray, *, batch_size: int = 8) -> np.ndarra
         batch_size: images at a time.
 
     Returns:
-        (batch, classes) float32: what the model returns, or the softmax of it for a model that
-        returns logits.
+        (batch, classes) float32, the probabilities.
     """
     images = check_images(model, images)
-    scores = np.concatenate(
-        [to_array(model(piece, training=False)) for piece in batches(images, batch_size)]
+    return np.concatenate(
+        [
+            to_array(model.probabilities(model(piece, training=False)))
+            for piece in batches(images, batch_size)
+        ]
     )
-    if model.classifier_activation is keras.activations.linear:
-        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        scores /= scores.sum(axis=-1, keepdims=True)
-    return scores
 
 
 def class_names_for(model: Any, samples: Samples) -> list[str]:

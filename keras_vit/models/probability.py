@@ -10,6 +10,7 @@ from keras import ops
 from keras_vit.checks import check_choice
 
 MEANINGS = ("probabilities", "softmax", "sigmoid")
+_ACTIVATING = ("Softmax", "Sigmoid")
 
 
 def probabilities(outputs: Any, meaning: str) -> Any:
@@ -42,8 +43,8 @@ def output_meaning(model: keras.Model) -> str:
 
     Args:
         model: a `keras_vit.VisionTransformer`, which knows; of any other functional or sequential
-            model the activation of the last layer tells. Without one the outputs are logits of
-            classes of which an image has exactly one.
+            model the activation of the last layer, or of the model that is its last layer. Without
+            one the outputs are logits of classes of which an image has exactly one.
 
     Returns:
         One of `MEANINGS`.
@@ -51,8 +52,14 @@ def output_meaning(model: keras.Model) -> str:
     known = getattr(model, "output_meaning", None)
     if known is not None:
         return known
-    last = model.layers[-1]
-    is_softmax = isinstance(last, keras.layers.Softmax)
+    chain = getattr(model, "operations", None) or model.layers
+    # What only casts, at the end of models of mixed precision, says nothing.
+    telling = (last for last in reversed(chain) if type(last) is not keras.layers.Activation
+               or last.activation is not keras.activations.linear)  # fmt: skip
+    last = next(telling, None)
+    if isinstance(last, keras.Model):
+        return output_meaning(last)
     activation = getattr(last, "activation", None)
-    is_linear = activation is None or activation is keras.activations.linear
-    return "softmax" if is_linear and not is_softmax else "probabilities"
+    # The operations of `keras.ops` have the names of the layers.
+    activates = activation not in (None, keras.activations.linear)
+    return "probabilities" if activates or type(last).__name__ in _ACTIVATING else "softmax"

@@ -77,13 +77,6 @@ def test_a_sure_and_right_model_is_calibrated_and_a_sure_and_wrong_one_is_not():
     assert accuracy.expected_calibration_error(sure, 1 - labels) == 1
 
 
-def test_logits_become_probabilities_and_probabilities_stay():
-    logits = np.array([[1000.0, 0.0], [-3.0, -3.0]])
-    np.testing.assert_allclose(accuracy.as_probabilities(logits), [[1, 0], [0.5, 0.5]])
-    kept = np.array([[0.2, 0.8]])
-    np.testing.assert_array_equal(accuracy.as_probabilities(kept), kept)
-
-
 @pytest.mark.parametrize("shape", [(3, 5), (2, 6), (0, 6)])
 def test_shapes_that_do_not_belong_together_are_refused(shape):
     labels = np.zeros(0 if shape[0] == 0 else 3, int)
@@ -91,11 +84,11 @@ def test_shapes_that_do_not_belong_together_are_refused(shape):
         accuracy.score(np.ones(shape), labels, NAMES)
 
 
-def _bright_row_model():
+def _bright_row_model(activation=keras.ops.softmax, scale=20):
     """Knows the images of the set in memory: the label is the row that shines."""
     images = keras.Input((8, 8, 1))
     rows = keras.ops.mean(images, axis=(2, 3))[:, :2]
-    model = keras.Model(images, keras.ops.softmax(20 * rows))
+    model = keras.Model(images, activation(scale * rows))
     model.preprocessing = Preprocessing(size=8, mean=(0.5,), std=(0.5,))
     return model
 
@@ -109,6 +102,18 @@ def test_a_model_is_measured_on_every_image_of_a_split(image_sets):
     assert result.confusion.tolist() == [[11, 0], [0, 11]]
     assert result.images_per_second > 0
     assert accuracy.evaluate(model, data.test, data.class_names).images_per_second is None
+
+
+def test_logits_are_measured_as_the_probabilities_that_they_mean(image_sets):
+    data = image_sets.data_in_memory(train=22)
+    measured, of_logits, of_sigmoids = (
+        accuracy.evaluate(_bright_row_model(activation, 2), data.train, data.class_names)
+        for activation in (keras.ops.softmax, keras.layers.Identity(), keras.ops.sigmoid)
+    )
+    assert of_logits.loss == pytest.approx(measured.loss, abs=1e-6)
+    assert of_logits.calibration_error == pytest.approx(measured.calibration_error, abs=1e-6)
+    assert measured.loss == pytest.approx(np.log1p(np.exp(-4)), rel=1e-3)
+    assert of_sigmoids.loss == pytest.approx(np.log1p(np.exp(-2)), rel=1e-3)
 
 
 def test_a_model_with_other_outputs_is_refused(image_sets):

@@ -79,7 +79,15 @@ def test_a_softmax_over_several_labels_is_refused():
         (keras.layers.Dense(3, activation="softmax"), "probabilities"),
         (keras.layers.Dense(3, activation="sigmoid"), "probabilities"),
         (keras.layers.Softmax(), "probabilities"),
+        (keras.Sequential([keras.layers.Dense(3, "sigmoid")]), "probabilities"),
+        (ops.softmax, "probabilities"),
     ],
 )
 def test_the_last_activation_of_another_model_tells(last, meaning):
-    assert output_meaning(keras.Sequential([keras.Input((3,)), last])) == meaning
+    inputs = keras.Input((3,))
+    outputs = last(inputs)
+    cast = keras.layers.Activation("linear", dtype="float32")(outputs)
+    for end in (outputs, cast):
+        assert output_meaning(keras.Model(inputs, end)) == meaning
+    sequential = keras.Sequential([inputs, keras.layers.Dense(3), keras.layers.Softmax()])
+    assert output_meaning(sequential) == "probabilities"
