@@ -132,10 +132,18 @@ def assign(
         held = dict(values)
         values = ((name, held.pop(name)) for name in list(held))
     for name, array in values:
-        variables[name].assign(array)
+        variables[name].assign(array.view(_GivenArray))
     for name in plan.fresh:
         variables[name].assign(np.zeros(plan.wanted[name], "float32"))
     return plan.report()
+
+
+class _GivenArray(np.ndarray):
+    """An array that nobody else has, of which TensorFlow need not make the copy that it makes."""
+
+    def copy(self, order: str = "C") -> np.ndarray:
+        """Returns itself."""
+        return self
 
 
 def _is_finite(array: np.ndarray) -> bool:

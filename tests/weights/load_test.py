@@ -6,7 +6,10 @@ from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.layouts import BoundCheckpoint
+from keras_vit.weights.layouts.google import GOOGLE
 from keras_vit.weights.load import LoadReport, load_weights
+from keras_vit.weights.rows import Binding, Row
 
 
 def _model(case, **changes):
@@ -40,6 +43,15 @@ def _arrays(case):
 @pytest.fixture
 def token(golden):
     return golden("google/vit_token")
+
+
+def test_two_variables_of_one_stored_array_do_not_share_its_memory(tmp_path):
+    """TensorFlow and JAX take what they are given as it is."""
+    np.savez(tmp_path / "a.npz", a=np.ones((2, 3), "float32"))
+    bindings = [Binding(("a",), (name,), Row(("a",), (name,))) for name in "xy"]
+    bound = BoundCheckpoint(open_checkpoint(tmp_path / "a.npz"), GOOGLE, "", tuple(bindings), {})
+    (_, x), (_, y) = bound.arrays({"x", "y"})
+    assert not np.shares_memory(x, y)
 
 
 def test_reports_what_was_loaded(token):

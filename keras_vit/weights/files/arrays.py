@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from keras_vit.files import read_json
 
+# Of a ViT with text tower and optimizer there are some 3,000; more would only cost time.
+_MOST_ARRAYS = 20_000
+_MOST_AXES = 32
+_MOST_BYTES = 2**60
+_ALIGNMENT = 64
 FLOAT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
@@ -43,6 +49,9 @@ class ArrayFile:
             for.
         preprocessor: the same for `preprocessor_config.json`.
 
+    Raises:
+        ValueError: no arrays, too many, or shapes that no array can have.
+
     Subclasses implement `_read_raw`.
     """
 
@@ -57,6 +66,11 @@ class ArrayFile:
         self.specs = dict(specs)
         given = {"config.json": config, "preprocessor_config.json": preprocessor}
         self._beside = {name: dict(value) for name, value in given.items() if value is not None}
+        check_count(path, len(self.specs))
+        for name, spec in self.specs.items():
+            size = math.prod(max(side, 1) for side in spec.shape)
+            if len(spec.shape) > _MOST_AXES or size * 8 > _MOST_BYTES:
+                raise unfit(path, f"{name!r} of shape {spec.shape}")
 
     def beside(self, name: str) -> dict[str, Any]:
         """Returns the JSON object of another file in the same folder; it is read once.
@@ -106,6 +120,25 @@ class ArrayFile:
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf and is reported so
             return to_float32(self._read_raw(name), spec.dtype)
 
+    def read_each(self, names: Iterable[str]) -> Iterator[np.ndarray]:
+        """Reads arrays in turn; while one is used, a thread reads the next.
+
+        Args:
+            names: keys of `specs`.
+
+        Yields:
+            What `read` returns.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            ahead = None
+            for name in names:
+                following = pool.submit(self.read, name)
+                if ahead is not None:
+                    yield ahead.result()
+                ahead = following
+            if ahead is not None:
+                yield ahead.result()
+
     def _read_raw(self, name: str) -> np.ndarray:
         """Reads one array as it is stored; bfloat16 as uint16."""
         raise NotImplementedError
@@ -123,8 +156,33 @@ def to_float32(array: np.ndarray, dtype: str) -> np.ndarray:
     return array.astype(np.float32, copy=False)
 
 
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Makes an array to fill, at an address where TensorFlow and JAX can take it as it is.
+
+    Args:
+        shape: sizes of the axes.
+        dtype: of the values.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _ALIGNMENT
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
+def unfit(path: Any, what: str, expected: str = "a checkpoint file") -> ValueError:
+    """Returns the error for a file that is whole, as far as one sees, and of no use.
+
+    Args:
+        path: the file.
+        what: what it holds.
+        expected: what was wanted.
+    """
+    return ValueError(f"Expected {expected} at {os.fspath(path)!r}. Received: {what}.")
+
+
 def broken(path: Any, what: str, expected: str = "a whole checkpoint file") -> ValueError:
-    """Returns the error for a file that cannot be read.
+    """Returns the error for a damaged file, which another download would mend.
 
     Args:
         path: the file.
@@ -132,9 +190,20 @@ def broken(path: Any, what: str, expected: str = "a whole checkpoint file") -> V
         expected: what was wanted.
     """
     return ValueError(
-        f"Expected {expected} at {os.fspath(path)!r}. Received: {what}. "
-        "If it was downloaded, delete it and fetch it again."
+        f"{unfit(path, what, expected)} If it was downloaded, delete it and fetch it again."
     )
+
+
+def check_count(path: Any, count: int) -> None:
+    """Refuses a file without arrays, or with more than any Vision Transformer has.
+
+    Args:
+        path: the file.
+        count: its arrays.
+    """
+    if not 0 < count <= _MOST_ARRAYS:
+        what = f"{count} arrays" if count else "a file without arrays"
+        raise unfit(path, what, f"a checkpoint of 1 to {_MOST_ARRAYS} arrays")
 
 
 def check_readable(path: Any, kind: str) -> int:

@@ -54,7 +54,7 @@ class _ModelArrays(ArrayFile):
         super().__init__(path, specs)
 
     def _read_raw(self, name: str) -> np.ndarray:
-        return keras.ops.convert_to_numpy(keras.ops.cast(self._variables[name], "float32"))
+        return np.array(keras.ops.convert_to_numpy(self._variables[name]), "float32")
 
 
 def open_keras(path: Any, model: keras.Model | None = None) -> BoundCheckpoint:

@@ -11,13 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable
+from keras_vit.weights.files.arrays import (
+    ArrayFile,
+    ArraySpec,
+    broken,
+    check_count,
+    check_readable,
+    empty,
+    unfit,
+)
 
+_KIND = "a .npz file"
 # A real checkpoint hardly compresses. A file that would grow more than this is refused unread.
 _MAX_GROWTH = 100
 _ALWAYS_ALLOWED_BYTES = 256 * 2**20
-_CHUNK = 2**20
-_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_CHUNK = 2**18  # what is read at once stays in the processor's cache until it is copied
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, NotImplementedError,
+    UnicodeDecodeError, OverflowError,
+)  # fmt: skip
 
 
 class NpzFile(ArrayFile):
@@ -32,27 +44,21 @@ class NpzFile(ArrayFile):
     """
 
     def __init__(self, path: Any):
-        size = check_readable(path, "a .npz file")
+        size = check_readable(path, _KIND)
         self._members: dict[str, tuple[zipfile.ZipInfo, int, np.dtype, bool]] = {}
+        specs = {}
         try:
-            with zipfile.ZipFile(path) as archive:
-                infos = archive.infolist()
-                _check_directory(path, infos, size)
-                specs = {}
-                for info in infos:
-                    name = info.filename.removesuffix(".npy")
-                    specs[name] = self._read_header(path, archive, info)
-        except (
-            zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, NotImplementedError,
-            UnicodeDecodeError, OverflowError,
-        ) as error:  # fmt: skip
-            raise broken(path, f"{type(error).__name__}: {error}", "a .npz file") from error
-        if not specs:
-            raise broken(path, "an archive without arrays", "a .npz file")
+            self._archive = zipfile.ZipFile(path)
+            infos = self._archive.infolist()
+            _check_directory(path, infos, size)
+            for info in infos:
+                specs[info.filename.removesuffix(".npy")] = self._read_header(path, info)
+        except _DAMAGES as error:
+            raise broken(path, f"{type(error).__name__}: {error}", _KIND) from error
         super().__init__(path, specs)
 
-    def _read_header(self, path, archive, info) -> ArraySpec:
-        with archive.open(info) as file:
+    def _read_header(self, path: Any, info: zipfile.ZipInfo) -> ArraySpec:
+        with self._archive.open(info) as file:
             shape, fortran, dtype = _npy_header(path, file, info)
             start = file.tell()
         promised = dtype.itemsize
@@ -60,9 +66,10 @@ class NpzFile(ArrayFile):
             promised *= side
         if start + promised != info.file_size:
             raise broken(
-                path, f"{info.filename!r} promises {promised} bytes and holds "
-                f"{info.file_size - start}", "a .npz file",
-            )  # fmt: skip
+                path,
+                f"{info.filename!r} promises {promised} bytes and holds {info.file_size - start}",
+                _KIND,
+            )
         name = info.filename.removesuffix(".npy")
         self._members[name] = (info, start, dtype, fortran)
         # NumPy has no bfloat16 of its own and stores it as two plain bytes.
@@ -72,39 +79,41 @@ class NpzFile(ArrayFile):
     def _read_raw(self, name: str) -> np.ndarray:
         info, start, dtype, fortran = self._members[name]
         shape = self.specs[name].shape
-        if dtype.kind == "V":
-            dtype = np.dtype("<u2")
-        array = np.empty(shape[::-1] if fortran else shape, dtype)
+        array = empty(shape[::-1] if fortran else shape, "<u2" if dtype.kind == "V" else dtype)
+        target, filled = memoryview(array.reshape(-1).view(np.uint8)), 0
         try:
-            _read_member(self.path, info, start, array)
-        except (OSError, zlib.error, struct.error, EOFError) as error:
-            raise broken(
-                self.path, f"{info.filename!r} cannot be read, {error}", "a .npz file"
-            ) from error
+            with self._archive.open(info) as file:
+                file.read(start)
+                while chunk := file.read(_CHUNK):  # the last one compares the checksum
+                    target[filled : filled + len(chunk)] = chunk
+                    filled += len(chunk)
+            if filled < len(target):
+                raise EOFError("it is cut off")
+        except _DAMAGES as error:
+            raise broken(self.path, f"{info.filename!r} cannot be read, {error}", _KIND) from error
         return array.transpose() if fortran else array
 
 
 def _check_directory(path: Any, infos: list[zipfile.ZipInfo], size: int) -> None:
     """Checks names and promised sizes before anything is unpacked."""
+    check_count(path, len(infos))
     twice = [name for name, count in Counter(info.filename for info in infos).items() if count > 1]
     if twice:
-        raise broken(path, f"members that occur twice: {twice[:5]}", "a .npz file")
+        raise unfit(path, f"members that occur twice: {twice[:5]}", _KIND)
     for info in infos:
         if not info.filename.endswith(".npy"):
-            raise broken(
-                path, f"a member that is no array, {info.filename!r}", "a .npz file of arrays"
-            )
+            raise unfit(path, f"a member that is no array, {info.filename!r}", _KIND)
         if info.flag_bits & 0x1:
-            raise broken(path, f"an encrypted member, {info.filename!r}", "a .npz file")
+            raise unfit(path, f"an encrypted member, {info.filename!r}", _KIND)
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise broken(path, f"an unusual compression of {info.filename!r}", "a .npz file")
+            raise unfit(path, f"an unusual compression of {info.filename!r}", _KIND)
         if info.compress_size > size or (
             info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size
         ):
-            raise broken(path, f"a wrong size of {info.filename!r}", "a .npz file")
+            raise broken(path, f"a wrong size of {info.filename!r}", _KIND)
     total = sum(info.file_size for info in infos)
     if total > max(_MAX_GROWTH * size, _ALWAYS_ALLOWED_BYTES):
-        raise broken(path, f"{size} bytes that would grow to {total}", "a .npz file")
+        raise unfit(path, f"{size} bytes that would grow to {total}", _KIND)
 
 
 def _npy_header(path: Any, file: Any, info: zipfile.ZipInfo):
@@ -117,63 +126,14 @@ def _npy_header(path: Any, file: Any, info: zipfile.ZipInfo):
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
         else:
             raise ValueError(f"unknown .npy version {version}")
-    except ValueError as error:
-        raise broken(path, f"{info.filename!r} is no .npy array, {error}", "a .npz file") from error
+    except Exception as error:  # of many kinds: NumPy evaluates the header as Python
+        what = f"{info.filename!r} is no .npy array, {type(error).__name__}: {error}"
+        raise broken(path, what, _KIND) from error
     if dtype.hasobject:
         raise ValueError(
             f"Expected plain arrays in {os.fspath(path)!r}. Received: {info.filename!r} is a "
             "pickle (dtype object), which could run code and is never read. Save float arrays."
         )
     if dtype.names is not None or dtype.subdtype is not None or any(side < 0 for side in shape):
-        raise broken(path, f"{info.filename!r} has dtype {dtype}, shape {shape}", "a .npz file")
-    return tuple(shape), fortran, dtype
-
-
-def _read_member(path: str, info: zipfile.ZipInfo, start: int, array: np.ndarray) -> None:
-    """Fills `array` with the bytes of one member behind its header; verifies the checksum."""
-    with open(path, "rb") as file:
-        file.seek(info.header_offset)
-        fields = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-        if fields[0] != b"PK\x03\x04":
-            raise EOFError("its local header is damaged")
-        file.seek(fields[9] + fields[10], os.SEEK_CUR)
-        target = (
-            memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(bytearray())
-        )
-        if info.compress_type == zipfile.ZIP_STORED:
-            checksum = zlib.crc32(file.read(start))
-            checksum = _fill_stored(file, target, checksum)
-        else:
-            checksum = _fill_deflated(file, info.compress_size, start, target)
-    if checksum != info.CRC:
-        raise EOFError("its checksum (CRC) is wrong")
-
-
-def _fill_stored(file: Any, target: memoryview, checksum: int) -> int:
-    for begin in range(0, len(target), _CHUNK):
-        part = target[begin : begin + _CHUNK]
-        if file.readinto(part) != len(part):
-            raise EOFError("it is cut off")
-        checksum = zlib.crc32(part, checksum)
-    return checksum
-
-
-def _fill_deflated(file: Any, left: int, skip: int, target: memoryview) -> int:
-    """Inflates into `target`, leaving out the first `skip` bytes; never more than it can hold."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    checksum, position, total = 0, -skip, len(target)
-    while position < total:
-        if inflater.unconsumed_tail:
-            data = inflater.unconsumed_tail
-        else:
-            data = file.read(min(_CHUNK, left))
-            left -= len(data)
-        part = inflater.decompress(data, min(_CHUNK, total - position))
-        if not part and (inflater.eof or not data):
-            raise EOFError("it is shorter than promised")
-        checksum = zlib.crc32(part, checksum)
-        begin = max(position, 0)
-        fresh = part[max(-position, 0) :] if position < 0 else part
-        target[begin : begin + len(fresh)] = fresh
-        position += len(part)
-    return checksum
+        raise unfit(path, f"{info.filename!r} of dtype {dtype} and shape {shape}", _KIND)
+    return shape, fortran, dtype

@@ -17,10 +17,17 @@ from typing import Any
 import numpy as np
 
 from keras_vit.files import read_json
-from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable
+from keras_vit.weights.files.arrays import (
+    ArrayFile,
+    ArraySpec,
+    broken,
+    check_readable,
+    empty,
+    unfit,
+)
 
 _KIND = "a .safetensors file"
-_MAX_HEADER_BYTES = 100 * 2**20
+_MAX_HEADER_BYTES = 16 * 2**20
 DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
     "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32",
@@ -56,8 +63,6 @@ class SafetensorsFile(ArrayFile):
             self._offsets[name] = begin + start
             dtype = DTYPES.get(entry["dtype"], entry["dtype"].lower())
             specs[name] = ArraySpec(tuple(entry["shape"]), dtype)
-        if not specs:
-            raise broken(path, "a file without arrays", _KIND)
         super().__init__(path, specs)
 
     def stored(self, name: str) -> np.ndarray:
@@ -74,7 +79,7 @@ class SafetensorsFile(ArrayFile):
     def _read_raw(self, name: str) -> np.ndarray:
         spec = self.specs[name]
         stored = "uint16" if spec.dtype == "bfloat16" else spec.dtype
-        array = np.empty(spec.shape, np.dtype(stored).newbyteorder("<"))
+        array = empty(spec.shape, np.dtype(stored).newbyteorder("<"))
         if array.size:
             with open(self.path, "rb") as file:
                 file.seek(self._offsets[name])
@@ -91,19 +96,20 @@ class ShardedFile(ArrayFile):
         index_path: the `model.safetensors.index.json`.
 
     Raises:
-        ValueError: a broken index, or a shard that is missing, broken or lacks an array.
+        FileNotFoundError: a shard is missing.
+        ValueError: a broken index or shard, or an array that only one of the two knows.
     """
 
     def __init__(self, index_path: Any):
         index = read_json(index_path)
         weight_map = index.get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
-            raise broken(index_path, "no `weight_map`", "an index of .safetensors shards")
+            raise unfit(index_path, "no `weight_map`", "an index of .safetensors shards")
         folder = os.path.dirname(os.fspath(index_path))
         shards = {}
         for file_name in sorted(set(map(str, weight_map.values()))):
             if os.path.basename(file_name) != file_name or not file_name.endswith(".safetensors"):
-                raise broken(index_path, f"a shard named {file_name!r}", "plain file names")
+                raise unfit(index_path, f"a shard named {file_name!r}", "plain file names")
             shards[file_name] = SafetensorsFile(os.path.join(folder, file_name))
         specs = {}
         self._shards = {}
@@ -112,6 +118,10 @@ class ShardedFile(ArrayFile):
                 raise broken(index_path, f"{name!r} is not in {file_name}", "an index that fits")
             specs[name] = shards[file_name].specs[name]
             self._shards[name] = shards[file_name]
+        unlisted = {name for shard in shards.values() for name in shard.specs} - specs.keys()
+        if unlisted:
+            what = f"shards with {sorted(unlisted)[:5]}, which it does not name"
+            raise broken(index_path, what, "an index that fits")
         super().__init__(index_path, specs)
 
     def _read_raw(self, name: str) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import os
 import re
@@ -83,24 +84,21 @@ class BoundCheckpoint:
         return shape if binding.depth is None else shape[1:]
 
     def arrays(self, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields canonical names and float32 arrays, reading every array of the file once.
+        """Yields canonical names and float32 arrays, the caller's own; reads each of the file once.
 
         Args:
             wanted: canonical names to make; the rest is not read.
         """
-        held: tuple[tuple[str, ...], list[np.ndarray]] = ((), [])
-        for binding in self.bindings:
-            if wanted.isdisjoint(binding.targets):
-                continue
-            if held[0] != binding.sources:
-                held = ((), [])
-                held = (binding.sources, [self.file.read(name) for name in binding.sources])
-            arrays = held[1]
-            if binding.depth is None:
-                held = ((), [])
-            for target, array in zip(binding.targets, binding.convert(arrays), strict=True):
-                if target in wanted:
-                    yield target, np.ascontiguousarray(array)
+        used = [binding for binding in self.bindings if not wanted.isdisjoint(binding.targets)]
+        groups = [list(group) for _, group in itertools.groupby(used, lambda b: b.sources)]
+        stored = self.file.read_each(name for group in groups for name in group[0].sources)
+        for group in groups:
+            arrays = list(itertools.islice(stored, len(group[0].sources)))
+            for binding in group:
+                for target, array in zip(binding.targets, binding.convert(arrays), strict=True):
+                    if target in wanted:  # where bindings share arrays, each gets its own
+                        whole = np.ascontiguousarray if len(group) == 1 else np.copy
+                        yield target, whole(array)
             del arrays
 
     def settle_grid(

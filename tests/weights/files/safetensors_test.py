@@ -75,6 +75,8 @@ _FLOATS = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         (b"\xff\xfe\xfd", b""),
         ({}, b""),
         (b"[" * 100_000, b""),
+        ({"a": {**_FLOATS, "shape": [0, 2**62], "data_offsets": [0, 0]}}, b""),
+        ({"a": {**_FLOATS, "shape": [2] + [1] * 64}}, b"12345678"),
     ],
 )
 def test_headers_that_do_not_fit_are_refused_by_name(path, header, values):
@@ -173,12 +175,21 @@ def test_shards_are_read_as_one_file(tmp_path):
         ({"b": "../secret.safetensors"}, "secret"),
         ({"b": "/etc/passwd"}, "passwd"),
         ({"b": "model-00002-of-00002.bin"}, "bin"),
+        ({"b": None}, "None"),
     ],
 )
 def test_an_index_that_does_not_fit_is_refused(tmp_path, change, message):
     index, weight_map = _shards(tmp_path)
     index.write_text(json.dumps({"weight_map": {**weight_map, **change}}))
     with pytest.raises(ValueError, match=message):
+        ShardedFile(index)
+
+
+def test_an_index_without_an_array_of_its_shards_is_refused(tmp_path):
+    index, weight_map = _shards(tmp_path)
+    save_file({"b": np.ones(3), "head.weight": np.ones(2)}, tmp_path / weight_map["b"])
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(ValueError, match=r"index\.json.*'head\.weight'.*does not name"):
         ShardedFile(index)
 
 
