@@ -112,7 +112,7 @@ def test_logits_are_measured_as_the_probabilities_that_they_mean(image_sets):
     )
     assert of_logits.loss == pytest.approx(measured.loss, abs=1e-6)
     assert of_logits.calibration_error == pytest.approx(measured.calibration_error, abs=1e-6)
-    assert 0.01 < measured.loss < of_sigmoids.loss < 0.2  # a softmax of sigmoids: above 0.3
+    assert 0.01 < measured.loss < of_sigmoids.loss < 0.25  # a softmax of sigmoids: above 0.3
 
 
 def test_a_model_with_other_outputs_is_refused(image_sets):
