@@ -96,14 +96,16 @@ class BuildArguments:
         config = config.replace(**{**overrides, **self.shape_fields, **self.head_fields})
         if preprocessing is not None and not config.dynamic_image_size:
             preprocessing = preprocessing.replace(size=config.image_size)
-        return VisionTransformer(
+        model = VisionTransformer(
             config,
             input_tensor=self.input_tensor,
             classifier_activation=self.classifier_activation,
-            preprocessing=preprocessing,
             name=self.name,
             dtype=self.dtype,
         )
+        if preprocessing is not None:
+            model.preprocessing = model.preprocessing_before(preprocessing)
+        return model
 
     def build_loaded(
         self,

@@ -5,13 +5,14 @@ Its layers are made in `keras_vit.models.parts`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 
 from keras_vit import layers
 from keras_vit.fitting import TrainableModel
+from keras_vit.images.carrier import before
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.parts import ParameterGroup, Parts, run
@@ -29,7 +30,8 @@ class VisionTransformer(TrainableModel):
         classifier_activation: activation of the logits; None returns the logits. Not used when
             `config.num_classes` is 0.
         preprocessing: how an image becomes the input, a `Preprocessing` or its `to_dict()`; None
-            is [-1, 1] at `config.image_size`, with mean and std for its channels.
+            is [-1, 1] at `config.image_size`, with mean and std for its channels, less what the
+            layers that lead to `input_tensor` do themselves (`keras_vit.images.carrier.before`).
         name: name of the model.
         dtype: dtype or policy of all layers, such as `"mixed_bfloat16"`; None is the global one.
         trainable: whether the weights are trained.
@@ -60,10 +62,7 @@ class VisionTransformer(TrainableModel):
     ):
         if not isinstance(config, VisionTransformerConfig):
             config = VisionTransformerConfig.from_dict(config)
-        if preprocessing is None:
-            half = (0.5,) * config.in_channels
-            preprocessing = Preprocessing(size=config.image_size, mean=half, std=half)
-        elif not isinstance(preprocessing, Preprocessing):
+        if isinstance(preprocessing, Mapping):
             preprocessing = Preprocessing.from_dict(preprocessing)
         policy = keras.dtype_policies.get(dtype) if dtype else keras.config.dtype_policy()
         activation = _activation(config, classifier_activation)
@@ -88,7 +87,6 @@ class VisionTransformer(TrainableModel):
         super().__init__(inputs=inputs, outputs=output, name=name, trainable=trainable)
 
         self.config = config
-        self.preprocessing = preprocessing
         self.classifier_activation = activation
         self.dtype_policy = policy
         self.features = features
@@ -98,12 +96,30 @@ class VisionTransformer(TrainableModel):
             for end, tensor in (("images", images), ("embedded", embedded), ("tokens", tokens))
         }
         self.parts = parts
-        self._has_own_input = input_tensor is None or input_tensor is inputs
+        self._has_own_input = images is inputs
+        if preprocessing is None:
+            half = (0.5,) * config.in_channels
+            preprocessing = Preprocessing(size=config.image_size, mean=half, std=half)
+            preprocessing = self.preprocessing_before(preprocessing)
+        self.preprocessing = preprocessing
 
     @property
     def blocks(self) -> list[layers.TransformerBlock]:
         """The encoder blocks, first to last."""
         return list(self.parts.blocks)
+
+    def preprocessing_before(self, preprocessing: Preprocessing) -> Preprocessing:
+        """Says how an image becomes the input, where it becomes the model's own images so.
+
+        Args:
+            preprocessing: how an image becomes what the patches are cut from.
+
+        Returns:
+            The same, less what the layers that lead to these images do themselves.
+        """
+        if self._has_own_input:
+            return preprocessing
+        return before(self.parts.ways["images"], preprocessing)
 
     def embed(self, images: Any, training: bool | None = None) -> Any:
         """Turns images into the sequence that enters the first block.

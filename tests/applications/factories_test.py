@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.models.variants import VARIANTS
+from keras_vit.applications.building import BuildArguments
+from keras_vit.images.spec import Preprocessing
+from keras_vit.models.variants import VARIANTS, get_variant
 
 # At the variant's own size, with its own head (1000 classes; none for DINOv2, SigLIP and CLIP).
 # ViT and hybrids: google-research/vision_transformer. DeiT at 224 px equals ViT; DeiT-III adds a
@@ -143,6 +145,16 @@ def test_activation_name_and_tensor_are_used():
     output = np.asarray(model(generator.normal(size=(2, 32, 32, 3)).astype("float32")))
     assert (output < 0).any()  # logits, no probabilities
     assert keras_vit.ViT_B16(**SMALL, input_shape=(32, 32, 3)).name == "ViT_B16"
+
+
+def test_layers_in_front_take_their_part_of_the_preparation():
+    scaled = keras.layers.Rescaling(1 / 255)(keras.Input((32, 32, 3)))
+    shift, scale = keras.ops.array([0.1, 0.2, 0.3]), keras.ops.array([0.5, 0.6, 0.7])
+    published = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), resampling="bicubic")
+    config = get_variant("ViT_B16").replace(**SMALL)
+    model = BuildArguments(input_tensor=(scaled - shift) / scale).build(config, published)
+    expected = published.replace(size=32, mean=(0, 0, 0), std=(1 / 255,) * 3)
+    assert model.preprocessing == expected
 
 
 @pytest.mark.parametrize(

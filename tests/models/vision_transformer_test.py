@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_vit import HybridConfig, Preprocessing, VisionTransformer, VisionTransformerConfig
+from keras_vit import (
+    HybridConfig,
+    Preprocessing,
+    VisionTransformer,
+    VisionTransformerConfig,
+    preprocess_input,
+)
 
 TINY = VisionTransformerConfig(
     image_size=16,
@@ -221,6 +227,23 @@ def test_it_is_built_on_a_given_tensor_and_saved_with_what_leads_to_it(tmp_path)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(as_numpy(loaded(images)), as_numpy(model(images)))
+
+
+def test_layers_in_front_take_their_part_of_the_preparation(tmp_path):
+    source = keras.Input((16, 16, 3))
+    model = VisionTransformer(TINY, input_tensor=keras.layers.Rescaling(1 / 127.5, -1)(source))
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), "uint8")
+    np.testing.assert_allclose(preprocess_input(pixels, model), pixels, atol=1e-3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.preprocessing == model.preprocessing
+    flipped = keras.layers.RandomFlip()(keras.Input((16, 16, 3)))
+    assert VisionTransformer(TINY, input_tensor=flipped).preprocessing == Preprocessing(size=16)
+    stated = Preprocessing(size=16, mean=(0.1, 0.2, 0.3))
+    model = VisionTransformer(
+        TINY, input_tensor=keras.layers.Rescaling(2.0)(source), preprocessing=stated
+    )
+    assert model.preprocessing == stated
 
 
 @pytest.mark.parametrize(
