@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_vit.files import read_json
-from keras_vit.weights.files.opening import INDEX, WHOLE, open_checkpoint
-from keras_vit.weights.files.suffixes import NPZ, SAFETENSORS
+from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.suffixes import INDEX, NPZ, SAFETENSORS, WHOLE
 
 SCHEMES = ("https://", "http://", "hf://", "gs://")
 TIMEOUT_SECONDS = 60

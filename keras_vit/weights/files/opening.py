@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from keras_vit.weights.files.arrays import ArrayFile, broken
+from keras_vit.files import read_json
+from keras_vit.weights.files.arrays import ArrayFile, unfit
 from keras_vit.weights.files.npz import NpzFile
 from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile
-from keras_vit.weights.files.suffixes import NPZ, PICKLES, SAFETENSORS
+from keras_vit.weights.files.suffixes import (
+    INDEX,
+    INDEX_SUFFIX,
+    KERAS,
+    KERAS_WEIGHTS,
+    NPZ,
+    PICKLES,
+    SAFETENSORS,
+    WHOLE,
+)
 
-INDEX = "model.safetensors.index.json"
-WHOLE = "model.safetensors"
+_KIND = f"a {NPZ} or {SAFETENSORS} file, or a folder with {WHOLE}, {INDEX} or one such file,"
 
 
 def open_checkpoint(path: Any) -> ArrayFile:
@@ -28,7 +38,8 @@ def open_checkpoint(path: Any) -> ArrayFile:
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: a file of another kind or a broken one; the message names it.
+        ValueError: a file of another kind or a broken one; the message names it, and what makes a
+            checkpoint of it where there is such a thing.
     """
     path = os.fspath(path)
     if os.path.isdir(path):
@@ -37,20 +48,14 @@ def open_checkpoint(path: Any) -> ArrayFile:
         return NpzFile(path)
     if path.endswith(SAFETENSORS):
         return SafetensorsFile(path)
-    if path.endswith(".safetensors.index.json"):
+    if path.endswith(INDEX_SUFFIX):
         return ShardedFile(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"Expected a checkpoint at {path!r}. Received: no such file.")
     if path.endswith(PICKLES):
-        raise ValueError(
-            f"Expected a .npz or .safetensors file. Received: {path!r}, a pickle, which could run "
-            "code and is never read. Convert it with `safetensors.torch.save_file` where it is "
-            "trusted."
-        )
-    raise ValueError(
-        "Expected a .npz or .safetensors file, a folder of these, or a .keras or .weights.h5 file. "
-        f"Received: {path!r}."
-    )
+        error = unfit(path, "a pickle, which could run code and is never read", _KIND)
+        raise ValueError(f"{error} {_conversion([path], os.path.splitext(path)[0] + SAFETENSORS)}")
+    raise unfit(path, "a file of another kind", f"{_KIND}, or a .keras or .weights.h5 file,")
 
 
 def _checkpoint_in(folder: str) -> str:
@@ -62,5 +67,37 @@ def _checkpoint_in(folder: str) -> str:
     candidates = [name for name in files if name.endswith((SAFETENSORS, NPZ))]
     if len(candidates) == 1:
         return os.path.join(folder, candidates[0])
-    what = f"several: {candidates}" if candidates else f"only {files[:10]}"
-    raise broken(folder, what, f"a folder with {WHOLE}, {INDEX} or one .safetensors or .npz file")
+    if candidates:
+        what, way_on = f"several: {candidates[:10]}", "Name one of them."
+    else:
+        what, way_on = f"only {files[:10]}", _way_on(folder, files)
+    raise ValueError(f"{unfit(folder, what, _KIND)} {way_on}".strip())
+
+
+def _way_on(folder: str, files: Sequence[str]) -> str:
+    """Says how what is in a folder can be loaded all the same, or nothing."""
+    paths = [os.path.join(folder, name) for name in files]
+    if "config.json" in files:
+        module = str(read_json(os.path.join(folder, "config.json")).get("module"))
+        if module.startswith("keras_hub"):
+            return (
+                "This is a preset of keras-hub. Load the weights that it was made from: "
+                "`keras_vit.list_weights()` has those of Google, "
+                '`from_checkpoint("hf://owner/repo")` loads those of the Hugging Face hub.'
+            )
+    pickles = [path for path in paths if path.endswith(PICKLES)]
+    if pickles:  # training_args.bin and the like may lie beside the weights
+        weights = [path for path in pickles if "pytorch_model" in os.path.basename(path)]
+        return _conversion(weights or pickles, os.path.join(folder, WHOLE))
+    keras_files = [path for path in paths if path.endswith((KERAS, KERAS_WEIGHTS))]
+    return f"Name the file: {keras_files[0]!r}." if keras_files else ""
+
+
+def _conversion(pickles: Sequence[str], target: str) -> str:
+    """Says how pickles of torch become a file that is safe to read, without running their code."""
+    command = (
+        "import torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f in "
+        f"{list(pickles)} for k, v in torch.load(f, map_location='cpu', weights_only=True).items()"
+        f"}}, {target!r})"
+    )
+    return f'With torch this converts it, and runs none of its code: python -c "{command}"'

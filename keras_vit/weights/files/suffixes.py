@@ -8,6 +8,9 @@ from typing import Any
 NPZ, SAFETENSORS = ".npz", ".safetensors"
 KERAS, KERAS_WEIGHTS = ".keras", ".weights.h5"
 SUFFIXES = (NPZ, SAFETENSORS, KERAS, KERAS_WEIGHTS)
+# The file of a repository of the hub, and the index that holds its shards together.
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+INDEX_SUFFIX = ".safetensors.index.json"
 # Pickles, which could run code and are never read.
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle")
 

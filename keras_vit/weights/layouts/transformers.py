@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vit.checks import size_pair
-from keras_vit.weights.files.opening import WHOLE
+from keras_vit.weights.files.suffixes import WHOLE
 from keras_vit.weights.layouts.activations import GELUS
 from keras_vit.weights.layouts.layout import POSITIONS, Layout
 from keras_vit.weights.rows import BLOCK, Row, linear, row

@@ -34,16 +34,46 @@ def test_a_folder_with_one_file_will_do_and_several_are_named(tmp_path, golden):
         open_checkpoint(tmp_path)
 
 
-def test_a_folder_without_a_checkpoint_says_what_is_there(tmp_path):
-    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(ValueError, match="pytorch_model.bin"):
+@pytest.mark.parametrize(
+    ("files", "said", "way_on"),
+    [
+        (
+            {"pytorch_model.bin": "x", "training_args.bin": "x"},
+            "pytorch_model.bin",
+            r"for f in \['[^,]*pytorch_model.bin'\].*weights_only=True.*model\.safetensors",
+        ),
+        ({"a.bin": "", "b.bin": ""}, "only", r"a\.bin.*b\.bin.*weights_only=True"),
+        (
+            {"config.json": '{"module": "keras_hub.src.models.vit"}', "model.weights.h5": "x"},
+            "only",
+            r"preset of keras-hub.*list_weights",
+        ),
+        (
+            {"model.keras": "x", "summary.json": "{}"},
+            "summary.json",
+            r"Name the file.*model\.keras",
+        ),
+        ({"flax_model.msgpack": "x"}, r"only \['flax_model.msgpack'\]\.$", ""),
+    ],
+)
+def test_a_folder_without_a_checkpoint_says_what_is_there_and_the_way_on(
+    tmp_path, files, said, way_on
+):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f"{said}.*{way_on}") as error:
         open_checkpoint(tmp_path)
+    assert "fetch it again" not in str(error.value)
 
 
 def test_pickles_of_torch_are_refused_and_other_suffixes_too(tmp_path):
-    for name, message in (("model.pth", "never read"), ("model.txt", "Expected a .npz")):
+    for name, message in (
+        ("model.pth", "never read.*weights_only=True"),
+        ("model.txt", "Expected a .npz"),
+    ):
         (tmp_path / name).write_bytes(b"x")
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message) as error:
             open_checkpoint(tmp_path / name)
+        assert "fetch it again" not in str(error.value)
     with pytest.raises(FileNotFoundError, match="gone"):
         open_checkpoint(tmp_path / "gone")
