@@ -53,6 +53,7 @@ class Preprocessing:
         object.__setattr__(self, "size", size_pair("size", self.size))
         for field in ("mean", "std"):
             object.__setattr__(self, field, tuple(float(value) for value in getattr(self, field)))
+        object.__setattr__(self, "crop_fraction", float(self.crop_fraction))
         check_choice("resampling", self.resampling, ("bilinear", "bicubic"))
         check_choice("resize", self.resize, ("squash", "crop"))
         check_choice("crop_offset", self.crop_offset, ("half_even", "down"))

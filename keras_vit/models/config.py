@@ -199,6 +199,10 @@ class VisionTransformerConfig:
         def put(field, value):
             object.__setattr__(self, field, value)
 
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if hasattr(value, "item") and not getattr(value, "shape", ()):  # a scalar of NumPy
+                put(field.name, value.item())
         put("image_size", size_pair("image_size", self.image_size))
         if isinstance(self.hybrid, Mapping):
             put("hybrid", HybridConfig.from_dict(self.hybrid))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from keras_vit.images.spec import Preprocessing
@@ -122,3 +123,13 @@ def test_preprocessing_survives_json():
     preprocessing = Preprocessing(size=(384, 192), resampling="bicubic", crop_fraction=0.9)
     restored = Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict())))
     assert restored == preprocessing
+
+
+def test_scalars_of_numpy_become_pythons_own():
+    config = VisionTransformerConfig(
+        hidden_size=np.int64(8), num_heads=np.int32(2), dropout_rate=np.float32(0.5),
+        class_token=np.bool_(True),
+    )  # fmt: skip
+    assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
+    assert type(config.hidden_size) is int and config.dropout_rate == 0.5
+    assert config.class_token is True
