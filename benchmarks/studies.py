@@ -124,7 +124,7 @@ def exported():
     from benchmarks.export_forms import format_exported, measure_exported
     from benchmarks.photos import sample_pictures
     from keras_vit.benchmark.subjects import load_subject_model
-    from keras_vit.export.litert_file import MAX_REPRESENTATIVE
+    from keras_vit.export.forms.litert_file import MAX_REPRESENTATIVE
     from keras_vit.interpret.samples import from_dataset
 
     model, labels = load_subject_model(FLAGS.model), None

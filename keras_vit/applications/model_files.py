@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from typing import Any
 
 from keras_vit.images.labels import labels_beside, read_labels
@@ -21,17 +22,24 @@ def load_model(source: str | os.PathLike) -> Any:
         A `keras_vit.VisionTransformer`.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a broken one, or another kind of model.
+        ValueError: no such file, a broken one, or another kind of model.
     """
+    import keras
+
     source = os.fspath(source)
     if not is_keras_model(source):
         from keras_vit.applications.checkpoint import from_checkpoint
 
         return from_checkpoint(source)
-    from keras_vit.weights.files.keras_archive import load_archive
-
-    model = load_archive(source)
+    if not pathlib.Path(source).is_file():
+        raise ValueError(f"Expected the `.keras` file of a model. Received: {source!r}.")
+    try:
+        model = keras.saving.load_model(source, compile=False)
+    except Exception as error:  # Keras raises many kinds for a broken file
+        raise ValueError(
+            f"Expected the `.keras` file of a model. Received: {source!r}, which cannot be "
+            f"loaded: {error}"
+        ) from error
     try:
         config_of(model)
     except ValueError as error:
@@ -46,29 +54,34 @@ def in_float32(model: Any) -> Any:
     """Returns the model, or the same weights in a model that computes in float32.
 
     Args:
-        model: a `keras_vit.VisionTransformer` of any policy.
+        model: a `keras_vit.VisionTransformer` of any policy, or a functional or sequential model
+            with one inside.
 
     Raises:
         ValueError: a model of low precision with layers of its own before the patches.
     """
-    if {layer.compute_dtype for layer in model.layers} <= {"float32"}:
-        return model
-    config = model.get_config()
-    config["dtype"] = "float32"
-    if "lead" in config:
-        raise ValueError(
-            "Expected a float32 model, or one without layers of its own before the patches. "
-            f"Received: {model.name!r} of policy {model.dtype_policy.name!r}."
-        )
+    import keras
+
     from keras_vit.models.vision_transformer import VisionTransformer
 
-    copy = VisionTransformer(
-        model.config,
-        classifier_activation=model.classifier_activation,
-        preprocessing=model.preprocessing,
-        name=model.name,
-        dtype="float32",
-    )
+    if {layer.compute_dtype for layer in model.layers} <= {"float32"}:
+        return model
+
+    def convert(layer):
+        if isinstance(layer, keras.Model):
+            return in_float32(layer)
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    if isinstance(model, VisionTransformer):
+        config = model.get_config() | {"dtype": "float32"}
+        if "lead" in config:
+            raise ValueError(
+                "Expected a float32 model, or one without layers of its own before the patches. "
+                f"Received: {model.name!r} of policy {model.dtype_policy.name!r}."
+            )
+        copy = VisionTransformer.from_config(config)
+    else:
+        copy = keras.models.clone_model(model, clone_function=convert)
     copy.set_weights(model.get_weights())
     return copy
 

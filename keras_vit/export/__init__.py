@@ -1,20 +1,12 @@
-"""Models out of Python: a SavedModel for TF Serving, LiteRT, ONNX, OpenVINO, and their checks."""
+"""Models out of Python: a SavedModel for TF Serving, LiteRT, ONNX, OpenVINO, and their checks.
 
-from keras_vit.export.agreement import check
+`forms` has one file for each form and one row for all that is known of it; `form` writes, compares
+and moves into place.
+"""
+
 from keras_vit.export.classify import classify_files
-from keras_vit.export.exported import ExportedModel, open_exported
-from keras_vit.export.litert_file import litert
-from keras_vit.export.onnx_file import onnx
-from keras_vit.export.openvino_files import openvino
-from keras_vit.export.serving import saved_model
+from keras_vit.export.exported import ExportedModel, check, open_exported
+from keras_vit.export.forms import *
+from keras_vit.export.forms import __all__ as _forms
 
-__all__ = [
-    "ExportedModel",
-    "check",
-    "classify_files",
-    "litert",
-    "onnx",
-    "open_exported",
-    "openvino",
-    "saved_model",
-]
+__all__ = [*_forms, "ExportedModel", "check", "classify_files", "open_exported"]

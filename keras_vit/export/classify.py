@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import itertools
 import os
-import pathlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from keras_vit.export.exported import SUFFIXES, find_saved_model, open_exported
+from keras_vit.export.exported import ExportedModel, open_exported
+from keras_vit.export.runtimes import cores
 from keras_vit.images.labels import decode_predictions
 from keras_vit.images.pillow_decoding import load_image
+from keras_vit.images.preprocessing import get_preprocessing
+from keras_vit.images.spec import Preprocessing
+from keras_vit.models.probability import output_meaning, probabilities
 
 Result = dict[str, Any]
+_CHUNKS_AHEAD = 2  # decoded, or being decoded, while the model works
 
 
 def classify_files(
@@ -27,12 +33,15 @@ def classify_files(
 ) -> Iterator[Result]:
     """Names the best classes of image files; a file that is no image does not stop the others.
 
+    Files are decoded while the model works on those before them.
+
     Args:
-        model: a `keras_vit.VisionTransformer` with a head, or what an export wrote: a `.tflite`,
-            `.onnx` or `.xml` file with its metadata beside it, or the folder of a SavedModel, the
-            version itself or the folder of the versions (the latest is taken).
+        model: a `keras_vit.VisionTransformer` with a head, or a user's own model with one inside;
+            what `open_exported` gives, or takes: a `.tflite`, `.onnx` or `.xml` file with its
+            metadata beside it, or the folder of a SavedModel, the version itself or the folder of
+            the versions (the latest is taken).
         paths: JPEG, PNG, GIF, BMP or WebP files.
-        top: classes to name; a SavedModel knows `top_k` of its export at most.
+        top: classes to name.
         labels: one name for each class, for a Keras model; None for ImageNet's own with 1000 or
             21,843 classes. An exported model has its own.
         batch_size: images at a time.
@@ -46,101 +55,69 @@ def classify_files(
         ValueError: a model without head, a folder without SavedModel, or labels that do not fit.
     """
     if isinstance(model, (str, os.PathLike)):
-        if labels is not None:
-            raise ValueError(
-                "Expected no `labels` with an exported model, which has its own. "
-                f"Received: {len(labels)} labels."
-            )
-        if pathlib.Path(model).suffix in SUFFIXES:
-            exported = open_exported(model)
-            read, classify = _image_reader(exported.preprocessing), _classifier(exported, top)
-        else:
-            read, classify = _read_bytes, _saved_model_classifier(model, top)
-    else:
-        read, classify = _image_reader(model), _keras_classifier(model, top, labels)
-    paths = iter(paths)
-    while chunk := list(itertools.islice(paths, batch_size)):
-        yield from _classify_chunk(chunk, read, classify)
-
-
-def _classify_chunk(
-    paths: list, read: Callable[[Any], Any], classify: Callable[[list], list]
-) -> Iterator[Result]:
-    errors, images = {}, {}
-    for index, path in enumerate(paths):
-        try:
-            images[index] = read(path)
-        except (ValueError, OSError) as error:
-            errors[index] = str(error)
-    found = dict(zip(images, classify(list(images.values())), strict=True)) if images else {}
-    for index, path in enumerate(paths):
-        result: Result = {"file": os.fspath(path)}
-        predictions = found.get(index)
-        if predictions is None:
-            result["error"] = errors.get(index, f"'{path}' cannot be decoded as an image.")
-        else:
-            result["predictions"] = [
-                {"class": key, "label": label, "score": score} for key, label, score in predictions
-            ]
-        yield result
-
-
-def _classifier(exported: Any, top: int) -> Callable:
-    if not exported.labels:
-        raise ValueError(f"Expected a model with a head. Received: '{exported.path}' without one.")
-
-    def classify(images: list) -> list:
-        scores = exported(np.stack(images))["probabilities"]
-        return decode_predictions(scores, top=top, labels=exported.labels)
-
-    return classify
-
-
-def _image_reader(model: Any) -> Callable[[Any], np.ndarray]:
-    return lambda path: load_image(path, model)
-
-
-def _keras_classifier(model: Any, top: int, labels: Sequence[str] | None) -> Callable:
-    from keras import activations, ops
-
-    if getattr(model, "logits", None) is None:
-        raise ValueError(f"Expected a model with a head. Received: {model!r}, which has none.")
-    has_activation = model.classifier_activation is not activations.linear
-    # Labels that do not fit are an error now, before the first image.
-    decode_predictions(np.zeros((0, model.config.num_classes)), top=top, labels=labels)
-
-    def classify(images: list) -> list:
-        outputs = model(np.stack(images), training=False)
-        scores = outputs if has_activation else ops.softmax(outputs)
-        return decode_predictions(scores, top=top, labels=labels)
-
-    return classify
-
-
-def _read_bytes(path: Any) -> bytes:
-    return pathlib.Path(path).read_bytes()
-
-
-def _saved_model_classifier(folder: str | os.PathLike, top: int) -> Callable:
-    import tensorflow as tf
-
-    folder = find_saved_model(folder)
-    loaded = tf.saved_model.load(str(folder))  # the signature needs it alive
-    if "classify_bytes" not in loaded.signatures:
+        model = open_exported(model)
+    if isinstance(model, ExportedModel) and labels is not None:
         raise ValueError(
-            "Expected a SavedModel with the signature `classify_bytes`. "
-            f"Received: '{folder}' with {sorted(loaded.signatures)}."
+            "Expected no `labels` with an exported model, which has its own. "
+            f"Received: {len(labels)} labels."
         )
+    preprocessing, count, classify = _classifier(model)
+    labels = getattr(model, "labels", labels)
+    nothing = np.zeros((0, count))
+    # Labels that do not fit are an error now, before the first image.
+    decode_predictions(nothing, top=top, labels=labels)
+    for chunk in _read_ahead(paths, lambda path: load_image(path, preprocessing), batch_size):
+        images = [image for _, image, error in chunk if error is None]
+        scores = classify(np.stack(images)) if images else nothing
+        found = iter(decode_predictions(scores, top=top, labels=labels))
+        for path, _, error in chunk:
+            result: Result = {"file": os.fspath(path)}
+            if error is None:
+                result["predictions"] = [
+                    {"class": key, "label": label, "score": score}
+                    for key, label, score in next(found)
+                ]
+            else:
+                result["error"] = error
+            yield result
 
-    def classify(images: list) -> list:
-        outputs = loaded.signatures["classify_bytes"](image_bytes=tf.constant(images))
-        values = {name: value.numpy() for name, value in outputs.items()}
-        rows = zip(values["classes"], values["labels"], values["scores"], strict=True)
-        return [
-            [(int(c), label.decode(), float(s)) for c, label, s in zip(*row, strict=True)][:top]
-            if valid
-            else None
-            for row, valid in zip(rows, values["valid"], strict=True)
-        ]
 
-    return classify
+def _classifier(model: Any) -> tuple[Preprocessing, int, Callable[[np.ndarray], Any]]:
+    """Returns how images are prepared, how many classes there are, and what classifies images."""
+    if isinstance(model, ExportedModel):
+        preprocessing, count = model.preprocessing, len(model.labels)
+
+        def classify(images: np.ndarray) -> Any:
+            return model(images)["probabilities"]
+    else:
+        preprocessing, meaning = get_preprocessing(model), output_meaning(model)
+        count = 0 if getattr(model, "logits", model) is None else model.output_shape[-1]
+
+        def classify(images: np.ndarray) -> Any:
+            return probabilities(model.predict_on_batch(images), meaning)
+
+    if not count:
+        raise ValueError(f"Expected a model with a head. Received: {model!r}, which has none.")
+    return preprocessing, count, classify
+
+
+def _read_ahead(
+    paths: Iterable[str | os.PathLike], read: Callable[[Any], np.ndarray], size: int
+) -> Iterator[list[tuple[Any, np.ndarray | None, str | None]]]:
+    """Yields (path, image, what is wrong with it), `size` files at a time, in order."""
+
+    def attempt(path: Any) -> tuple[Any, np.ndarray | None, str | None]:
+        try:
+            return path, read(path), None
+        except (ValueError, OSError) as error:
+            return path, None, str(error)
+
+    paths = iter(paths)
+    waiting: deque[list[Future]] = deque()
+    with ThreadPoolExecutor(cores()) as pool:
+        while True:
+            while len(waiting) <= _CHUNKS_AHEAD and (chunk := list(itertools.islice(paths, size))):
+                waiting.append([pool.submit(attempt, path) for path in chunk])
+            if not waiting:
+                return
+            yield [future.result() for future in waiting.popleft()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_vit.files import replacing
@@ -52,7 +53,7 @@ server takes a new one up when its folder appears. TensorFlow 2.19 or newer read
 ## Prepared images
 
 `serving_default` takes `images`, float32 {shape}, prepared as `preprocessing` in `metadata.json`
-says, and gives {outputs}; `embed` gives `features`.
+says, and gives {outputs}{embed}.
 
     curl -X POST http://localhost:8501/v1/models/{name}:predict \\
       -d '{{"signature_name": "serving_default", "instances": [...]}}'
@@ -69,7 +70,7 @@ REST:
 
     curl -X POST http://localhost:8501/v1/models/{name}:predict -d @- <<END
     {{"signature_name": "classify_bytes",
-      "inputs": {{"image_bytes": [{{"b64": "$(base64 -w0 photo.jpg)"}}]}}}}
+      "inputs": {{"image_bytes": [{{"b64": "$(base64 < photo.jpg | tr -d '\\n')"}}]}}}}
     END
 
 gRPC, with `pip install tensorflow-serving-api`:
@@ -95,22 +96,25 @@ def served_name(path: str | os.PathLike) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_") or "model"
 
 
-def write_deployment(path: str | os.PathLike, model: Any, signatures: list[str]) -> None:
+def write_deployment(
+    path: str | os.PathLike, shape: Sequence[int | None], metadata: Mapping[str, Any]
+) -> None:
     """Writes `models.config`, `batching_parameters.txt` and `SERVING.md`; a file there is kept.
 
     Args:
         path: folder of the versions.
-        model: a `keras_vit.VisionTransformer`.
-        signatures: names of those that the SavedModel has.
+        shape: of the images that the model takes, (batch, height, width, channels).
+        metadata: of the version, with its signatures and the outputs of the first.
     """
     path = pathlib.Path(path)
     name = served_name(path)
-    sides = ", ".join("any" if side is None else str(side) for side in model.inputs[0].shape[1:])
+    sides = ", ".join("any" if side is None else str(side) for side in shape[1:])
     how_to = _HOW_TO.format(
         name=name,
         shape=f"(batch, {sides})",
-        outputs="`logits` and `probabilities`" if model.logits is not None else "`features`",
-        classify=_CLASSIFY.format(name=name) if "classify_bytes" in signatures else "",
+        outputs=" and ".join(f"`{output}`" for output in metadata["outputs"]),
+        embed=", and `embed` gives `features`" if "embed" in metadata["signatures"] else "",
+        classify=_CLASSIFY.format(name=name) if "classify_bytes" in metadata["signatures"] else "",
     )
     files = {
         "models.config": _MODELS_CONFIG.format(name=name),

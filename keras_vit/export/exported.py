@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from keras_vit.export import runtimes
-from keras_vit.export.beside import read_metadata
-from keras_vit.export.versions import versions
+from keras_vit.export.agreement import sample_pictures
+from keras_vit.export.exportable import Exportable
+from keras_vit.export.form import Form
+from keras_vit.export.forms import FORMS
+from keras_vit.export.forms.saved_model_folder import SAVED_MODEL
+from keras_vit.export.metadata import read_metadata
+from keras_vit.export.places import versions
+from keras_vit.export.runtimes import Runner
 from keras_vit.images.spec import Preprocessing
 
-SUFFIXES = {".tflite": "litert", ".onnx": "onnx", ".xml": "openvino"}
+_BY_SUFFIX = {form.suffix: form for form in FORMS.values() if form.suffix}
 
 
 class ExportedModel:
@@ -28,7 +32,7 @@ class ExportedModel:
         labels: a name for each class; empty without a head.
     """
 
-    def __init__(self, path: pathlib.Path, form: str, metadata: dict, run: runtimes.Runner):
+    def __init__(self, path: pathlib.Path, form: str, metadata: dict, run: Runner):
         self.path = path
         self.format = form
         self.metadata = metadata
@@ -49,7 +53,7 @@ class ExportedModel:
 def is_exported(path: str | os.PathLike) -> bool:
     """Whether a path names an exported form: a folder, or a file of one of their suffixes."""
     path = pathlib.Path(path)
-    return path.suffix in SUFFIXES or path.is_dir()
+    return path.suffix in _BY_SUFFIX or path.is_dir()
 
 
 def open_exported(path: str | os.PathLike, *, precision: str = "f32") -> ExportedModel:
@@ -67,24 +71,48 @@ def open_exported(path: str | os.PathLike, *, precision: str = "f32") -> Exporte
         ImportError: its runtime is missing.
         ValueError: no such file, or the metadata is missing.
     """
+    form, path = _find(path)
+    form.check_installed()
+    metadata = read_metadata(path)
+    options = {"precision": precision} if precision in form.precisions[1:] else {}
+    return ExportedModel(path, form.name, metadata, form.run(path, **options))
+
+
+def check(model: Any, path: str | os.PathLike, images: Any = None) -> float:
+    """Compares what an export wrote with its model again, in the form's own runtime.
+
+    A SavedModel is loaded as TF Serving does, its graph alone, and gets the same pictures as PNG
+    files too, with a broken one among them, for `classify_bytes`.
+
+    Args:
+        model: the model that was exported.
+        path: what `open_exported` takes.
+        images: uint8 array (batch, height, width, channels) to compare on; None for four random
+            pictures.
+
+    Returns:
+        The largest absolute difference over all outputs.
+
+    Raises:
+        ValueError: no such file.
+        RuntimeError: it lacks an output, named other classes than the model, or did not tell the
+            broken image from the others.
+    """
+    form, path = _find(path)
+    exportable = Exportable(model)
+    pictures = sample_pictures(exportable, 4) if images is None else images
+    found = [difference.largest for difference in form.compare(exportable, path, pictures)]
+    return float(np.max(found))
+
+
+def _find(path: str | os.PathLike) -> tuple[Form, pathlib.Path]:
     path = pathlib.Path(path)
-    if path.suffix not in SUFFIXES:
-        path = find_saved_model(path)
-        try:
-            metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"Expected '{path}/metadata.json', which the export wrote. Received: {error}."
-            ) from error
-        return ExportedModel(path, "saved_model", metadata, runtimes.saved_model_runner(path))
+    form = _BY_SUFFIX.get(path.suffix)
+    if form is None:
+        return SAVED_MODEL, find_saved_model(path)
     if not path.is_file():
         raise ValueError(f"Expected an exported model. Received: '{path}', which is no file.")
-    metadata, form = read_metadata(path), SUFFIXES[path.suffix]
-    if form == "openvino":
-        run = runtimes.openvino_runner(path, precision)
-    else:
-        run = {"litert": runtimes.litert_runner, "onnx": runtimes.onnx_runner}[form](path)
-    return ExportedModel(path, form, metadata, run)
+    return form, path
 
 
 def find_saved_model(folder: str | os.PathLike) -> pathlib.Path:
@@ -94,8 +122,7 @@ def find_saved_model(folder: str | os.PathLike) -> pathlib.Path:
         ValueError: there is none.
     """
     folder = pathlib.Path(folder)
-    candidates = [folder, *(folder / str(number) for number in reversed(versions(folder)))]
-    for candidate in candidates:
+    for candidate in [folder, *reversed(versions(folder).values())]:
         if (candidate / "saved_model.pb").is_file():
             return candidate
     raise ValueError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from keras_vit.export.decoding import decode_batch
+from keras_vit.export.exportable import Exportable
 from keras_vit.layers.mlp import gelu_for_converters
 
 
@@ -21,49 +22,58 @@ class ServedModel:
     model brings a second list of them along, and a function its graph.
 
     Args:
-        model: a `keras_vit.VisionTransformer`.
+        exportable: the model.
         labels: a name for each class; empty without a head.
         top_k: classes that `classify_bytes` names.
         asset: file with the labels, copied into the SavedModel, or None.
     """
 
-    def __init__(self, model: Any, labels: Sequence[str], top_k: int, asset: pathlib.Path | None):
+    def __init__(
+        self,
+        exportable: Exportable,
+        labels: Sequence[str] = (),
+        top_k: int = 1,
+        asset: pathlib.Path | None = None,
+    ):
         self.module = tf.Module(name="served_model")
-        self.module.model_weights = [weight.value for weight in model.weights]
+        self.module.model_weights = [weight.value for weight in exportable.model.weights]
         if asset is not None:
             self.module.labels_asset = tf.saved_model.Asset(str(asset))
         self._labels = tuple(labels)
         self._top_k = min(int(top_k), len(labels))
-        self._preprocessing = model.preprocessing
-        self._images = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype, "images")
-        self._model = model
-        self._forward = tf.function(forward_function(model), input_signature=[self._images])
+        self._preprocessing = exportable.preprocessing
+        images = exportable.model.inputs[0]
+        self._images = tf.TensorSpec(images.shape, images.dtype, "images")
+        self._exportable = exportable
+        self._forward = _function(exportable.forward(), self._images)
 
     def signatures(self) -> dict[str, Any]:
         """Returns the concrete functions by signature name."""
-        functions = {"serving_default": self._serve, "embed": self._embed}
+        functions = {"serving_default": self._serve}
+        if "features" in self._forward.get_concrete_function().structured_outputs:
+            functions["embed"] = self._embed
         concrete = {
-            name: tf.function(function, input_signature=[self._images]).get_concrete_function()
+            name: _function(function, self._images).get_concrete_function()
             for name, function in functions.items()
         }
         if self._labels and len(self._preprocessing.mean) in (1, 3):
             strings = tf.TensorSpec([None], tf.string, "image_bytes")
-            function = tf.function(self._classify_bytes, input_signature=[strings])
-            concrete["classify_bytes"] = function.get_concrete_function()
+            concrete["classify_bytes"] = _function(
+                self._classify_bytes, strings
+            ).get_concrete_function()
         return concrete
 
     def all_outputs(self, batch_size: int | None = None) -> Any:
         """Returns one function of all outputs for converters; a batch of one size or of any."""
         shape = [batch_size, *self._images.shape[1:]]
         images = tf.TensorSpec(shape, self._images.dtype, "images")
-        forward = forward_function(self._model, for_converters=True)
-        return tf.function(forward, input_signature=[images]).get_concrete_function()
+        return _function(for_converters(self._exportable), images).get_concrete_function()
 
     def _serve(self, images: Any) -> dict[str, Any]:
         outputs = self._forward(images)
-        return outputs if not self._labels else {
-            name: outputs[name] for name in ("logits", "probabilities")
-        }  # fmt: skip
+        if self._labels:
+            outputs.pop("features", None)
+        return outputs
 
     def _embed(self, images: Any) -> dict[str, Any]:
         return {"features": self._forward(images)["features"]}
@@ -81,29 +91,42 @@ class ServedModel:
         }
 
 
-def forward_function(model: Any, *, for_converters: bool = False) -> Any:
-    """Returns the plain function behind all signatures: images to float32 outputs by name.
+def _function(function: Callable, spec: Any) -> Any:
+    # Nothing here branches in Python on values, so that reading the source again is lost time.
+    return tf.function(function, input_signature=[spec], autograph=False)
+
+
+def for_converters(exportable: Exportable) -> Callable:
+    """Returns the function behind all forms as converters to other runtimes know it.
 
     Args:
-        model: a `keras_vit.VisionTransformer`.
-        for_converters: whether its graph is for other runtimes than TensorFlow.
+        exportable: the model.
 
     Returns:
-        A function of images (batch, height, width, channels) to a dictionary with `features` and,
-        with a head, `logits` and `probabilities`.
+        A function of images to float32 tensors by name.
     """
-    outputs = {"features": model.features}
-    if model.logits is not None:
-        outputs |= {"logits": model.logits, "probabilities": model.outputs[0]}
-    inner = keras.Model(model.inputs[0], outputs)
-    has_activation = model.classifier_activation is not keras.activations.linear
+    forward = exportable.forward()
 
-    def forward(images):
-        with gelu_for_converters() if for_converters else contextlib.nullcontext():
-            values = inner(images, training=False)
-        results = {name: tf.cast(value, tf.float32) for name, value in values.items()}
-        if "logits" in results and not has_activation:
-            results["probabilities"] = tf.nn.softmax(results["logits"])
-        return results
+    def run(images):
+        with gelu_for_converters():
+            return forward(images)
 
-    return forward
+    return run
+
+
+@contextlib.contextmanager
+def scratch_saved_model(exportable: Exportable, batch_size: int | None) -> Iterator[str]:
+    """Writes a SavedModel of all outputs for a converter, for as long as the block lasts.
+
+    Args:
+        exportable: the model.
+        batch_size: images at a time; None for any number.
+
+    Yields:
+        Its folder.
+    """
+    served = ServedModel(exportable)
+    signature = served.all_outputs(batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(served.module, folder, signatures={"serving_default": signature})
+        yield folder

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.export.exportable import Exportable
+
 
 def write_warmup(
     folder: pathlib.Path, name: str, requests: Mapping[str, Mapping[str, Any]]
@@ -53,15 +55,16 @@ def prediction_log(name: str, signature: str, inputs: Mapping[str, Any]) -> byte
     return _field(6, _field(1, request))  # PredictionLog.predict_log.request
 
 
-def sample_requests(model: Any, signatures: list[str]) -> dict[str, dict[str, np.ndarray]]:
+def sample_requests(
+    exportable: Exportable, signatures: list[str]
+) -> dict[str, dict[str, np.ndarray]]:
     """Returns a request of one image for each signature: zeros, or a small PNG.
 
     Args:
-        model: a `keras_vit.VisionTransformer`.
+        exportable: the model.
         signatures: names of those that the SavedModel has.
     """
-    height, width = model.preprocessing.size
-    images = np.zeros((1, height, width, model.config.in_channels), "float32")
+    images = np.zeros((1, *exportable.image_shape), "float32")
     requests: dict[str, dict[str, np.ndarray]] = {}
     for name in signatures:
         if name == "classify_bytes":

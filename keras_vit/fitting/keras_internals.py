@@ -97,24 +97,36 @@ def strategy_of(model: keras.Model) -> Any:
     return model._distribute_strategy
 
 
-def tensor_into(model: keras.Model, layer: keras.layers.Layer) -> Any:
-    """Returns the symbolic tensor that a model gives to one of its layers.
+def tensors_around(model: keras.Model, layer: keras.layers.Layer) -> tuple[Any, Any] | None:
+    """Returns the symbolic tensors that a model gives to one of its layers and gets from it.
 
-    A layer's own `input` is public, but not which of several calls belongs to a model.
+    A layer's own `input` and `output` are public, but not which of several calls belongs to a
+    model.
 
     Args:
         model: a functional or sequential model.
-        layer: one of its layers, with one input.
+        layer: one of its layers, with one input and one output.
 
     Returns:
-        The tensor; of several calls that of the last; None in a model of another kind.
+        The two tensors; of several calls those of the last; None in a model of another kind.
     """
     nodes = getattr(getattr(model, "_functional", None) or model, "_nodes_by_depth", {})
     for depth in sorted(nodes):
         for node in nodes[depth]:
             if node.operation is layer:
-                return node.input_tensors[0]
+                return node.input_tensors[0], node.output_tensors[0]
     return None
+
+
+def quantization_modes(model: keras.Model) -> set[str]:
+    """Returns to what `quantize` has brought layers of a model, such as `{"int8"}`.
+
+    There is no public way to all layers within layers.
+
+    Args:
+        model: any model.
+    """
+    return {layer.quantization_mode for layer in model._flatten_layers()} - {None}
 
 
 class BuildsFromLocalBatch:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.fitting.keras_internals import tensor_into
+from keras_vit.fitting.keras_internals import tensors_around
 from keras_vit.images.spec import Preprocessing
 
 
@@ -71,9 +71,9 @@ def carried(path: list[Any]) -> Preprocessing:
     """
     preprocessing = path[-1].preprocessing
     for outer, inner in reversed(list(zip(path, path[1:], strict=False))):
-        tensor = tensor_into(outer, inner)
-        if tensor is not None and tensor is not outer.inputs[0]:
-            preprocessing = before(keras.Model(outer.inputs, tensor), preprocessing)
+        around = tensors_around(outer, inner)
+        if around is not None and around[0] is not outer.inputs[0] and len(outer.inputs) == 1:
+            preprocessing = before(keras.Model(outer.inputs[0], around[0]), preprocessing)
     return preprocessing
 
 

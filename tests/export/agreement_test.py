@@ -1,44 +1,20 @@
-"""The comparison in a fresh process finds agreement, and its absence."""
+"""Differences between an exported form and its model."""
 
 import numpy as np
 import pytest
 
-import keras_vit
-from keras_vit import export
-from keras_vit.export.agreement import RUNNER, agreement
+from keras_vit.export.agreement import Difference, agreement
 
 
-def tiny(**changes):
-    config = {"image_size": 16, "patch_size": 8, "hidden_size": 32, "num_layers": 1, "num_heads": 2,
-              "mlp_dim": 32, "num_classes": 6} | changes  # fmt: skip
-    model = keras_vit.VisionTransformer(keras_vit.VisionTransformerConfig(**config))
-    random = np.random.default_rng(0)
-    for weight in model.weights:
-        weight.assign(random.normal(0, 0.3, weight.shape))
-    return model
-
-
-def test_an_exported_model_agrees_until_its_weights_change(tmp_path):
-    model = tiny()
-    folder = export.saved_model(model, tmp_path)
-    assert export.check(model, folder) < 1e-5
-    model.get_layer("head").bias.assign(np.arange(6) / 10)
-    assert export.check(model, folder) > 0.01
-
-
-def test_models_without_head_and_own_images(tmp_path):
-    model = tiny(num_classes=0, in_channels=1)
-    images = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 1), "uint8")
-    assert export.check(model, export.saved_model(model, tmp_path), images) < 1e-5
-
-
-def test_a_model_that_does_not_load_is_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match="exit status 1"):
-        export.check(tiny(), tmp_path)
-
-
-def test_the_process_blocks_keras():
-    assert 'sys.modules["keras"] = sys.modules["keras_vit"] = None' in RUNNER.read_text()
+@pytest.mark.parametrize(("tolerance", "passes"), [(0.11, True), (0.09, False)])
+def test_a_difference_is_a_share_of_the_largest_value(tolerance, passes):
+    difference = Difference.between("logits", np.array([1.0, -5.5]), np.array([1.0, -5.0]))
+    assert difference == Difference("logits", 0.5, 5.0)
+    if passes:
+        difference.check("form", tolerance)
+    else:
+        with pytest.raises(RuntimeError, match="`logits` of the form within 0.09.*Received: 0.1"):
+            difference.check("form", tolerance)
 
 
 def test_agreement_of_logits_and_classes():

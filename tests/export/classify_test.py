@@ -1,48 +1,32 @@
-"""classify_files: the same words from a Keras model and from its export."""
+"""classify_files: the same words from a Keras model and from its exports."""
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
-import keras_vit
 from keras_vit import export
+from keras_vit.export.forms import FORMS
 from keras_vit.images.pillow_decoding import load_image
 
 LABELS = ["ant", "bee", "cow", "dog"]
 
 
-def tiny(activation="softmax", **changes):
-    config = {"image_size": 16, "patch_size": 8, "hidden_size": 32, "num_layers": 1, "num_heads": 2,
-              "mlp_dim": 32, "num_classes": 4} | changes  # fmt: skip
-    model = keras_vit.VisionTransformer(
-        keras_vit.VisionTransformerConfig(**config), classifier_activation=activation
-    )
-    random = np.random.default_rng(0)
-    for weight in model.weights:
-        weight.assign(random.normal(0, 0.3, weight.shape))
-    return model
-
-
-@pytest.fixture
-def files(tmp_path):
-    """Five files, the second and the last of which are no images."""
-    paths = [tmp_path / f"{index}.png" for index in range(5)]
-    for index, path in enumerate(paths):
-        pixels = np.random.default_rng(index).integers(0, 256, (20, 30, 3), "uint8")
-        Image.fromarray(pixels).save(path)
-    paths[1].write_text("no image")
-    paths[4].write_bytes(paths[4].read_bytes()[:300])
-    return paths
+def scores(model, files, **options):
+    return [
+        {p["label"]: p["score"] for p in result["predictions"]}
+        for result in export.classify_files(model, files, **options)
+    ]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_files_in_order_and_broken_ones_named(files, batch_size):
-    model = tiny()
-    results = list(export.classify_files(model, files, labels=LABELS, batch_size=batch_size))
-    assert [result["file"] for result in results] == [str(path) for path in files]
-    assert ["error" in result for result in results] == [False, True, False, False, True]
-    assert "1.png" in results[1]["error"] and "4.png" in results[4]["error"]
+def test_files_in_order_and_broken_ones_named(exports, files, batch_size, tmp_path):
+    model = exports[0]
+    paths = [*files, tmp_path / "nowhere.png", tmp_path]
+    results = list(export.classify_files(model, paths, labels=LABELS, batch_size=batch_size))
+    assert [result["file"] for result in results] == [str(path) for path in paths]
+    assert ["error" in result for result in results] == [False, True, False, False, *[True] * 3]
+    for index, name in ((1, "1.png"), (4, "4.png"), (5, "nowhere.png"), (6, str(tmp_path))):
+        assert name in results[index]["error"]
     for index in (0, 2, 3):
         expected = model(load_image(files[index], model)[None]).numpy()[0]
         order = np.argsort(-expected)
@@ -51,33 +35,12 @@ def test_files_in_order_and_broken_ones_named(files, batch_size):
         np.testing.assert_allclose([p["score"] for p in predictions], expected[order], atol=1e-5)
 
 
-def test_the_export_says_the_same(files, tmp_path):
-    model = tiny()
-    folder = export.saved_model(model, tmp_path / "served", labels=LABELS)
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_says_the_same(exports, files, name):
+    model, path = exports
     expected = list(export.classify_files(model, files, top=3, labels=LABELS))
-    for place in (folder, tmp_path / "served"):
-        results = list(export.classify_files(place, files, top=3, batch_size=3))
-        for got, wanted in zip(results, expected, strict=True):
-            assert got.keys() == wanted.keys() and got["file"] == wanted["file"]
-            for one, other in zip(
-                got.get("predictions", []), wanted.get("predictions", []), strict=True
-            ):
-                assert (one["class"], one["label"]) == (other["class"], other["label"])
-                assert one["score"] == pytest.approx(other["score"], abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("name", "tool"),
-    [("m.tflite", "tensorflow"), ("m.onnx", "tf2onnx"), ("m.xml", "openvino")],
-)
-def test_other_forms_say_the_same(files, tmp_path, name, tool):
-    pytest.importorskip(tool, reason=f"needs {tool}")
-    model = tiny()
-    write = {"m.tflite": export.litert, "m.onnx": export.onnx, "m.xml": export.openvino}[name]
-    path = write(model, tmp_path / name, labels=LABELS)
-    expected = list(export.classify_files(model, files, top=3, labels=LABELS))
-    for got, wanted in zip(export.classify_files(path, files, top=3), expected, strict=True):
-        assert got.keys() == wanted.keys()
+    for got, wanted in zip(export.classify_files(path(name), files, top=3), expected, strict=True):
+        assert got.keys() == wanted.keys() and got["file"] == wanted["file"]
         for one, other in zip(
             got.get("predictions", []), wanted.get("predictions", []), strict=True
         ):
@@ -85,23 +48,42 @@ def test_other_forms_say_the_same(files, tmp_path, name, tool):
             assert one["score"] == pytest.approx(other["score"], abs=1e-4)
 
 
-def test_logits_become_probabilities(files):
-    scores = [
-        [p["score"] for p in result["predictions"]]
-        for activation in ("softmax", None)
-        for result in export.classify_files(tiny(activation), files[:1], labels=LABELS)
-    ]
-    np.testing.assert_allclose(*scores, atol=1e-6)
+def test_logits_become_probabilities(make_model, files):
+    (expected,) = scores(make_model(), files[:1], labels=LABELS)
+    (found,) = scores(make_model(activation=None), files[:1], labels=LABELS)
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_cannot_be_classified_is_refused(files, tmp_path):
+def test_one_logit_is_the_probability_of_its_class(make_model, files):
+    model = make_model(activation=None, num_classes=1)
+    logits = model(np.stack([load_image(files[index], model) for index in (0, 2)]))
+    found = [score["cat"] for score in scores(model, [files[0], files[2]], labels=["cat"])]
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-np.ravel(logits))), atol=1e-6)
+    assert max(found) < 0.99
+
+
+def test_layers_before_the_images_prepare_them_alone(make_model, files):
+    rescaled = keras.layers.Rescaling(1 / 127.5, -1)(keras.Input((16, 24, 3)))
+    (expected,) = scores(make_model(), files[:1], labels=LABELS)
+    (found,) = scores(make_model(input_tensor=rescaled), files[:1], labels=LABELS)
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_users_own_model_is_read_as_it_is_meant(make_model, fill, files):
+    backbone = make_model(num_classes=0)
+    own = [keras.Input((16, 24, 3)), backbone, keras.layers.Dense(4, activation="sigmoid")]
+    model = fill(keras.Sequential(own))
+    expected = model(load_image(files[0], backbone)[None]).numpy()[0]
+    (found,) = scores(model, files[:1], labels=LABELS)
+    assert found == pytest.approx(dict(zip(LABELS, expected, strict=True)), abs=1e-5)
+
+
+def test_what_cannot_be_classified_is_refused(make_model, exports, files):
     with pytest.raises(ValueError, match="with a head"):
-        list(export.classify_files(tiny(num_classes=0), files))
+        list(export.classify_files(make_model(num_classes=0), files))
     with pytest.raises(ValueError, match="labels="):
-        list(export.classify_files(tiny(), files))
-    folder = export.saved_model(tiny(num_classes=0), tmp_path / "features")
-    with pytest.raises(ValueError, match="classify_bytes"):
-        list(export.classify_files(folder, files))
+        list(export.classify_files(exports[0], files))
     with pytest.raises(ValueError, match="has its own"):
-        list(export.classify_files(folder, files, labels=LABELS))
-    assert keras.backend.backend() == "tensorflow"
+        list(export.classify_files(exports[1]("saved_model"), files, labels=LABELS))
+    with pytest.raises(ValueError, match="no saved_model.pb"):
+        list(export.classify_files(files[0].parent, files))

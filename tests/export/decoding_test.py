@@ -87,8 +87,7 @@ def test_exif_rotation_is_honoured(orientation):
     assert np.abs(result.astype(int) - expected).mean() < 1
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("resize", ["squash", "crop"])
+@pytest.mark.parametrize(("channels", "resize"), [(1, "squash"), (3, "crop")])
 def test_prepared_images_agree_with_load_image(channels, resize):
     levels = {name: value[:channels] for name, value in LEVELS.items()}
     preprocessing = Preprocessing((24, 32), "bicubic", resize, 0.9, **levels)

@@ -1,8 +1,55 @@
-"""Exported forms found and opened again."""
+"""Exported forms found, opened and checked again."""
 
+import numpy as np
 import pytest
 
+from keras_vit import export
 from keras_vit.export import exported
+from keras_vit.export.exportable import Exportable
+from keras_vit.export.forms import FORMS
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_says_what_the_model_says_for_any_batch(exports, images, name):
+    model, path = exports
+    opened = export.open_exported(path(name))
+    assert opened.format == name and opened.labels == ["ant", "bee", "cow", "dog"]
+    assert opened.preprocessing == model.preprocessing
+    for count in (1, 3):
+        expected = Exportable(model).outputs(images[:count])
+        outputs = opened(images[:count])
+        assert outputs.keys() | {"features"} == expected.keys()
+        for key, value in outputs.items():
+            assert value.dtype == np.float32 and value.shape == expected[key].shape
+            np.testing.assert_allclose(value, expected[key], atol=1e-4)
+    assert outputs["probabilities"].std() > 0.05  # different enough to tell the classes apart
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_check_finds_agreement_until_the_weights_change(exports, name):
+    model, path = exports
+    assert export.check(model, path(name)) < 1e-4
+    bias = model.get_layer("head").bias
+    before = bias.numpy()
+    try:
+        bias.assign_add([0.0, 0.0, 0.0, 0.1])
+        assert export.check(model, path(name)) > 0.01
+    finally:
+        bias.assign(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("saved_model", {"saved_model.pb", "labels.txt", "variables.index"}),
+        ("litert", {"model.tflite"}),
+        ("onnx", {"model.onnx"}),
+        ("openvino", {"model.xml", "model.bin"}),
+    ],
+)
+def test_the_files_of_a_form_are_found(exports, name, expected):
+    found = {file.name for file in FORMS[name].files(exports[1](name))}
+    assert found == expected or name == "saved_model" and found > expected
 
 
 def test_the_latest_version_is_found(tmp_path):

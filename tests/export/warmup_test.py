@@ -4,19 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_vit
-from keras_vit import export
 from keras_vit.export.warmup import prediction_log
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    config = keras_vit.VisionTransformerConfig(
-        image_size=16, patch_size=8, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=16,
-        num_classes=3,
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("served") / "animals"
-    return export.saved_model(keras_vit.VisionTransformer(config), path)
+def folder(exports):
+    return exports[1]("saved_model")
 
 
 def records(folder):
@@ -34,7 +27,7 @@ def test_every_signature_has_a_request_that_runs(folder):
         log = messages.PredictionLog.FromString(record)
         assert log.WhichOneof("log_type") == "predict_log"
         request = log.predict_log.request
-        assert request.model_spec.name == "animals"
+        assert request.model_spec.name == "model"
         seen.add(request.model_spec.signature_name)
         inputs = {name: tf.constant(tf.make_ndarray(t)) for name, t in request.inputs.items()}
         outputs = signatures[request.model_spec.signature_name](**inputs)

@@ -61,12 +61,22 @@ def test_keras_builds_through_the_method_that_is_replaced():
     assert hasattr(keras.Model, "_maybe_symbolic_build")
 
 
-def test_what_a_model_gives_to_a_layer_can_be_read():
+def test_what_a_model_gives_to_a_layer_and_gets_can_be_read():
     layer, images = keras.layers.Dense(2), keras.Input((2,))
     doubled = images + images
-    model = keras.Model(images, layer(doubled))
+    result = layer(doubled)
+    model = keras.Model(images, keras.layers.ReLU()(result))
     layer(images)  # a call that is not part of the model
-    assert internals.tensor_into(model, layer) is doubled
+    around = internals.tensors_around(model, layer)
+    assert around[0] is doubled and around[1] is result
     sequence = keras.Sequential([keras.Input((2,)), layer])
-    assert internals.tensor_into(sequence, layer) is sequence.inputs[0]
-    assert internals.tensor_into(keras.Model(), layer) is None
+    assert internals.tensors_around(sequence, layer)[0] is sequence.inputs[0]
+    assert internals.tensors_around(keras.Model(), layer) is None
+
+
+def test_quantised_layers_within_layers_are_found():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    outer = keras.Sequential([keras.Input((2,)), model])
+    assert internals.quantization_modes(outer) == set()
+    model.quantize("int8")
+    assert internals.quantization_modes(outer) == {"int8"}

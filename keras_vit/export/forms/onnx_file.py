@@ -7,21 +7,15 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from keras_vit.applications.model_files import in_float32
-from keras_vit.export.beside import (
-    check_batch_size,
-    check_path,
-    write_metadata,
-    writing_beside,
-)
-from keras_vit.export.comparison import compare
-from keras_vit.export.runtimes import onnx_runner
-from keras_vit.export.serving import check_model, label_names, metadata
+import numpy as np
+
+from keras_vit.export.exportable import Exportable
+from keras_vit.export.form import Form, write_form
+from keras_vit.export.runtimes import Runner, cores, in_batches
 
 OPSET = 18
 # A protocol buffer ends at 2 GiB; weights beyond this go to a file of their own.
 MAX_BYTES_WITHIN = 1_900_000_000
-_TOLERANCE = 1e-3  # of the largest value of an output
 
 
 def onnx(
@@ -39,8 +33,7 @@ def onnx(
     and, for weights of more than 1.9 GB, `<file>.data` with these.
 
     Args:
-        model: a `keras_vit.VisionTransformer`, on Keras's TensorFlow backend; a model of low
-            precision is converted in float32.
+        model: as `saved_model` takes it; a model of low precision is converted in float32.
         path: the file, ending in `.onnx`.
         labels: one name for each class, as in `saved_model`.
         batch_size: images at a time; None for any number.
@@ -53,24 +46,14 @@ def onnx(
         ValueError: a wrong argument, or a model that `saved_model` would refuse.
         RuntimeError: the file does not run or says something else than the model; none is left.
     """
-    path = pathlib.Path(path)
-    check_path(path, ".onnx")
-    check_batch_size(batch_size)
-    check_model(model)
-    names = label_names(model, labels)
-    model = in_float32(model)
-    values = metadata(model, names, ["serving_default"])
-    values |= {"format": "onnx", "quantize": None, "batch_size": batch_size}
-    proto = _convert(model, batch_size)
-    with writing_beside(path) as scratch:
-        _save(proto, scratch)
-        write_metadata(scratch, values)
-        del proto
-        compare(model, onnx_runner(scratch), _TOLERANCE, batch_size=batch_size, name="ONNX file")
-    return path
+
+    def make(exportable: Exportable, file: pathlib.Path, names: list[str]) -> None:
+        _save(_convert(exportable, batch_size), file)
+
+    return write_form(ONNX, model, path, make, labels=labels, batch_size=batch_size)
 
 
-def _convert(model: Any, batch_size: int | None) -> Any:
+def _convert(exportable: Exportable, batch_size: int | None) -> Any:
     """Converts the graph with its weights as inputs, then gives the weights their values.
 
     So the converter never holds, copies or folds them, which takes minutes for a large model.
@@ -80,16 +63,16 @@ def _convert(model: Any, batch_size: int | None) -> Any:
     import tf2onnx
     from onnx import numpy_helper
 
-    from keras_vit.export.graph import forward_function
+    from keras_vit.export.graph import for_converters
 
-    forward = forward_function(model, for_converters=True)
-    weights = model.weights
+    forward = for_converters(exportable)
+    weights = exportable.model.weights
 
     def with_weights(images, *values):
         with keras.StatelessScope(list(zip(weights, values, strict=True))):
             return forward(images)
 
-    shape = [batch_size, *model.inputs[0].shape[1:]]
+    shape = [batch_size, *exportable.model.inputs[0].shape[1:]]
     specs = [tf.TensorSpec(shape, tf.float32, "images")]
     specs += [
         tf.TensorSpec(weight.shape, weight.dtype, f"weight_{index}")
@@ -130,3 +113,31 @@ def _save(proto: Any, path: pathlib.Path) -> None:
     options = {"save_as_external_data": True, "location": path.name + ".data"} if outside else {}
     onnx_package.save_model(proto, str(path), **options)
     onnx_package.checker.check_model(str(path))
+
+
+def _run(path: str | os.PathLike) -> Runner:
+    """Loads an ONNX file with ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    size = session.get_inputs()[0].shape[0]
+
+    def run_batch(images: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(names, session.run(names, {"images": images}), strict=True))
+
+    return in_batches(run_batch, size if isinstance(size, int) else None)
+
+
+ONNX = Form(
+    name="onnx",
+    title="ONNX file",
+    suffix=".onnx",
+    write=onnx,
+    run=_run,
+    unknown_quantizations=("float8",),
+    needs=("onnx", "tf2onnx", "onnxruntime"),
+    companions=(".onnx.data",),
+)

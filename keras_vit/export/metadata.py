@@ -1,0 +1,64 @@
+"""What an exported form keeps beside it: preprocessing, labels and where it is from."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from keras_vit.export.exportable import Exportable
+from keras_vit.files import write_json
+from keras_vit.version import __version__
+
+
+def metadata_path(path: str | os.PathLike) -> pathlib.Path:
+    """Returns where the metadata stands: `model.onnx.json` for `model.onnx`, or in the folder."""
+    path = pathlib.Path(path)
+    return path / "metadata.json" if path.is_dir() else path.with_name(path.name + ".json")
+
+
+def write_metadata(
+    path: str | os.PathLike, exportable: Exportable, names: list[str], facts: dict[str, Any]
+) -> None:
+    """Writes the metadata of an exported file or folder.
+
+    Args:
+        path: the exported file, or the version folder.
+        exportable: what is exported.
+        names: one for each class.
+        facts: what else there is to say, such as `format`.
+    """
+    values = {
+        "keras_vit_version": __version__,
+        "name": exportable.model.name,
+        "config": exportable.backbone.config.to_dict(),
+        "preprocessing": exportable.preprocessing.to_dict(),
+        "labels": names,
+    }
+    write_json(metadata_path(path), facts | values)
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads the metadata of an exported file or version folder.
+
+    Args:
+        path: the exported file, or the version folder.
+
+    Raises:
+        ValueError: there is none, or it is no metadata.
+    """
+    file = metadata_path(path)
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"Expected '{file}', which the export wrote with '{path}'. Received: {error}. "
+            "Keep the two together."
+        ) from error
+    if not isinstance(values, dict) or not {"preprocessing", "labels"} <= values.keys():
+        raise ValueError(
+            f"Expected '{file}' to hold the preprocessing and labels of an exported model. "
+            "Received: other JSON."
+        )
+    return values
