@@ -24,10 +24,12 @@ from keras_vit.version import __version__
 from keras_vit.weights import LoadReport, list_weights, load_weights, save_checkpoint
 
 _ROOMS = ("benchmark", "data", "evaluation", "export", "interpret", "training")
+_OF_ROOMS = {"compiled": "keras_vit.export"}
 
 __all__ = [
     *_factories,
     *_ROOMS,
+    *_OF_ROOMS,
     "HybridConfig",
     "LoadReport",
     "Preprocessing",
@@ -49,6 +51,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"keras_vit.{name}")
+    if name in _OF_ROOMS:
+        return getattr(importlib.import_module(_OF_ROOMS[name]), name)
     raise AttributeError(f"module 'keras_vit' has no attribute {name!r}")
 
 

@@ -5,8 +5,8 @@ and moves into place.
 """
 
 from keras_vit.export.classify import classify_files
-from keras_vit.export.exported import ExportedModel, check, open_exported
+from keras_vit.export.exported import ExportedModel, check, compiled, open_exported
 from keras_vit.export.forms import *
 from keras_vit.export.forms import __all__ as _forms
 
-__all__ = [*_forms, "ExportedModel", "check", "classify_files", "open_exported"]
+__all__ = [*_forms, "ExportedModel", "check", "classify_files", "compiled", "open_exported"]
