@@ -52,7 +52,7 @@ def test_the_figures_stand_beside_the_baselines(folder, tmp_path):
 def test_a_missing_model_is_one_line(folder):
     result = run("--model=no.keras", f"--dataset={folder / 'photos'}")
     assert result.returncode == 1
-    assert "Error: Expected the `.keras` file of a model. Received: 'no.keras'." in result.stderr
+    assert "Error: Expected a .keras file at 'no.keras'. Received: no such file." in result.stderr
     assert "Traceback" not in result.stderr
 
 
