@@ -14,7 +14,6 @@ import numpy as np
 
 from keras_vit.interpret.distance import attention_distance_per_image
 from keras_vit.interpret.merged import (
-    TokenState,
     average_merged,
     full_attention,
     full_tokens,
@@ -30,6 +29,7 @@ from keras_vit.interpret.observe import (
     to_array,
 )
 from keras_vit.interpret.rollout import check_rollout_options, read_rollout, rollout_matrix
+from keras_vit.layers.token_state import TokenState
 
 
 class AttentionWalk:
@@ -47,7 +47,7 @@ class AttentionWalk:
     def __init__(self, model: Any, images: Any):
         images = check_images(model, images)
         self._blocks = model.blocks
-        self.state = TokenState(model.embed(images))
+        self.state = TokenState.of(model.embed(images))
 
     @property
     def tokens(self) -> Any:
