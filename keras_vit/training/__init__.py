@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from keras_vit.training.callbacks import BrokenLossError
-from keras_vit.training.interruption import TrainingInterrupted
-from keras_vit.training.layer_rates import layer_decay
-from keras_vit.training.loop import train
-from keras_vit.training.models import SMALL_MODELS, build_model
-from keras_vit.training.recipe_table import RECIPES, get_recipe
-from keras_vit.training.recipes import Recipe
-from keras_vit.training.run import TrainingResult
-from keras_vit.training.schedules import WarmupSchedule
-from keras_vit.training.strategies import WorkerLostError, make_strategy
+from typing import TYPE_CHECKING
+
+from keras_vit.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from keras_vit.training.callbacks import BrokenLossError
+    from keras_vit.training.interruption import TrainingInterrupted
+    from keras_vit.training.layer_rates import layer_decay
+    from keras_vit.training.loop import train
+    from keras_vit.training.models import SMALL_MODELS, build_model
+    from keras_vit.training.recipe_table import RECIPES, get_recipe
+    from keras_vit.training.recipes import Recipe
+    from keras_vit.training.run import TrainingResult
+    from keras_vit.training.schedules import WarmupSchedule
+    from keras_vit.training.strategies import WorkerLostError, make_strategy
 
 __all__ = [
     "RECIPES",
@@ -28,3 +33,5 @@ __all__ = [
     "make_strategy",
     "train",
 ]
+
+__getattr__, __dir__ = on_demand(__name__)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_type_hints
 
 from keras_vit.checks import nearest_names
-from keras_vit.data.augment import Augmentation
-from keras_vit.training.schedules import DECAYS
+from keras_vit.data.augmentation import Augmentation
 
 OPTIMIZERS = ("adamw", "sgd", "lamb")
 LOSSES = ("softmax", "sigmoid")
+DECAYS = ("cosine", "linear", "constant")
 _INTEGERS = (
     "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "frozen_blocks", "seed",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-DECAYS = ("cosine", "linear", "constant")
+from keras_vit.training.recipes import DECAYS
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vit.data.augment import Augmentation
+from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches, training_batches
 from keras_vit.images.spec import Preprocessing
