@@ -140,7 +140,7 @@ def attention_rollout(
     config = check_model(model)
     images = check_images(model, images)
     check_rollout_options(head_fusion, discard_ratio)
-    grid, prefix = grid_of(config, images), config.num_prefix_tokens
+    grid, prefix = grid_of(model, images), config.num_prefix_tokens
     maps = []
     for piece in batches(images, batch_size):
         walk = AttentionWalk(model, piece)
@@ -178,7 +178,7 @@ def attention_distance(
     """
     config = check_model(model)
     images = check_images(model, images)
-    grid, prefix = grid_of(config, images), config.num_prefix_tokens
+    grid, prefix = grid_of(model, images), config.num_prefix_tokens
     total = np.zeros((config.num_layers, config.num_heads), np.float64)
     for piece in batches(images, batch_size):
         sums = []

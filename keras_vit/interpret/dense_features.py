@@ -14,7 +14,6 @@ from keras_vit.interpret.observe import (
     block_numbers,
     check_images,
     check_model,
-    encoded,
     grid_of,
     to_array,
 )
@@ -71,16 +70,17 @@ def patch_features(
     """
     config = check_model(model)
     images = check_images(model, images)
-    last = block_numbers(config, [-1 if block is None else block])[0]
-    grid = grid_of(config, images)
+    numbers = None if block is None else block_numbers(config, [block])
+    grid = grid_of(model, images)
     features = []
     for piece in batches(images, batch_size):
-        state = TokenState.of(model.embed(piece))
-        for layer in model.blocks[: last + 1]:
-            state = run_block(layer, state)
-        tokens = full_tokens(state)
         if block is None:
-            tokens = encoded(model, tokens)
+            tokens = model.encode(piece, training=False)
+        else:
+            state = TokenState.of(model.embed(piece, training=False))
+            for layer in model.blocks[: numbers[0] + 1]:
+                state = run_block(layer, state)
+            tokens = full_tokens(state)
         patches = to_array(tokens)[:, config.num_prefix_tokens :]
         features.append(patches.reshape(len(piece), *grid, -1))
     return np.concatenate(features)

@@ -27,11 +27,9 @@ from keras_vit.interpret.merged import (
     split_row,
 )
 from keras_vit.interpret.observe import (
-    answer,
     batches,
     check_images,
     check_model,
-    encoded,
     grid_of,
     to_array,
 )
@@ -117,8 +115,10 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
     Returns:
         (batch, tokens) float32 with rows of sum one, and (batch, tokens, hidden).
     """
-    config = model.config
-    pooling = model.get_layer("pooling")
+    config, parts = model.config, model.parts
+
+    def answer(pooled):
+        return parts.head(parts.project(pooled))
 
     def one_hot(logits):
         chosen = ops.argmax(logits, axis=-1) if classes is None else classes
@@ -129,23 +129,23 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
         offset = _zeros(batch, config.num_heads, 1, length, tokens)
 
         def score(tokens, offset):
-            return answer(model, pooling_with_offset(pooling, encoded(model, tokens), offset))
+            return answer(pooling_with_offset(parts.pooling, parts.finish(tokens), offset))
 
         _, (gradient, of_weights) = pull_back(score, [tokens, offset], one_hot)
-        _, weights = pooling(encoded(model, tokens), training=False, return_attention=True)
+        _, weights = parts.pooling(parts.finish(tokens), training=False, return_attention=True)
         return _unit_sum(_positive_mean(weights, of_weights)[:, 0]), gradient
 
-    read = encoded(model, tokens)
+    read = parts.finish(tokens)
 
     def score(tokens):
-        return answer(model, pooling(encoded(model, tokens)))
+        return answer(parts.pooling(parts.finish(tokens)))
 
     _, (gradient,) = pull_back(score, [tokens], one_hot)
     if config.pooling in ("token", "token+distillation"):
         row = np.zeros((batch, length), np.float32)
         row[:, : 1 + config.pooling.count("+")] = 1
         return _unit_sum(row), gradient
-    _, (at_pooling,) = pull_back(lambda read: answer(model, pooling(read)), [read], one_hot)
+    _, (at_pooling,) = pull_back(lambda read: answer(parts.pooling(read)), [read], one_hot)
     contribution = np.maximum((to_array(read) * to_array(at_pooling)).sum(axis=-1), 0)
     return _unit_sum(contribution), gradient
 
@@ -232,7 +232,7 @@ def class_relevance(
                 f"for each of {len(images)} images. Received: {classes.tolist()!r}."
             )
         classes = np.broadcast_to(classes, len(images)).astype("int32")
-    grid = grid_of(config, images)
+    grid = grid_of(model, images)
     rows, start = [], 0
     for piece in batches(images, batch_size):
         chosen = None if classes is None else classes[start : start + len(piece)]

@@ -107,10 +107,11 @@ class Parts:
         """Turns tokens into the features that the head reads; without a pooling they stay."""
         if self.pooling is None:
             return tokens
-        x = self.pooling(tokens)
-        if not self.norms_tokens:
-            x = self.norm(x)
-        return run(self.projections, x)
+        return self.project(self.pooling(tokens))
+
+    def project(self, pooled: Any) -> Any:
+        """Turns the pooled vector into the features that the head reads."""
+        return run(self.projections, pooled if self.norms_tokens else self.norm(pooled))
 
 
 def run(chain: Iterable[keras.layers.Layer], x: Any) -> Any:
