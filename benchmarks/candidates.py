@@ -23,7 +23,7 @@ _OURS_ALONE = {
     "drop_path_rate": None,
     "rematerialize": None,
     "layer_decay": None,
-    "frozen_blocks": 0,
+    "freeze": None,
 }
 
 

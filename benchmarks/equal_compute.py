@@ -29,7 +29,7 @@ from benchmarks.candidates import Candidate, affordable_steps, budget_of, count_
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.evaluation.accuracy import evaluate
 from keras_vit.files import write_json
-from keras_vit.training.loop import train
+from keras_vit.training import train
 from keras_vit.training.recipes import Recipe
 
 SHARES = (0.25, 0.5, 1.0)

@@ -6,4 +6,5 @@ set -euo pipefail
 . "$(dirname "$0")/environment.sh"
 prepare_environment
 
-exec "$venv_python" -m keras_vit_command quickstart --output_dir="${1:-outputs/quickstart}"
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+exec "$venv_python" -m keras_vit.commands quickstart --output_dir="${1:-outputs/quickstart}"

@@ -35,7 +35,6 @@ def write_metadata(
         "config": exportable.backbone.config.to_dict(),
         "preprocessing": exportable.preprocessing.to_dict(),
         "labels": names,
-        "output": exportable.output,
     }
     write_json(metadata_path(path), facts | values)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_vit.files import replacing
 from keras_vit.training.optimizers import averages
+from keras_vit.training.plan import Plan
 
 # How Keras names what it measures on the held-out split.
 HELD_OUT = "val_"
@@ -24,23 +25,21 @@ class StepCallback(keras.callbacks.Callback):
     """Counts the optimizer steps of a run, which may have begun in an earlier process.
 
     Args:
-        steps_an_epoch: of a whole epoch; the last one may be shorter.
-        start_step: steps done before this process.
+        plan: of the run.
 
     Attributes:
+        plan: of the run.
         step: steps done.
     """
 
-    def __init__(self, steps_an_epoch: int, start_step: int = 0):
+    def __init__(self, plan: Plan):
         super().__init__()
-        self.steps_an_epoch = steps_an_epoch
-        self.start_step = start_step
-        self.step = start_step
-        self._step_before_epoch = start_step
+        self.plan = plan
+        self.step = self._step_before_epoch = plan.start_step
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Finds where the epoch begins, or goes on."""
-        self._step_before_epoch = max(self.start_step, epoch * self.steps_an_epoch)
+        self._step_before_epoch = max(self.plan.start_step, epoch * self.plan.steps_an_epoch)
         self.step = self._step_before_epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -78,27 +77,24 @@ class EpochEnds(StepCallback):
     fewer, and so may the last one of all: here they are ended early.
 
     Args:
-        steps_an_epoch: what `fit` gets as `steps_per_epoch`.
-        total_steps: optimizer steps of the run, at least 1.
-        start_step: steps done before this process.
+        plan: of the run; `fit` gets its `steps_an_epoch`.
     """
 
-    def __init__(self, steps_an_epoch: int, total_steps: int, start_step: int = 0):
-        super().__init__(steps_an_epoch, start_step)
-        self.total_steps = total_steps
+    def __init__(self, plan: Plan):
+        super().__init__(plan)
         self._ended_early = False
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Breaks off the epoch where it ends; `fit` then evaluates as always."""
         super().on_train_batch_end(batch, logs)
-        is_end = self.step % self.steps_an_epoch == 0 or self.step >= self.total_steps
-        if is_end and batch + 1 < self.steps_an_epoch:
+        is_end = self.step % self.plan.steps_an_epoch == 0 or self.step >= self.plan.total_steps
+        if is_end and batch + 1 < self.plan.steps_an_epoch:
             self._ended_early = True
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Lets `fit` go on with the next epoch, if there is one."""
-        if self._ended_early and self.step < self.total_steps:
+        if self._ended_early and self.step < self.plan.total_steps:
             self.model.stop_training = False
         self._ended_early = False
 
@@ -134,16 +130,14 @@ class AveragedWeights(keras.callbacks.Callback):
 class History(StepCallback):
     """Writes one JSON line an epoch, and adds speed and learning rate to the logs of the others.
 
-    A line holds `epoch` and `step` (counted from 1), `loss`, `accuracy`, `val_loss` and
-    `val_accuracy` where there is a split to watch, `learning_rate` after the epoch,
-    `images_per_second` of the training steps of this process (without the first of an epoch, which
-    may wait for a compilation or a buffer) and `seconds` of training so far.
+    A line holds `epoch` and `step` (counted from 1), the figures of the objective (`loss`,
+    `accuracy`; `val_loss`, `val_accuracy` where there is a split to watch), `learning_rate` after
+    the epoch, `images_per_second` of the training steps of this process (without the first of an
+    epoch, which may wait for a compilation or a buffer) and `seconds` of training so far.
 
     Args:
         path: the file; an older one is replaced.
-        batch_size: images a step.
-        steps_an_epoch: of a whole epoch.
-        start_step: steps done before this process.
+        plan: of the run.
         lines: those of the epochs that are done.
         seconds: of training before this process.
 
@@ -154,24 +148,22 @@ class History(StepCallback):
     def __init__(
         self,
         path: str | os.PathLike,
-        batch_size: int,
-        steps_an_epoch: int,
-        start_step: int = 0,
+        plan: Plan,
         lines: Sequence[Mapping[str, Any]] = (),
         seconds: float = 0.0,
     ):
-        super().__init__(steps_an_epoch, start_step)
+        super().__init__(plan)
         self.path = Path(path)
-        self.batch_size = batch_size
         self.lines: list[dict[str, Any]] = [dict(line) for line in lines]
-        self._start = time.perf_counter() - seconds
+        self._earlier_seconds = seconds
+        self._start = time.perf_counter()
         self._first_end = self._last_end = 0.0
         self._timed_steps = 0
 
     @property
     def seconds(self) -> float:
         """Seconds of training so far, in all processes together."""
-        return time.perf_counter() - self._start
+        return self._earlier_seconds + max(0.0, time.perf_counter() - self._start)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Writes the lines of the epochs that are done."""
@@ -199,7 +191,7 @@ class History(StepCallback):
         )
         timed = self._last_end - self._first_end
         if self._timed_steps and timed > 0:
-            logs["images_per_second"] = self._timed_steps * self.batch_size / timed
+            logs["images_per_second"] = self._timed_steps * self.plan.batch_size / timed
         line = {"epoch": epoch + 1, "step": self.step}
         line |= {name: float(value) for name, value in logs.items()}
         line["seconds"] = round(self.seconds, 3)

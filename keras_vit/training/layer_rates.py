@@ -1,21 +1,20 @@
-"""Which layers learn, and at what share of the learning rate."""
+"""Which parts of a model learn, and at what share of the learning rate."""
 
 from __future__ import annotations
 
-import keras
+import re
 
-EMBEDDING = ("stem", "patches", "patch_encoder", "pre_norm")
-_BLOCK = "encoder_block_"
+import keras
 
 
 def layer_decay(model: keras.Model, decay: float) -> dict[str, float]:
-    """Returns the factor of the learning rate of each layer below the top.
+    """Returns the factor of the learning rate of each layer.
 
     The last norm, the pooling and the head learn at the full rate, the last block at `decay` times
     that, each block below at `decay` times the block above, and the embedding below all blocks.
 
     Args:
-        model: a `keras_vit.VisionTransformer`.
+        model: a `keras_vit.VisionTransformer`, or any model with its `parameter_groups`.
         decay: share that is left from a layer to the one below, in (0, 1].
 
     Returns:
@@ -23,39 +22,39 @@ def layer_decay(model: keras.Model, decay: float) -> dict[str, float]:
 
     Reference: BEiT (arXiv 2106.08254), section 3.1; ELECTRA (arXiv 2003.10555), appendix.
     """
-    depth = _depth(model)
-    embedding = [layer.name for layer in model.layers if layer.name in EMBEDDING]
-    factors = dict.fromkeys(embedding, decay ** (depth + 1))
-    return factors | {f"{_BLOCK}{index}": decay ** (depth - index) for index in range(depth)}
+    groups = _checked(model).parameter_groups()
+    return {
+        layer.name: decay ** (len(groups) - 1 - index)
+        for index, group in enumerate(groups)
+        for layer in group.layers
+        if layer.weights
+    }
 
 
-def freeze(model: keras.Model, num_blocks: int) -> None:
-    """Keeps the embedding and the first blocks from training; call it before `compile`.
+def freeze(model: keras.Model, parts: str) -> None:
+    """Keeps parts of a model from training; call it before `compile`.
 
     Args:
         model: a `keras_vit.VisionTransformer`; changed in place.
-        num_blocks: 0 freezes nothing, n the embedding and blocks 0 to n - 1.
+        parts: `"backbone"`, all but the head; `"embedding"`; or `"blocks:0-8"`, blocks 0 to 8, and
+            below block 0 the embedding with it.
 
     Raises:
-        ValueError: the model has fewer blocks.
+        ValueError: other parts, or blocks that the model does not have.
     """
-    depth = _depth(model)
-    if num_blocks > depth:
-        raise ValueError(
-            f"Expected at most {depth} frozen blocks, as {model.name!r} has. "
-            f"Received: {num_blocks}."
-        )
-    frozen = [*EMBEDDING, *(f"{_BLOCK}{index}" for index in range(num_blocks))]
-    for layer in model.layers:
-        if num_blocks and layer.name in frozen:
-            layer.trainable = False
+    found = re.fullmatch(r"blocks:(\d+)(?:-(\d+))?", parts)
+    if found is None:
+        _checked(model).freeze(parts)
+        return
+    first, last = int(found[1]), int(found[2] or found[1])
+    embedding = None if first else "embedding"
+    _checked(model).freeze(embedding, blocks=range(first, last + 1))
 
 
-def _depth(model: keras.Model) -> int:
-    depth = sum(layer.name.startswith(_BLOCK) for layer in model.layers)
-    if not depth:
+def _checked(model: keras.Model) -> keras.Model:
+    if not hasattr(model, "parameter_groups"):
         raise ValueError(
             "Expected a Vision Transformer, whose blocks can be told apart. "
             f"Received: {type(model).__name__} {model.name!r}."
         )
-    return depth
+    return model

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from keras_vit.models.parts import decays
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.schedules import WarmupSchedule
-
-NOT_DECAYED = (
-    "bias", "beta", "gamma", "class_token", "distillation_token", "register_tokens", "probe",
-    "position_embedding",
-)  # fmt: skip
 
 
 def make_schedule(recipe: Recipe, total_steps: int) -> WarmupSchedule:
@@ -55,11 +51,6 @@ def make_optimizer(
     kept = [variable for variable in model.trainable_variables if not decays(variable)]
     optimizer.exclude_from_weight_decay(var_list=kept)
     return optimizer
-
-
-def decays(variable: keras.Variable) -> bool:
-    """Says whether weight decay acts on a variable: on kernels, by the last part of the path."""
-    return variable.path.rpartition("/")[2] not in NOT_DECAYED
 
 
 def averages(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_type_hints
 
 from keras_vit.checks import nearest_names
-from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.augment import Augmentation
+from keras_vit.training.schedules import DECAYS
 
 OPTIMIZERS = ("adamw", "sgd", "lamb")
 LOSSES = ("softmax", "sigmoid")
-DECAYS = ("cosine", "linear", "constant")
+KEEPS = ("last", "best")
+FROZEN = re.compile(r"backbone|embedding|blocks:\d+(-\d+)?")
 _INTEGERS = (
-    "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "frozen_blocks", "seed",
+    "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "seed",
 )  # fmt: skip
 
 
@@ -51,8 +54,11 @@ class Recipe:
             2106.01548, use 0.2 for ViT-B/16).
         layer_decay: each layer learns at this share of the rate of the layer above it, in (0, 1];
             None for one rate (BEiT, arXiv 2106.08254, section 3.1).
-        frozen_blocks: the embedding and this many first blocks stay as they are; 0 for nothing.
+        freeze: what stays as it is: `"backbone"`, all but the head; `"embedding"`; or
+            `"blocks:0-8"`, blocks 0 to 8 and the embedding below them; None for nothing.
         ema_momentum: the final weights are a moving average with this momentum; None for the last.
+        keep: the weights that the run ends with: `"last"`, or `"best"`, those of the best epoch on
+            the split that is watched.
         augmentation: random changes to the training images.
         seed: of initial weights, order, augmentation and dropout.
     """
@@ -78,8 +84,9 @@ class Recipe:
     accumulation_steps: int = 1
     sharpness_radius: float = 0.0
     layer_decay: float | None = None
-    frozen_blocks: int = 0
+    freeze: str | None = None
     ema_momentum: float | None = None
+    keep: str = "last"
     augmentation: Augmentation = Augmentation()
     seed: int = 0
 
@@ -93,6 +100,7 @@ class Recipe:
             ("optimizer", OPTIMIZERS),
             ("decay", DECAYS),
             ("loss", LOSSES),
+            ("keep", KEEPS),
         ):
             if getattr(self, field) not in choices:
                 raise ValueError(
@@ -100,7 +108,7 @@ class Recipe:
                     f"Received: {getattr(self, field)!r}."
                 )
         for field in _INTEGERS:
-            value, least = getattr(self, field), int(field not in ("seed", "frozen_blocks"))
+            value, least = getattr(self, field), int(field != "seed")
             if value is not None and (not isinstance(value, int) or value < least):
                 raise ValueError(
                     f"Expected `{field}` to be an integer of at least {least}. Received: {value!r}."
@@ -116,6 +124,11 @@ class Recipe:
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ValueError(
                 f"Expected `layer_decay` to lie in (0, 1]. Received: {self.layer_decay!r}."
+            )
+        if self.freeze is not None and not FROZEN.fullmatch(self.freeze):
+            raise ValueError(
+                'Expected `freeze` to be "backbone", "embedding" or such as "blocks:0-8". '
+                f"Received: {self.freeze!r}."
             )
         if self.end_learning_rate > self.learning_rate:
             raise ValueError(

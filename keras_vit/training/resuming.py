@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import importlib.metadata
-import json
 import os
-import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import read_json
-from keras_vit.training.recipes import Recipe
 from keras_vit.training.state import Checkpoint, Checkpoints, differences
 
 
-def identity(recipe: Recipe, model: keras.Model, data: ImageDataset) -> dict[str, Any]:
-    """Returns what makes two runs the same one, as plain JSON values.
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training into a folder while the block runs.
+
+    The lock is on the folder itself and goes with the process, however that ends. Where the system
+    or the file system knows no such locks, nothing is locked.
 
     Args:
-        recipe: all of it counts.
-        model: its config, where it has one, its name, dtype policy, preprocessing and size count.
-        data: counts by its class names, the numbers of its images and the last part of its name
-            (the folder of photos may have moved).
+        folder: that is there.
+
+    Raises:
+        RuntimeError: another run is at work in it.
     """
-    config = getattr(model, "config", None)
-    values = {
-        "recipe": recipe.to_dict(),
-        "model": {
-            "name": re.sub(r"_\d+$", "", model.name),  # the number counts models of the process
-            "dtype": model.dtype_policy.name,
-            "parameters": model.count_params(),
-            "preprocessing": model.preprocessing.to_dict(),
-            "config": config.to_dict() if hasattr(config, "to_dict") else None,
-        },
-        "data": {
-            "name": os.path.basename(os.path.normpath(data.name)),
-            "class_names": data.class_names,
-            "images": {role: split.num_examples for role, split in data.splits.items()},
-        },
-    }
-    return json.loads(json.dumps(values))
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of the libraries that the numbers of a run depend on."""
-    names = ("tensorflow", "keras", "numpy")
-    return {name: importlib.metadata.version(name) for name in names}
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RuntimeError(
+                    f"Expected a folder that no other run is writing to. Received: '{folder}', in "
+                    "which one is at work. Wait until it ends, or use another folder."
+                ) from error
+        yield
+    finally:
+        os.close(place)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +67,7 @@ def find_earlier_run(
     Args:
         folder: of the run; `summary.json` is there when it is finished.
         checkpoints: of the run; what a killed process left half-written is removed.
-        wanted: the `identity` of the run that is asked for.
+        wanted: the identity of the task that is asked for.
         resume: whether to go on; if not, the checkpoints are removed.
 
     Returns:

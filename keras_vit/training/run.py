@@ -1,4 +1,4 @@
-"""One run in its parts: the plan, what fits it, the fit, and what is written at the end."""
+"""One run: what it is made of, the fit, and what is written at the end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_vit.data.dataset import ImageDataset
-from keras_vit.data.pipeline import training_batches
+from keras_vit.data.pipeline import evaluation_batches, training_batches
 from keras_vit.files import replacing, write_json
 from keras_vit.training.callbacks import (
     HELD_OUT,
@@ -26,15 +26,17 @@ from keras_vit.training.callbacks import (
 from keras_vit.training.curves import plot_curves
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.optimizers import make_schedule
+from keras_vit.training.plan import Plan
 from keras_vit.training.progress import SILENT, Progress
-from keras_vit.training.recipes import Recipe
-from keras_vit.training.resuming import EarlierRun, versions
-from keras_vit.training.saving import SaveCheckpoints
-from keras_vit.training.state import Checkpoint, Checkpoints
+from keras_vit.training.resuming import EarlierRun
+from keras_vit.training.saving import SaveCheckpoints, restore_weights
+from keras_vit.training.state import BEST, Checkpoint, Checkpoints, read
 from keras_vit.training.strategies import Cluster
-from keras_vit.training.summary import summarize
-from keras_vit.training.tensorboard import TensorBoardLog
-from keras_vit.training.trainer import compile_trainer
+from keras_vit.training.summary import summarize, versions
+from keras_vit.training.task import Task
+from keras_vit.training.tensorboard import DrawOutputs, TensorBoardLog, save_pictures
+
+_MAX_DRAWN = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,7 @@ class TrainingResult:
         summary: what `summary.json` holds.
         history: the lines of `history.jsonl`, one an epoch.
         files: paths by name: `model`, `summary`, `history`, `curves`, `tensorboard`,
-            `checkpoints`.
+            `checkpoints`, and those of the objective.
     """
 
     summary: dict[str, Any]
@@ -53,223 +55,239 @@ class TrainingResult:
     files: dict[str, Path]
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The numbers that follow from the recipe and the size of the training split.
-
-    Attributes:
-        batch_size: images a step.
-        steps_an_epoch: of a whole epoch; the last one may be shorter.
-        total_steps: of the run.
-    """
-
-    batch_size: int
-    steps_an_epoch: int
-    total_steps: int
-
-    @classmethod
-    def of(cls, recipe: Recipe, data: ImageDataset) -> Plan:
-        """Makes the plan of a recipe for a data set."""
-        images = data.split("train").num_examples
-        total_steps = recipe.total_steps(images)
-        steps_an_epoch = min(total_steps, recipe.steps_an_epoch(images))
-        return cls(recipe.batch_of(images), steps_an_epoch, total_steps)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the run, a last short one included."""
-        return math.ceil(self.total_steps / self.steps_an_epoch)
-
-
 class Run:
-    """One call of `train`: what it is made of; then `prepare`, `fit`, `finish`.
+    """One call of `train`, ready to go on from where an earlier one stopped.
 
     Args:
-        recipe: how.
-        model: a classifier that was checked.
-        data: what it learns.
-        plan: of the two.
+        task: that was checked.
         cluster: of the model's strategy.
-        earlier: what the folder holds of the run.
-        wanted: the identity of the run.
-        output_dir: its folder.
-        verbose: as in `train`, and not None.
+        checkpoints: of the run.
+        earlier: what is there of the run; its weights go into the model.
+        folder: where this process writes.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
-        model: keras.Model,
-        data: ImageDataset,
-        *,
-        plan: Plan,
+        task: Task,
         cluster: Cluster,
+        checkpoints: Checkpoints,
         earlier: EarlierRun,
-        wanted: dict[str, Any],
-        output_dir: Path,
-        verbose: int,
+        folder: Path,
     ):
-        self.recipe, self.model, self.data = recipe, model, data
-        self.plan, self.cluster, self.verbose = plan, cluster, verbose
+        self.task, self.cluster, self.checkpoints = task, cluster, checkpoints
         self.resumed, self.earlier_summary = earlier.checkpoint, earlier.summary
-        self.start_step = self.resumed.step if self.resumed else 0
-        self.record = _record(self.resumed, wanted)
-        self.files = _files(output_dir, self.record["tensorboard"])
-        self.trainer = compile_trainer(recipe, model, plan.total_steps)
-        self.interruption = Interruption()
-        common = {"batch_size": plan.batch_size, "num_classes": data.num_classes}
-        self._stream = {**common, "seed": recipe.seed, "augmentation": recipe.augmentation}
+        plan = Plan.of(task.recipe, task.data)
+        self.plan = plan.starting_at(self.resumed.step if self.resumed else 0)
+        self.record = _record(self.resumed, task.identity())
+        self.files = _files(folder, self.record["tensorboard"])
+        self.network = task.compile(plan.total_steps)
+        if self.resumed:
+            restore_weights(self.network, self.resumed, cluster)
+        preprocessing = task.model.preprocessing
+        self._targets = task.objective.targets(task.model, task.data)
+        common = {"batch_size": plan.batch_size, "targets": self._targets}
+        self._stream = {
+            **common,
+            "seed": task.recipe.seed,
+            "augmentation": task.recipe.augmentation,
+        }
         self.batches = cluster.training_batches(
-            data.split("train"), model.preprocessing, start_step=self.start_step, **self._stream
+            task.data.split("train"),
+            preprocessing,
+            start_step=self.plan.start_step,
+            **self._stream,
         )
-        self.watched = data.watched and cluster.evaluation_batches(
-            data.split(data.watched), model.preprocessing, **common
+        self._draws = task.objective.shows_outputs and cluster.is_chief
+        self._sample: Any = None
+        self.watched = task.data.watched and cluster.evaluation_batches(
+            task.data.split(task.data.watched), preprocessing, **common
         )
 
-    def prepare(
+    def describe(self) -> str:
+        """Says what is about to happen, in a line."""
+        plan, data = self.plan, self.task.data
+        if self.earlier_summary is not None:
+            return (
+                f"This run is finished; its weights are those of {self.resumed.path}. --noresume "
+                "trains it anew."
+            )
+        if self.resumed is not None:
+            return (
+                f"Going on after step {plan.start_step:,} of {plan.total_steps:,}, from "
+                f"{self.resumed.path}."
+            )
+        trained = sum(math.prod(variable.shape) for variable in self.network.trainable_variables)
+        total = self.network.count_params()
+        return (
+            f"Training {trained:,} of {total:,} parameters ({100 * trained / total:.3g} %) on "
+            f"{data.split('train').num_examples:,} images for {plan.total_steps:,} steps of "
+            f"{plan.batch_size} images, {plan.epochs:,} epochs. The first step compiles."
+        )
+
+    def fit(
         self,
-        checkpoints: Checkpoints,
-        checkpoint_every: int | None,
         callbacks: Sequence[keras.callbacks.Callback],
+        checkpoint_every: int | None,
+        verbose: int,
     ) -> None:
-        """Makes the callbacks, in the order they act, and brings back the saved weights."""
-        plan, start_step = self.plan, self.start_step
-        rate = make_schedule(self.recipe, plan.total_steps)
+        """Trains what is left to train, and puts the weights to keep into the model.
+
+        Args:
+            callbacks: those of the user.
+            checkpoint_every: as in `train`.
+            verbose: as in `train`, and not None.
+        """
+        plan, resumed, interruption = self.plan, self.resumed, Interruption()
+        rate = make_schedule(self.task.recipe, plan.total_steps)
         self.history = History(
             self.files["history"],
-            plan.batch_size,
-            plan.steps_an_epoch,
-            start_step,
-            lines=self.resumed.record["history"] if self.resumed else (),
-            seconds=self.resumed.record["seconds"] if self.resumed else 0.0,
+            plan,
+            lines=resumed.record["history"] if resumed else (),
+            seconds=resumed.record["seconds"] if resumed else 0.0,
         )
-        self.log = TensorBoardLog(self.files["tensorboard"], plan.steps_an_epoch, rate, start_step)
-        progress = Progress(
-            plan.batch_size,
-            plan.steps_an_epoch,
-            plan.total_steps,
-            rate,
-            start_step=start_step,
-            verbose=self.verbose,
-        )
-        averaged = AveragedWeights()
-        self.saver = SaveCheckpoints(
-            checkpoints,
-            steps_an_epoch=plan.steps_an_epoch,
-            total_steps=plan.total_steps,
-            every=checkpoint_every,
-            history=self.history,
-            averaged=averaged,
-            interruption=self.interruption,
-            cluster=self.cluster,
-            record=self.record,
-            resumed=self.resumed,
-        )
-        self.callbacks = [
-            StopOnBrokenLoss(plan.steps_an_epoch, start_step),
-            EpochEnds(plan.steps_an_epoch, plan.total_steps, start_step),
-            self.history,
-            self.log,
-            *([progress] if self.verbose != SILENT else []),
-            *callbacks,
-            self.saver,
-            averaged,
-        ]
-        if self.resumed:
-            self.saver.restore_weights(self.trainer)
-
-    def fit(self) -> None:
-        """Trains what is left to train, and puts the moving average, if any, into the model."""
-        plan, resumed = self.plan, self.resumed
+        log = TensorBoardLog(self.files["tensorboard"], plan, rate, self.task.model.preprocessing)
+        callbacks = self._callbacks(log, interruption, callbacks, checkpoint_every)
+        if verbose != SILENT:
+            callbacks.insert(callbacks.index(log), Progress(plan, rate, verbose=verbose))
         try:
-            with self.interruption, self.cluster.watching(self.saver.checkpoints.folder):
+            with interruption, self.cluster.watching(self.checkpoints.folder):
                 if resumed is None:
-                    self._show_images()
+                    self._draw_inputs(log)
                 elif resumed.record["epoch_logs"] is not None:
-                    self._end_epoch(resumed.record["epoch"], resumed.record["epoch_logs"])
+                    self._end_epoch(callbacks)
                 else:  # makes the variables of the metrics, which then get their saved values
-                    self.trainer.evaluate(self.batches, steps=1, verbose=0)
-                if self.start_step < plan.total_steps:
-                    self.trainer.fit(
+                    self.network.evaluate(self.batches, steps=1, verbose=0)
+                if plan.start_step < plan.total_steps:
+                    self.network.fit(
                         self.batches,
-                        initial_epoch=self.start_step // plan.steps_an_epoch,
+                        initial_epoch=plan.start_step // plan.steps_an_epoch,
                         epochs=plan.epochs,
                         steps_per_epoch=plan.steps_an_epoch,
                         validation_data=self.watched,
                         shuffle=False,  # the pipeline has done it
-                        callbacks=self.callbacks,
+                        callbacks=callbacks,
                         verbose=0,  # `Progress` prints
                     )
         finally:
-            self.log.close()
-        self._average()
+            log.close()
+        self._keep()
 
-    def _show_images(self) -> None:
+    def _callbacks(
+        self,
+        log: TensorBoardLog,
+        interruption: Interruption,
+        callbacks: Sequence[keras.callbacks.Callback],
+        checkpoint_every: int | None,
+    ) -> list[keras.callbacks.Callback]:
+        """Makes the callbacks, in the order in which they act."""
+        averaged = AveragedWeights()
+        saver = SaveCheckpoints(
+            self.checkpoints,
+            self.plan,
+            every=checkpoint_every,
+            best_by=self.task.objective.best_by,
+            history=self.history,
+            averaged=averaged,
+            interruption=interruption,
+            cluster=self.cluster,
+            record=self.record,
+            resumed=self.resumed,
+        )
+        return [
+            StopOnBrokenLoss(self.plan),
+            EpochEnds(self.plan),
+            self.history,
+            log,
+            *([DrawOutputs(log, self.plan, self._drawn)] if self._draws else []),
+            *callbacks,
+            saver,
+            averaged,
+        ]
+
+    def _draw_inputs(self, log: TensorBoardLog) -> None:
         """Writes the images of the first step to the log, in the process that keeps one."""
         if not self.cluster.is_chief:
             return
-        batches = training_batches(
-            self.data.split("train"), self.model.preprocessing, **self._stream
-        )
-        self.log.write_images(next(iter(batches))[0], self.model.preprocessing)
+        batches, task = self.batches, self.task
+        if self.cluster.strategy.num_replicas_in_sync > 1:  # of which `batches` gives parts
+            split = task.data.split("train")
+            batches = training_batches(split, task.model.preprocessing, **self._stream)
+        log.write_pictures(task.objective.input_pictures(next(iter(batches))))
 
-    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+    def _drawn(self, network: keras.Model) -> dict[str, np.ndarray]:
+        """Returns what the objective shows of a few images that are held out, where some are."""
+        task = self.task
+        if self._sample is None:
+            batches = evaluation_batches(
+                task.data.split(task.data.watched or "train"),
+                task.model.preprocessing,
+                batch_size=_MAX_DRAWN,
+                targets=self._targets,
+            )
+            self._sample = next(iter(batches))
+        return task.objective.output_pictures(network, self._sample)
+
+    def _end_epoch(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Does what `fit` does after the last step of an epoch."""
+        record = self.resumed.record
         callbacks = keras.callbacks.CallbackList(
-            self.callbacks, model=self.trainer, epochs=self.plan.epochs, steps=0
+            callbacks, model=self.network, epochs=self.plan.epochs, steps=0
         )
         callbacks.on_train_begin()
-        callbacks.on_epoch_begin(epoch)
-        logs = dict(logs)
+        callbacks.on_epoch_begin(record["epoch"])
+        logs = dict(record["epoch_logs"])
         if self.watched is not None:
-            held_out = self.trainer.evaluate(
+            held_out = self.network.evaluate(
                 self.watched, callbacks=callbacks, return_dict=True, verbose=0
             )
             logs |= {HELD_OUT + name: value for name, value in held_out.items()}
-        callbacks.on_epoch_end(epoch, logs)
+        callbacks.on_epoch_end(record["epoch"], logs)
         callbacks.on_train_end(logs)
+
+    def _keep(self) -> None:
+        """Puts the weights that the run ends with into the model, averaged where they are."""
+        best = self.checkpoints.folder / BEST
+        if self.task.recipe.keep == "best" and self.watched is not None:
+            self.cluster.total(0)  # the chief has written it when all are here
+            restore_weights(self.network, read(best), self.cluster)
+        self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
 
     def earlier_result(self) -> TrainingResult:
         """Returns the result of a run that is finished, and puts its weights into the model."""
-        self._average()
-        path, history = self.files["history"], self.history.lines
+        self._keep()
+        history, path = self.resumed.record["history"], self.files["history"]
         if path.exists():  # the checkpoint of the last step does not have the last line
             lines = path.read_text(encoding="utf-8").splitlines()
             history = [json.loads(line) for line in lines]
         return TrainingResult(self.earlier_summary, history, self.files)
 
-    def _average(self) -> None:
-        """Puts the moving average, if there is one, into the model; `fit` does it too."""
-        self.trainer.optimizer.finalize_variable_values(self.trainer.trainable_variables)
-
     def finish(self) -> TrainingResult:
         """Evaluates the trained model and writes what remains of the run."""
-        seconds, history, final = self.history.seconds, self.history.lines, {}
+        task, history, final = self.task, self.history.lines, {}
+        seconds = self.history.seconds
         if self.watched is not None:
-            final = self.trainer.evaluate(self.watched, return_dict=True, verbose=0)
+            final = self.network.evaluate(self.watched, return_dict=True, verbose=0)
         if self.cluster.is_chief:
             with replacing(self.files["model"]) as path:
-                self.model.save(path)
-        plot_curves(history, self.files["curves"], watched=self.data.watched or "held out")
-        summary = summarize(
-            self.recipe,
-            self.model,
-            self.data,
-            history=history,
-            final=final,
-            record=self.record,
-            seconds=seconds,
-        )
+                task.model.save(path)
+            self.files |= task.objective.save(self.network, self.files["model"].parent)
+        if self._draws:
+            self.files["pictures"] = self.files["model"].with_name("pictures.png")
+            pictures = self._drawn(self.network)
+            save_pictures(pictures, task.model.preprocessing, self.files["pictures"])
+        watched = task.data.watched or "held out"
+        plot_curves(history, self.files["curves"], task.objective.figures, watched=watched)
+        summary = summarize(task, history=history, final=final, record=self.record, seconds=seconds)
         write_json(self.files["summary"], summary)
         return TrainingResult(summary, history, self.files)
 
 
-def _record(resumed: Checkpoint | None, wanted: dict[str, Any]) -> dict[str, Any]:
+def _record(resumed: Checkpoint | None, identity: dict[str, Any]) -> dict[str, Any]:
     """Returns what every checkpoint of the run says."""
     if resumed is None:
         return {
             "run_id": uuid.uuid4().hex,
-            "identity": wanted,
+            "identity": identity,
             "tensorboard": time.strftime("tensorboard/%Y%m%d-%H%M%S"),
             "resumed_at_steps": [],
             "versions": versions(),

@@ -19,6 +19,8 @@ from keras_vit.training.callbacks import (
     StepCallback,
 )
 from keras_vit.training.interruption import Interruption, TrainingInterrupted
+from keras_vit.training.objectives.objective import Figure
+from keras_vit.training.plan import Plan
 from keras_vit.training.state import (
     Checkpoint,
     Checkpoints,
@@ -27,12 +29,11 @@ from keras_vit.training.state import (
     values_of,
 )
 from keras_vit.training.strategies import Cluster
-
-WATCHED = HELD_OUT + "accuracy"
+from keras_vit.training.summary import goodness
 
 
 class SaveCheckpoints(StepCallback):
-    """Saves the state of a run after a step, and brings it back.
+    """Saves the state of a run after a step.
 
     A checkpoint holds all variables of the model (the random state of its layers is among them)
     and of the optimizer (with the moving average). Within an epoch it also holds the metrics so
@@ -43,15 +44,15 @@ class SaveCheckpoints(StepCallback):
 
     Args:
         checkpoints: where to.
-        steps_an_epoch: of a whole epoch.
-        total_steps: of the run; the last step is always saved.
+        plan: of the run; its last step is always saved.
         every: steps from one checkpoint to the next; None for the end of each epoch.
+        best_by: the figure whose best epoch is kept.
         history: gives the lines and the seconds so far.
         averaged: has the averages in the model while it is evaluated.
         interruption: gives the signal that ends the run.
         cluster: of the trained model; its chief writes, and a signal to one worker ends all.
         record: saved with each checkpoint; plain JSON values.
-        resumed: what to go on from, or None.
+        resumed: what is gone on from, or None.
 
     Raises:
         BrokenLossError: from within `fit`, if weights are not finite; nothing is saved then.
@@ -61,10 +62,10 @@ class SaveCheckpoints(StepCallback):
     def __init__(
         self,
         checkpoints: Checkpoints,
+        plan: Plan,
         *,
-        steps_an_epoch: int,
-        total_steps: int,
         every: int | None,
+        best_by: Figure,
         history: History,
         averaged: AveragedWeights,
         interruption: Interruption,
@@ -77,34 +78,20 @@ class SaveCheckpoints(StepCallback):
                 "Expected a checkpoint every 1 or more steps, or None for each epoch. "
                 f"Received: {every!r}."
             )
-        super().__init__(steps_an_epoch, resumed.step if resumed else 0)
+        super().__init__(plan)
         self.checkpoints = checkpoints
-        self.total_steps = total_steps
         self.every = every
+        self._best_by = best_by
         self._history = history
         self._averaged = averaged
         self._interruption = interruption
         self._cluster = cluster
         self._record = dict(record)
         self._resumed = resumed
-        self._saved_step = self.start_step
+        self._saved_step = plan.start_step
         self._epoch = 0
         self._epoch_logs: dict[str, float] | None = None
-        self._best = max((_figure(line) for line in history.lines), default=-math.inf)
-
-    def restore_weights(self, trainer: keras.Model) -> None:
-        """Gives model and optimizer the saved values, or changes nothing.
-
-        Args:
-            trainer: compiled.
-
-        Raises:
-            ValueError: lists what does not fit.
-        """
-        with self._cluster.strategy.scope():
-            trainer.optimizer.build(trainer.trainable_variables)
-        arrays = _without_metrics(self._resumed.arrays)
-        restore(_state(trainer), arrays)
+        self._best = max((goodness(line, best_by) for line in history.lines), default=-math.inf)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Brings back the metrics of an epoch that was cut short; `fit` has just cleared them."""
@@ -122,8 +109,8 @@ class SaveCheckpoints(StepCallback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves where it is time to, and obeys a signal."""
         super().on_train_batch_end(batch, logs)
-        is_last = self.step >= self.total_steps
-        ends_epoch = is_last or self.step % self.steps_an_epoch == 0
+        is_last = self.step >= self.plan.total_steps
+        ends_epoch = is_last or self.step % self.plan.steps_an_epoch == 0
         self._epoch_logs = _plain(logs) if ends_epoch else None
         if is_last or (ends_epoch if self.every is None else self.step % self.every == 0):
             self.save()
@@ -137,7 +124,7 @@ class SaveCheckpoints(StepCallback):
         """Keeps the best epoch, and the last one of a run that a callback ends."""
         if self._epoch_logs is None:  # a callback ended the epoch
             self._epoch_logs = _plain(logs)
-        figure = _figure(logs or {})
+        figure = goodness(logs or {}, self._best_by)
         if figure > self._best:
             self._best = figure
             self.save()
@@ -183,6 +170,22 @@ class SaveCheckpoints(StepCallback):
             raise TrainingInterrupted(received or signal.SIGTERM, self.step, self.save())
 
 
+def restore_weights(trainer: keras.Model, checkpoint: Checkpoint, cluster: Cluster) -> None:
+    """Gives model and optimizer the saved values, or changes nothing.
+
+    Args:
+        trainer: compiled.
+        checkpoint: of the same run.
+        cluster: of the trainer.
+
+    Raises:
+        ValueError: lists what does not fit.
+    """
+    with cluster.strategy.scope():
+        trainer.optimizer.build(trainer.trainable_variables)
+    restore(_state(trainer), _without_metrics(checkpoint.arrays))
+
+
 def _state(trainer: keras.Model) -> dict[str, keras.Variable]:
     return named_variables(model=trainer.variables, optimizer=trainer.optimizer.variables)
 
@@ -203,12 +206,6 @@ def _plain(logs: Mapping[str, Any] | None) -> dict[str, float]:
         for name, value in (logs or {}).items()
         if not name.startswith(HELD_OUT) and name not in added
     }
-
-
-def _figure(logs: Mapping[str, Any]) -> float:
-    """Returns what the best epoch is the best of; NaN counts as nothing."""
-    figure = logs.get(WATCHED, -math.inf)
-    return -math.inf if math.isnan(figure) else figure
 
 
 def _check_finite(trainer: keras.Model, step: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vit.training.recipes import DECAYS
+DECAYS = ("cosine", "linear", "constant")
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches, training_batches
 from keras_vit.images.spec import Preprocessing
@@ -131,45 +130,28 @@ class Cluster:
             )
 
     def training_batches(
-        self,
-        split: Split,
-        preprocessing: Preprocessing,
-        *,
-        batch_size: int,
-        num_classes: int,
-        seed: int,
-        augmentation: Augmentation,
-        start_step: int,
+        self, split: Split, preprocessing: Preprocessing, *, batch_size: int, **arguments: Any
     ) -> Any:
-        """Makes the batches of all replicas; see `keras_vit.data.training_batches`.
+        """Makes the batches of all replicas.
 
         Args:
             split: what to read.
             preprocessing: of the model.
             batch_size: images a step, of all replicas together.
-            num_classes: width of the labels.
-            seed: of order and augmentation.
-            augmentation: random changes.
-            start_step: how many steps are behind.
+            **arguments: of `keras_vit.data.training_batches`.
 
         Returns:
             A data set, distributed where there are several replicas.
         """
-        arguments = {
-            "batch_size": batch_size,
-            "num_classes": num_classes,
-            "seed": seed,
-            "augmentation": augmentation,
-            "start_step": start_step,
-        }
         if self.strategy.num_replicas_in_sync == 1:
-            return training_batches(split, preprocessing, **arguments)
+            return training_batches(split, preprocessing, batch_size=batch_size, **arguments)
         self.check_batch(batch_size)
 
         def of_worker(context):
             batches = training_batches(
                 split,
                 preprocessing,
+                batch_size=batch_size,
                 num_shards=context.num_input_pipelines,
                 shard_index=context.input_pipeline_id,
                 **arguments,
@@ -179,7 +161,7 @@ class Cluster:
         return self.strategy.distribute_datasets_from_function(of_worker)
 
     def evaluation_batches(
-        self, split: Split, preprocessing: Preprocessing, *, batch_size: int, num_classes: int
+        self, split: Split, preprocessing: Preprocessing, *, batch_size: int, **arguments: Any
     ) -> Any:
         """Makes one pass over a split, each image on one replica.
 
@@ -189,16 +171,14 @@ class Cluster:
             split: what to read.
             preprocessing: of the model.
             batch_size: images a step, of all replicas together.
-            num_classes: width of the labels.
+            **arguments: of `keras_vit.data.evaluation_batches`.
 
         Returns:
             A data set, distributed where there are several replicas.
         """
         replicas = self.strategy.num_replicas_in_sync
         if replicas == 1:
-            return evaluation_batches(
-                split, preprocessing, batch_size=batch_size, num_classes=num_classes
-            )
+            return evaluation_batches(split, preprocessing, batch_size=batch_size, **arguments)
         size = -(-batch_size // replicas)
 
         def of_worker(context):
@@ -207,9 +187,9 @@ class Cluster:
                 split,
                 preprocessing,
                 batch_size=size,
-                num_classes=num_classes,
                 num_shards=shards,
                 shard_index=context.input_pipeline_id,
+                **arguments,
             )
             largest = -(-split.num_examples // shards)  # images of worker 0
             a_step = size * (replicas // shards)
@@ -292,17 +272,12 @@ def _exactly(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     import tensorflow as tf
 
     spec = batches.element_spec
-    empty = tuple(tf.zeros([0, *part.shape[1:]], part.dtype) for part in spec)
+    empty = tf.nest.map_structure(lambda part: tf.zeros([0, *part.shape[1:]], part.dtype), spec)
     rest = tf.data.Dataset.from_tensors(empty).repeat(count)
-    open_spec = [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in spec]
-    parts = [
-        tf.data.Dataset.map(
-            one,
-            lambda *values: tuple(
-                tf.ensure_shape(value, part.shape)
-                for value, part in zip(values, open_spec, strict=True)
-            ),
+
+    def of_any_size(*values):
+        return tf.nest.map_structure(
+            lambda value, part: tf.ensure_shape(value, [None, *part.shape[1:]]), values, spec
         )
-        for one in (batches, rest)
-    ]
-    return parts[0].concatenate(parts[1]).take(count)
+
+    return batches.map(of_any_size).concatenate(rest.map(of_any_size)).take(count)

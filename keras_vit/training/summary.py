@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
-
-from keras_vit.data.dataset import ImageDataset
 from keras_vit.training.callbacks import HELD_OUT
-from keras_vit.training.recipes import Recipe
-from keras_vit.training.resuming import versions
+from keras_vit.training.objectives.objective import Figure, Objective
+from keras_vit.training.task import Task
 
 
 def summarize(
-    recipe: Recipe,
-    model: keras.Model,
-    data: ImageDataset,
+    task: Task,
     *,
     history: Sequence[Mapping[str, Any]],
     final: Mapping[str, float],
@@ -27,11 +24,9 @@ def summarize(
     """Puts together the summary of a run.
 
     Args:
-        recipe: of the run.
-        model: trained.
-        data: what it learned.
+        task: of the run; its model is trained.
         history: the lines of `history.jsonl`, at least one.
-        final: loss and accuracy of the trained model on the watched split; empty without one.
+        final: figures of the trained model on the watched split; empty without one.
         record: of the run's checkpoints: `run_id` and `resumed_at_steps`.
         seconds: of training, in all processes together.
 
@@ -39,18 +34,19 @@ def summarize(
         Plain JSON values. Speed is the median over the epochs; `model` is there where the model
         has a `config`.
     """
+    model, data, objective = task.model, task.data, task.objective
     speeds = [line["images_per_second"] for line in history if "images_per_second" in line]
     config = getattr(model, "config", None)
     return {
         "run_id": record["run_id"],
+        "objective": objective.to_dict(),
         "dataset": data.name,
         "class_names": list(data.class_names),
         "images": {role: split.num_examples for role, split in data.splits.items()},
         "watched_split": data.watched,
         **{f"{data.watched}_{name}": float(value) for name, value in final.items()},
-        "best_epoch": best_epoch(history, data.watched),
-        "training_loss": history[-1]["loss"],
-        "training_accuracy": history[-1]["accuracy"],
+        "best_epoch": best_epoch(history, data.watched, objective),
+        **{f"training_{figure.name}": history[-1][figure.name] for figure in objective.figures},
         "steps": history[-1]["step"],
         "resumed_at_steps": list(record["resumed_at_steps"]),
         "seconds": round(seconds, 2),
@@ -59,24 +55,44 @@ def summarize(
         "model_name": model.name,
         **({"model": config.to_dict()} if hasattr(config, "to_dict") else {}),
         "preprocessing": model.preprocessing.to_dict(),
-        "recipe": recipe.to_dict(),
+        "recipe": task.recipe.to_dict(),
         "versions": versions(),
     }
 
 
-def best_epoch(history: Sequence[Mapping[str, Any]], watched: str | None) -> dict[str, Any] | None:
-    """Returns the first epoch with the highest held-out accuracy, or None without a held-out split.
+def best_epoch(
+    history: Sequence[Mapping[str, Any]], watched: str | None, objective: Objective
+) -> dict[str, Any] | None:
+    """Returns the first of the best epochs on the held-out split, or None without such a split.
 
     Args:
         history: the lines of `history.jsonl`.
         watched: role of the held-out split.
+        objective: says what is best.
 
     Returns:
-        `epoch`, `step`, and for the split `test`, for example, `test_accuracy` and `test_loss`.
+        `epoch`, `step`, and for the split `test`, for example, `test_loss` and `test_accuracy`.
     """
-    lines = [line for line in history if line.get(f"{HELD_OUT}accuracy", -1) >= 0]  # no NaN
-    if not lines:
+    best = max(history, key=lambda line: goodness(line, objective.best_by), default={})
+    if goodness(best, objective.best_by) == -math.inf:
         return None
-    line = max(lines, key=lambda line: line[f"{HELD_OUT}accuracy"])
-    figures = {f"{watched}_{name}": line[HELD_OUT + name] for name in ("accuracy", "loss")}
-    return {"epoch": line["epoch"], "step": line["step"], **figures}
+    names = [figure.name for figure in objective.figures]
+    figures = {f"{watched}_{name}": best[HELD_OUT + name] for name in names}
+    return {"epoch": best["epoch"], "step": best["step"], **figures}
+
+
+def goodness(line: Mapping[str, Any], best_by: Figure) -> float:
+    """Returns a number that is higher for a better epoch; minus infinity where nothing is known.
+
+    Args:
+        line: of `history.jsonl`, or what Keras tells a callback.
+        best_by: the figure that decides.
+    """
+    figure = line.get(HELD_OUT + best_by.name, math.nan)
+    return -math.inf if math.isnan(figure) else figure if best_by.higher_is_better else -figure
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the libraries that the numbers of a run depend on."""
+    names = ("tensorflow", "keras", "numpy")
+    return {name: importlib.metadata.version(name) for name in names}

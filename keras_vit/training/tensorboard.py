@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
+from keras_vit.files import replacing
 from keras_vit.images.spec import Preprocessing
 from keras_vit.training.callbacks import HELD_OUT, StepCallback
+from keras_vit.training.plan import Plan
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -24,26 +27,27 @@ _MAX_IMAGES = 36
 class TensorBoardLog(StepCallback):
     """Writes scalars, their place being the optimizer step.
 
-    In the run `train`: `learning_rate`, `loss` and `accuracy` (means over the epoch so far), at
-    most once a second, and at the end of an epoch `images_per_second`. In the run `validation`:
-    `loss` and `accuracy` of the held-out split at the end of an epoch.
+    In the run `train`: `learning_rate` and the figures of the objective (means over the epoch so
+    far), at most once a second, and at the end of an epoch `images_per_second`. In the run
+    `validation`: the figures of the held-out split at the end of an epoch.
 
     Args:
         folder: a resumed run goes on in the folder it had.
-        steps_an_epoch: of a whole epoch.
+        plan: of the run.
         learning_rate: the rate of a step, counted from 0.
-        start_step: steps done before this process.
+        preprocessing: of the model; its normalising is undone in pictures.
     """
 
     def __init__(
         self,
         folder: str | os.PathLike,
-        steps_an_epoch: int,
+        plan: Plan,
         learning_rate: Callable[[int], Any],
-        start_step: int = 0,
+        preprocessing: Preprocessing,
     ):
-        super().__init__(steps_an_epoch, start_step)
+        super().__init__(plan)
         self.folder = Path(folder)
+        self.preprocessing = preprocessing
         self.learning_rate = learning_rate
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         self._written_at = -math.inf
@@ -71,18 +75,18 @@ class TensorBoardLog(StepCallback):
         for writer in self._writers.values():
             writer.flush()
 
-    def write_images(self, images: Any, preprocessing: Preprocessing) -> None:
-        """Writes images of a training batch as one picture, `augmented`.
+    def write_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
+        """Writes images, as one picture a name.
 
         Args:
-            images: float `(batch, height, width, channels)`, as the model gets them.
-            preprocessing: of the model; its normalising is undone.
+            pictures: float `(batch, height, width, channels)` by name, as the model gets them.
         """
         import tensorflow as tf
 
-        picture = image_grid(np.asarray(images)[:_MAX_IMAGES], preprocessing)
-        with self._writer("train").as_default(step=self.start_step):
-            tf.summary.image("augmented", picture[None])
+        with self._writer("train").as_default(step=self.step):
+            for name, images in pictures.items():
+                picture = image_grid(images[:_MAX_IMAGES], self.preprocessing)
+                tf.summary.image(name, picture[None])
 
     def close(self) -> None:
         """Closes the files."""
@@ -104,12 +108,57 @@ class TensorBoardLog(StepCallback):
         return self._writers[run]
 
 
-def image_grid(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+class DrawOutputs(StepCallback):
+    """Writes what an objective shows of its network to the log, after each epoch.
+
+    Args:
+        log: what writes.
+        plan: of the run.
+        draw: makes pictures of the network, as `Objective.output_pictures`; empty for none.
+    """
+
+    def __init__(
+        self,
+        log: TensorBoardLog,
+        plan: Plan,
+        draw: Callable[[keras.Model], Mapping[str, np.ndarray]],
+    ):
+        super().__init__(plan)
+        self._log, self._draw = log, draw
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Draws and writes."""
+        self._log.write_pictures(self._draw(self.model))
+
+
+def save_pictures(
+    pictures: Mapping[str, np.ndarray], preprocessing: Preprocessing, path: Path
+) -> None:
+    """Writes pictures as one PNG: a row a name, an image a column.
+
+    Args:
+        pictures: float `(batch, height, width, channels)` by name, as the model gets them.
+        preprocessing: of the model; its normalising is undone.
+        path: the file.
+    """
+    from PIL import Image
+
+    rows = [image_grid(images, preprocessing, columns=len(images)) for images in pictures.values()]
+    white = np.full((1, *rows[0].shape[1:]), 255, np.uint8)
+    picture = np.concatenate([part for row in rows for part in (row, white)][:-1])
+    with replacing(path) as temporary:
+        Image.fromarray(picture.squeeze()).save(temporary, "PNG")
+
+
+def image_grid(
+    images: np.ndarray, preprocessing: Preprocessing, columns: int | None = None
+) -> np.ndarray:
     """Lays images out side by side, as they were before they were normalised.
 
     Args:
         images: float `(count, height, width, channels)`, at least one.
         preprocessing: gives mean and std.
+        columns: images in a row; None for as many as there are rows.
 
     Returns:
         uint8 `(rows * (height + 1) - 1, columns * (width + 1) - 1, channels)`, one white pixel
@@ -118,7 +167,7 @@ def image_grid(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     images = np.clip(images * preprocessing.std + preprocessing.mean, 0, 1)
     images = np.rint(255 * images).astype(np.uint8)
     count, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(count))
+    columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     grid = np.full((rows * (height + 1), columns * (width + 1), channels), 255, np.uint8)
     for index, image in enumerate(images):

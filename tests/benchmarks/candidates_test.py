@@ -45,13 +45,13 @@ def test_our_model_is_counted_as_its_config_says(image_sets):
 
 def test_a_baseline_learns_from_the_same_images_without_our_dropout(image_sets):
     data = image_sets.data_in_memory(classes=3)
-    recipe = get_recipe("digits").replace(layer_decay=0.8, frozen_blocks=1)
+    recipe = get_recipe("digits").replace(layer_decay=0.8, freeze="embedding")
     assert recipe.drop_path_rate
     own = Preprocessing(size=16, resampling="bicubic", mean=(0.5,), std=(0.5,))
     baseline = candidates.baseline_candidate(
         "MobileNetV2:alpha=0.35", data, recipe, preprocessing=own
     )
-    assert baseline.recipe == recipe.replace(drop_path_rate=None, layer_decay=None, frozen_blocks=0)
+    assert baseline.recipe == recipe.replace(drop_path_rate=None, layer_decay=None, freeze=None)
     model = baseline.build(baseline.recipe)
     assert model.preprocessing == Preprocessing(size=32, resampling="bicubic")  # 16 is too small
     assert model.output_shape == (None, 3)

@@ -1,5 +1,6 @@
 """Epochs end where the run says, a broken loss stops at its step, the log has a true line each."""
 
+import functools
 import json
 
 import keras
@@ -14,18 +15,29 @@ from keras_vit.training.callbacks import (
     StepCallback,
     StopOnBrokenLoss,
 )
+from keras_vit.training.plan import Plan
 
-STEPS = 3  # an epoch
+
+def _plan(start=0, total=9):
+    return Plan(4, 3, total, start)
 
 
-def _fit(callbacks, *, epochs=2, images=None, optimizer=None, **arguments):
+@functools.cache
+def _compiled(use_ema=None):
+    """A model of one weight vector; the tests share it, so that it is traced once."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, kernel_initializer="ones")])
-    model.compile(optimizer or keras.optimizers.SGD(0.125), "mse")
+    ema = {} if use_ema is None else {"use_ema": use_ema, "ema_momentum": 0.9}
+    model.compile(keras.optimizers.SGD(0.125 if use_ema is None else 0.01, **ema), "mse")
+    return model
+
+
+def _fit(callbacks, *, epochs=2, images=None, use_ema=None, **arguments):
+    model = _compiled(use_ema)
+    model.set_weights([np.ones((3, 1)), np.zeros(1)])
     images = np.ones((12, 3), "float32") if images is None else images
     model.fit(images, np.zeros((12, 1)), batch_size=4, epochs=epochs, shuffle=False, verbose=0,
               callbacks=callbacks, validation_data=(images[:2], np.zeros((2, 1))),
               **arguments)  # fmt: skip
-    return model
 
 
 class Watch(keras.callbacks.Callback):
@@ -44,11 +56,11 @@ class Watch(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("start, first", [(0, 1), (3, 4), (4, 5), (5, 6)])
 def test_steps_are_those_of_the_run(start, first):
-    counter = StepCallback(STEPS, start)
+    counter = StepCallback(_plan(start))
     watch = Watch(counter)
-    _fit([counter, watch], epochs=3, initial_epoch=start // STEPS)
+    _fit([counter, watch], epochs=3, initial_epoch=start // 3)
     assert watch.steps[0] == first
-    assert watch.epochs[0][0] == start // STEPS
+    assert watch.epochs[0][0] == start // 3
 
 
 @pytest.mark.parametrize(
@@ -63,9 +75,9 @@ def test_steps_are_those_of_the_run(start, first):
     ],
 )
 def test_epochs_end_where_they_would_have_without_a_break(start, total, epochs):
-    counter, ends = StepCallback(STEPS, start), EpochEnds(STEPS, total, start)
+    counter, ends = StepCallback(_plan(start)), EpochEnds(_plan(start, total))
     watch = Watch(counter)
-    _fit([counter, ends, watch], epochs=3, initial_epoch=start // STEPS)
+    _fit([counter, ends, watch], epochs=3, initial_epoch=start // 3)
     assert watch.epochs == epochs
     assert watch.steps == list(range(start + 1, total + 1))
 
@@ -75,15 +87,15 @@ def test_another_callback_may_end_the_training_with_a_short_epoch():
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = True
 
-    counter = StepCallback(STEPS, 1)
+    counter = StepCallback(_plan(1))
     watch = Watch(counter)
-    _fit([counter, EpochEnds(STEPS, 9, 1), Stop(), watch], epochs=3)
+    _fit([counter, EpochEnds(_plan(1)), Stop(), watch], epochs=3)
     assert watch.steps == [2, 3]
 
 
 def test_history_writes_a_line_an_epoch(tmp_path):
     path = tmp_path / "log" / "history.jsonl"
-    history = History(path, 4, STEPS)
+    history = History(path, _plan())
     _fit([history], epochs=3)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines == history.lines
@@ -101,7 +113,7 @@ def test_history_goes_on_after_the_lines_it_is_given(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_text("of a run that went further before it was killed\n" * 9)
     earlier = {"epoch": 1, "step": 3, "loss": 0.5, "seconds": 100.0}
-    history = History(path, 4, STEPS, 3, lines=[earlier], seconds=200.0)
+    history = History(path, _plan(3), lines=[earlier], seconds=200.0)
     _fit([history], epochs=2, initial_epoch=1)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0] == earlier
@@ -110,8 +122,8 @@ def test_history_goes_on_after_the_lines_it_is_given(tmp_path):
 
 
 def test_an_epoch_of_one_step_has_no_speed(tmp_path):
-    history = History(tmp_path / "history.jsonl", 4, STEPS, 2)
-    _fit([EpochEnds(STEPS, 3, 2), history], epochs=1)
+    history = History(tmp_path / "history.jsonl", _plan(2))
+    _fit([EpochEnds(_plan(2, 3)), history], epochs=1)
     assert history.lines[0]["step"] == 3
     assert "images_per_second" not in history.lines[0]
 
@@ -122,7 +134,7 @@ def test_a_broken_loss_stops_at_its_step(broken, start, step):
     images = np.ones((12, 3), "float32")
     images[9] = broken
     with pytest.raises(BrokenLossError, match=f"at step {step}"):
-        _fit([StopOnBrokenLoss(STEPS, start)], images=images, initial_epoch=start // STEPS)
+        _fit([StopOnBrokenLoss(_plan(start))], images=images, initial_epoch=start // 3)
 
 
 @pytest.mark.parametrize("use_ema", [True, False])
@@ -145,9 +157,8 @@ def test_the_average_is_evaluated_and_the_weights_come_back(use_ema):
                 if variable.name.endswith("_average")
             ] or self.weights  # fmt: skip
 
-    optimizer = keras.optimizers.SGD(0.01, use_ema=use_ema, ema_momentum=0.9)
     look = Look()
-    _fit([AveragedWeights(), look], optimizer=optimizer)
+    _fit([AveragedWeights(), look], use_ema=use_ema)
     for evaluated, average in zip(look.evaluated, look.average, strict=True):
         np.testing.assert_array_equal(evaluated, average)
     assert use_ema == bool(np.abs(look.evaluated[0] - look.weights[0]).max() > 1e-4)

@@ -5,17 +5,19 @@ import pytest
 from PIL import Image
 
 from keras_vit.training.curves import plot_curves
+from keras_vit.training.objectives import Classification
+
+FIGURES = Classification.figures
 
 
 def _line(epoch, **values):
     return {"epoch": epoch, "loss": 1 / epoch, "accuracy": 0.5, "learning_rate": 1e-3, **values}
 
 
-@pytest.mark.parametrize("epochs", [1, 5])
-@pytest.mark.parametrize("held_out", [{}, {"val_loss": 0.4, "val_accuracy": 0.9}])
+@pytest.mark.parametrize("epochs, held_out", [(1, {"val_loss": 0.4, "val_accuracy": 0.9}), (5, {})])
 def test_a_picture_is_written(tmp_path, epochs, held_out):
     path = tmp_path / "new" / "curves.png"
-    plot_curves([_line(epoch, **held_out) for epoch in range(1, epochs + 1)], path)
+    plot_curves([_line(epoch, **held_out) for epoch in range(1, epochs + 1)], path, FIGURES)
     pixels = np.asarray(Image.open(path).convert("RGB"))
     assert pixels.shape[1] > 1000
     assert [name.name for name in path.parent.iterdir()] == ["curves.png"]

@@ -6,7 +6,7 @@ import pytest
 
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
-from keras_vit.training.optimizers import NOT_DECAYED, averages, decays, make_optimizer
+from keras_vit.training.optimizers import averages, make_optimizer
 from keras_vit.training.recipes import Recipe
 
 TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,
@@ -16,18 +16,6 @@ TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden
 def _model(seed=0, **fields):
     keras.utils.set_random_seed(seed)
     return VisionTransformer(TINY.replace(**fields))
-
-
-def test_only_kernels_decay():
-    model = _model(layer_scale=True, qk_norm=True, pooling="map", class_token=False)
-    kernels = {variable.path for variable in model.trainable_variables if decays(variable)}
-    assert all(path.endswith("/kernel") for path in kernels)
-    others = [v for v in model.trainable_variables if v.path not in kernels]
-    assert len(kernels) + len(others) == len(model.trainable_variables)
-    assert {v.path.rpartition("/")[2] for v in others if len(v.shape) > 1} == {
-        "position_embedding",
-        "probe",
-    }
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -54,13 +42,6 @@ def test_the_global_norm_is_clipped():
     make_optimizer(recipe, model, 1).apply(gradients, model.trainable_variables)
     moved = [v.numpy() - b for v, b in zip(model.trainable_variables, before, strict=True)]
     assert np.sqrt(sum((m**2).sum() for m in moved)) == pytest.approx(0.5, rel=1e-4)
-
-
-def test_names_that_do_not_decay_are_names_of_the_model():
-    tokens = _model(layer_scale=True, qk_norm=True, num_register_tokens=1, distillation_token=True)
-    models = (tokens, _model(pooling="map", class_token=False))
-    found = {v.path.rpartition("/")[2] for model in models for v in model.trainable_variables}
-    assert set(NOT_DECAYED) <= found
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])

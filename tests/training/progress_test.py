@@ -6,6 +6,7 @@ import re
 import pytest
 
 from keras_vit.training import progress
+from keras_vit.training.plan import Plan
 from keras_vit.training.progress import BAR, LINES, Progress
 
 LOGS = {"accuracy": 0.75, "loss": 0.5}
@@ -38,7 +39,8 @@ def _steps(printer, clock, epoch, steps, seconds=0.5):
 
 def _progress(**arguments):
     stream = io.StringIO()
-    return stream, Progress(8, 10, 40, lambda step: step / 1000, stream=stream, **arguments)
+    plan = Plan(8, 10, 40, arguments.pop("start_step", 0))
+    return stream, Progress(plan, lambda step: step / 1000, stream=stream, **arguments)
 
 
 def test_the_bar_has_loss_accuracy_rate_speed_and_time_left(clock):
@@ -101,7 +103,32 @@ def test_the_last_line_has_no_time_left(clock):
     assert stream.getvalue() == "Epoch 4/4  loss 0.5000  accuracy 0.7500\n"
 
 
-@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (59.6, "1:00"), (3725, "1:02:05")])
+def test_without_a_bar_there_is_a_line_soon_and_then_every_half_minute(clock):
+    stream, printer = _progress(verbose=LINES)
+    _steps(printer, clock, 0, 10, seconds=4.0)
+    _steps(printer, clock, 1, 10, seconds=4.0)
+    lines = stream.getvalue().splitlines()
+    assert [line.split("/")[0] for line in lines] == ["3", "11", "19"]
+    assert lines[1] == "11/40  1:56 left  loss 0.5000  accuracy 0.7500  lr 0.01  2 img/s"
+
+
+def test_a_line_of_an_epoch_counts_as_one(clock):
+    stream, printer = _progress(verbose=LINES)
+    _steps(printer, clock, 0, 10, seconds=2.0)
+    printer.on_epoch_end(0, LOGS)
+    _steps(printer, clock, 1, 10, seconds=2.0)
+    assert [line.split("/")[0] for line in stream.getvalue().splitlines()] == ["4", "Epoch 1"]
+
+
+def test_a_clock_that_is_set_back_gives_no_time_left(clock):
+    stream, printer = _progress(verbose=LINES)
+    _steps(printer, clock, 0, 10)
+    clock.now -= 7200
+    printer.on_epoch_end(0, LOGS)
+    assert "left" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("seconds, text", [(0.1, "0:00"), (59.6, "1:00"), (3725, "1:02:05")])
 def test_long_times_have_hours(clock, seconds, text):
     stream, printer = _progress(verbose=BAR, start_step=38)
     printer.on_epoch_begin(3)

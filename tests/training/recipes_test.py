@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.augment import Augmentation
 from keras_vit.training.recipe_table import RECIPES, get_recipe
 from keras_vit.training.recipes import Recipe
 
@@ -136,7 +136,8 @@ def test_a_recipe_holds_only_what_it_uses():
         ({"loss": "hinge"}, "'sigmoid'"),
         ({"layer_decay": 0.0}, r"layer_decay.*\(0, 1\]"),
         ({"accumulation_steps": 0}, "accumulation_steps.*at least 1"),
-        ({"frozen_blocks": -1}, "frozen_blocks.*at least 0"),
+        ({"freeze": "blocks:a"}, "freeze.*blocks:0-8.*Received: 'blocks:a'"),
+        ({"keep": "first"}, "keep.*'first'"),
         ({"sharpness_radius": -0.1}, "sharpness_radius"),
         ({"learning_rate": 1e-3, "end_learning_rate": 1e-2}, "end_learning_rate"),
     ],

@@ -2,22 +2,13 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
-from keras_vit.images.spec import Preprocessing
-from keras_vit.training.recipes import Recipe
-from keras_vit.training.resuming import EarlierRun, find_earlier_run, identity
+from keras_vit.training.resuming import EarlierRun, find_earlier_run, locked
 from keras_vit.training.state import Checkpoints
 
 WANTED = {"recipe": {"seed": 0}}
-
-
-def _network(**arguments):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], **arguments)
-    model.preprocessing = Preprocessing(size=4)
-    return model
 
 
 @pytest.fixture
@@ -26,44 +17,6 @@ def checkpoints(tmp_path):
     record = {"identity": WANTED, "run_id": "a"}
     found.save(8, {"model/00000/kernel": np.zeros(3, "float32")}, record)
     return found
-
-
-def test_identity_is_plain_and_the_same_for_the_same(image_sets):
-    data, recipe = image_sets.data_in_memory(), Recipe(steps=3)
-    found = identity(recipe, _network(), data)
-    assert found == json.loads(json.dumps(found))
-    assert found == identity(recipe, _network(), data)
-    assert found["model"]["config"] is None
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"recipe": Recipe(steps=4)},
-        {"model": _network(name="other")},
-        {"data": {"train": 30}},
-        {"data": {"classes": 3}},
-    ],
-)
-def test_identity_tells_apart(image_sets, change):
-    usual = {"recipe": Recipe(steps=3), "model": _network(), "data": {}}
-    one, other = usual, {**usual, **change}
-    one, other = (
-        identity(run["recipe"], run["model"], image_sets.data_in_memory(**run["data"]))
-        for run in (one, other)
-    )
-    assert one != other
-
-
-def test_a_folder_of_photos_may_have_moved(image_sets):
-    import dataclasses
-
-    data = image_sets.data_in_memory()
-    one, other, third = (
-        identity(Recipe(steps=3), _network(), dataclasses.replace(data, name=name))
-        for name in ("/home/me/photos", "photos/", "pictures")
-    )
-    assert one == other != third
 
 
 def test_an_empty_folder_is_a_fresh_start(tmp_path):
@@ -104,3 +57,12 @@ def test_without_resuming_the_checkpoints_go(tmp_path, checkpoints):
     found = find_earlier_run(tmp_path, checkpoints, {"recipe": {"seed": 1}}, resume=False)
     assert found == EarlierRun()
     assert checkpoints.steps() == []
+
+
+def test_a_folder_is_for_one_run_at_a_time(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(RuntimeError, match="no other run is writing to.*one is at work"):
+            with locked(tmp_path):
+                raise AssertionError("not reached")
+    with locked(tmp_path):
+        assert not list(tmp_path.iterdir())

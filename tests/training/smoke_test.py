@@ -7,7 +7,7 @@ import pytest
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
-from keras_vit.training.loop import train
+from keras_vit.training import train
 from keras_vit.training.recipe_table import RECIPES
 
 pytestmark = pytest.mark.slow

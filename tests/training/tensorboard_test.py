@@ -5,7 +5,10 @@ import pytest
 
 from keras_vit.images.spec import Preprocessing
 from keras_vit.training import tensorboard
+from keras_vit.training.plan import Plan
 from keras_vit.training.tensorboard import TensorBoardLog, image_grid
+
+SPEC = Preprocessing(size=(4, 4))
 
 
 def _events(folder):
@@ -24,7 +27,7 @@ def _events(folder):
 
 def test_scalars_stand_at_their_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(tensorboard, "_SECONDS_BETWEEN_POINTS", 0.0)
-    log = TensorBoardLog(tmp_path, 3, lambda step: step / 8, start_step=3)
+    log = TensorBoardLog(tmp_path, Plan(8, 3, 6, 3), lambda step: step / 8, SPEC)
     log.on_epoch_begin(1)
     for batch in range(3):
         log.on_train_batch_end(batch, {"loss": 0.5 - batch / 8, "accuracy": 0.5})
@@ -39,7 +42,7 @@ def test_scalars_stand_at_their_steps(tmp_path, monkeypatch):
 
 
 def test_points_are_a_second_apart(tmp_path):
-    log = TensorBoardLog(tmp_path, 100, lambda step: 0.5)
+    log = TensorBoardLog(tmp_path, Plan(8, 100, 100), lambda step: 0.5, SPEC)
     log.on_epoch_begin(0)
     for batch in range(100):
         log.on_train_batch_end(batch, {"loss": 0.5})
@@ -50,9 +53,8 @@ def test_points_are_a_second_apart(tmp_path):
 def test_augmented_images_are_one_picture(tmp_path):
     import tensorflow as tf
 
-    log = TensorBoardLog(tmp_path, 1, lambda step: 0.5)
-    preprocessing = Preprocessing(size=(4, 4))
-    log.write_images(np.zeros((50, 4, 4, 3), "float32"), preprocessing)
+    log = TensorBoardLog(tmp_path, Plan(8, 1, 1), lambda step: 0.5, SPEC)
+    log.write_pictures({"augmented": np.zeros((50, 4, 4, 3), "float32")})
     log.close()
     ((step, content),) = _events(tmp_path / "train")["augmented"]
     assert step == 0

@@ -1,7 +1,8 @@
-"""The training run: recipe, model and data in; a trained model, its log and its curves out."""
+"""`train`: what is asked for is checked, what is there of it is found, and the run runs."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,13 +12,15 @@ import keras
 
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import remove_leftovers
+from keras_vit.training.objectives import Classification, Objective
+from keras_vit.training.plan import Plan
 from keras_vit.training.progress import BAR, LINES, SILENT
 from keras_vit.training.recipes import Recipe
-from keras_vit.training.resuming import EarlierRun, find_earlier_run, identity
-from keras_vit.training.run import Plan, Run, TrainingResult
+from keras_vit.training.resuming import EarlierRun, find_earlier_run, locked
+from keras_vit.training.run import Run, TrainingResult
 from keras_vit.training.state import Checkpoints
 from keras_vit.training.strategies import Cluster
-from keras_vit.training.trainer import check_model
+from keras_vit.training.task import Task
 
 
 def train(
@@ -26,6 +29,7 @@ def train(
     data: ImageDataset,
     *,
     output_dir: str | os.PathLike,
+    objective: Objective | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | None = None,
     resume: bool = True,
@@ -35,13 +39,12 @@ def train(
 ) -> TrainingResult:
     """Trains a model and writes everything about the run to a folder.
 
-    The loss is the cross-entropy of the model's logits. `model.keras` is written at the end, in one
-    move, without the state of the optimizer.
+    `model.keras` is written at the end, in one move, without the state of the optimizer.
 
     The state of the run is saved to `checkpoints/` as it goes. The same call again goes on where
     the last checkpoint is, within an epoch too, to the same numbers as a run that was never cut
     short (bit for bit with `deterministic`); a run that is finished is not trained again: its model
-    and its result are returned. A run with another recipe, model or data set is refused.
+    and its result are returned. A run with another recipe, model, data set or objective is refused.
 
     SIGTERM and SIGINT (Ctrl-C) end the run after the step in hand, which is saved.
 
@@ -51,17 +54,17 @@ def train(
 
     Args:
         recipe: how.
-        model: a classifier as a functional Keras model, with an attribute `preprocessing` (a
-            `keras_vit.Preprocessing`) and an output for each class of `data`: its `logits` if it
-            has that attribute, as a `keras_vit.VisionTransformer` has, else its output. It is
-            changed in place, but not compiled.
+        model: a functional Keras model, with an attribute `preprocessing` (a
+            `keras_vit.Preprocessing`), that fits the objective. It is changed in place, but not
+            compiled.
         data: has a training split; validation, or else test, is evaluated after each epoch. The
-            weights after the last step, or their moving average, are the result; the best epoch
-            is kept as a checkpoint and named, but not chosen.
-        output_dir: the folder; made if needed. For one process at a time.
+            weights after the last step, or their moving average, are the result, unless the recipe
+            says `keep="best"`; the best epoch is kept as a checkpoint and named.
+        output_dir: the folder; made if needed. For one run at a time.
+        objective: what is learned; None for the class of each image.
         callbacks: more Keras callbacks. Their own state is not saved.
-        verbose: 0 for silence, 1 for a progress bar, 2 for a line an epoch; None is a bar on a
-            terminal, else a line an epoch.
+        verbose: 0 for silence, 1 for a progress bar, 2 for lines, one an epoch and one at least
+            every 30 seconds; None is a bar on a terminal, else lines.
         resume: whether to go on with the run that is in the folder; False replaces it.
         checkpoint_every: optimizer steps from one checkpoint to the next; None for one at the end
             of each epoch. The last step and the best epoch are always saved.
@@ -74,16 +77,18 @@ def train(
         The summary, the history and the paths of the files.
 
     Raises:
-        ValueError: no training split, a model that does not fit the data or the recipe, a batch
-            that the replicas cannot share, or another run in the folder; the differences are
-            listed.
+        ValueError: no training split, a model that does not fit the data, the recipe or the
+            objective, a batch that the replicas cannot share, or another run in the folder; the
+            differences are listed.
+        RuntimeError: another process trains into the folder.
         WorkerLostError: another worker has stopped answering.
         BrokenLossError: the loss became NaN or infinite; no model is written, and the last
             checkpoint is from before.
         TrainingInterrupted: a signal ended the run; its state was saved.
         OSError: a file could not be written; the older checkpoints are whole.
     """
-    check_model(recipe, model, data)
+    task = Task(recipe, model, data, objective or Classification())
+    task.check()
     plan, cluster = Plan.of(recipe, data), Cluster(model)
     cluster.check_batch(plan.batch_size)
     if deterministic:
@@ -95,42 +100,23 @@ def train(
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(output_dir / "checkpoints", keep_last=keep_checkpoints)
-    wanted = identity(recipe, model, data)
-    if resume or cluster.is_chief:
-        earlier = find_earlier_run(output_dir, checkpoints, wanted, resume=resume)
-    else:
+    with locked(output_dir) if cluster.is_chief else contextlib.nullcontext():
         earlier = EarlierRun()
-    cluster.check_start(earlier.checkpoint.step if earlier.checkpoint else 0, output_dir)
-    if cluster.is_chief:
-        remove_leftovers(output_dir)
-    run = Run(
-        recipe,
-        model,
-        data,
-        plan=plan,
-        cluster=cluster,
-        earlier=earlier,
-        wanted=wanted,
-        output_dir=cluster.output_dir(output_dir),
-        verbose=verbose,
-    )
-    run.prepare(checkpoints, checkpoint_every, callbacks)
-    if earlier.checkpoint is not None and verbose != SILENT:
-        print(_where(earlier, plan.total_steps), flush=True)
-    if earlier.summary is not None:
-        return run.earlier_result()
-    run.fit()
-    result = run.finish()
-    if cluster.is_chief:
-        checkpoints.clear(but_last=True)
+        if resume or cluster.is_chief:
+            earlier = find_earlier_run(output_dir, checkpoints, task.identity(), resume=resume)
+        cluster.check_start(earlier.checkpoint.step if earlier.checkpoint else 0, output_dir)
+        if cluster.is_chief:
+            remove_leftovers(output_dir)
+        run = Run(task, cluster, checkpoints, earlier, cluster.output_dir(output_dir))
+        if verbose != SILENT:
+            print(run.describe(), flush=True)
+        if earlier.summary is not None:
+            return run.earlier_result()
+        run.fit(callbacks, checkpoint_every, verbose)
+        result = run.finish()
+        if cluster.is_chief:
+            checkpoints.clear(but_last=True)
     return result
-
-
-def _where(earlier: EarlierRun, total_steps: int) -> str:
-    path, step = earlier.checkpoint.path, earlier.checkpoint.step
-    if earlier.summary is not None:
-        return f"This run is finished; its weights are those of {path}. --noresume trains it anew."
-    return f"Going on after step {step:,} of {total_steps:,}, from {path}."
 
 
 def _make_deterministic(seed: int) -> None:

@@ -8,19 +8,20 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.augment import Augmentation
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
+from keras_vit.training import train
 from keras_vit.training.callbacks import BrokenLossError
 from keras_vit.training.interruption import TrainingInterrupted
-from keras_vit.training.loop import train
 from keras_vit.training.recipes import Recipe
+from keras_vit.training.resuming import locked
 from keras_vit.training.state import Checkpoints
 
 TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,
-                               num_layers=2, num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip
-RECIPE = Recipe(epochs=8, batch_size=6, learning_rate=0.02, weight_decay=0.01,
-                augmentation=Augmentation(translation=0.05))  # fmt: skip
+                               num_layers=1, num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip
+RECIPE = Recipe(epochs=8, batch_size=6, learning_rate=0.02, weight_decay=0.01)
+ONE_EPOCH = RECIPE.replace(epochs=1)
 
 
 def _model(seed=0, **fields):
@@ -68,26 +69,11 @@ def test_the_saved_model_is_the_trained_one_and_nothing_more(run):
     assert loaded.preprocessing == model.preprocessing
 
 
-def test_the_same_seed_gives_the_same_model(run, image_sets, tmp_path):
-    model, data, _ = run
-    again = _model()
-    train(RECIPE, again, data, output_dir=tmp_path, verbose=0)
-    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-def test_training_goes_to_an_exact_step(image_sets, tmp_path):
-    recipe = RECIPE.replace(epochs=None, steps=6)
-    result = train(recipe, _model(), image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
-    assert [line["step"] for line in result.history] == [4, 6]
-    assert result.history[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)
-
-
 def test_without_a_split_to_watch_it_trains_all_the_same(image_sets, tmp_path):
     from keras_vit.data.dataset import ImageDataset
 
     data = ImageDataset("d", ("a", "b"), train=image_sets.data_in_memory().train)
-    result = train(RECIPE.replace(epochs=1), _model(), data, output_dir=tmp_path, verbose=0)
+    result = train(ONE_EPOCH, _model(), data, output_dir=tmp_path, verbose=0)
     assert result.summary["watched_split"] is None
     assert "val_loss" not in result.history[0]
 
@@ -110,7 +96,7 @@ def test_an_older_model_stays_whole_until_the_new_one_is_ready(image_sets, tmp_p
 
     monkeypatch.setattr(VisionTransformer, "save", cut_short)
     with pytest.raises(OSError, match="disk full"):
-        train(RECIPE.replace(epochs=1), _model(), image_sets.data_in_memory(), output_dir=tmp_path,
+        train(ONE_EPOCH, _model(), image_sets.data_in_memory(), output_dir=tmp_path,
               verbose=0)  # fmt: skip
     assert (tmp_path / "model.keras").read_text() == "older"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
@@ -138,7 +124,7 @@ def test_a_set_without_training_split_is_refused(image_sets, tmp_path):
 
 def test_the_result_is_the_moving_average(image_sets, tmp_path):
     """A momentum of almost 1 keeps the weights near the first ones, however far training goes."""
-    recipe = RECIPE.replace(epochs=2, warmup=0, decay="constant", ema_momentum=0.9999)
+    recipe = ONE_EPOCH.replace(warmup=0, decay="constant", ema_momentum=0.9999)
     model, first = _model(), _model().get_weights()
     train(recipe, model, image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
     moved = max(np.abs(a - b).max() for a, b in zip(model.get_weights(), first, strict=True))
@@ -146,7 +132,8 @@ def test_the_result_is_the_moving_average(image_sets, tmp_path):
     assert 0 < moved < 1.1 * recipe.learning_rate
 
 
-CUT_RECIPE = RECIPE.replace(epochs=None, steps=10, ema_momentum=0.5, drop_path_rate=0.3)
+CUT_RECIPE = RECIPE.replace(epochs=None, steps=10, ema_momentum=0.5, drop_path_rate=0.3,
+                            augmentation=Augmentation(translation=0.05))  # fmt: skip
 
 
 def _cut_model(seed=0):
@@ -217,6 +204,11 @@ def test_a_run_that_a_signal_ends_goes_on_to_the_same_end(
     ]
 
 
+def test_training_goes_to_an_exact_step(whole):
+    assert [line["step"] for line in whole[1].history] == [4, 8, 10]
+    assert whole[1].history[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)
+
+
 def test_the_average_is_what_is_evaluated(whole):
     """The last line of the log is about the weights that are saved."""
     summary, last = whole[1].summary, whole[1].history[-1]
@@ -269,9 +261,38 @@ def test_a_finished_run_without_checkpoints_is_not_replaced_unasked(image_sets, 
         train(RECIPE, _model(), image_sets.data_in_memory(), output_dir=tmp_path)
 
 
+class Wreck(keras.callbacks.Callback):
+    """Spoils the head before the second epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            kernel = self.model.trainable_variables[-2]
+            kernel.assign(-9 * kernel)
+
+
+def test_the_best_epoch_is_kept_when_asked(image_sets, tmp_path, capsys):
+    recipe = RECIPE.replace(epochs=2, warmup=0, decay="constant", keep="best", ema_momentum=0.1)
+    model, data = _model(), image_sets.data_in_memory()
+    result = train(recipe, model, data, output_dir=tmp_path, verbose=2, callbacks=[Wreck()])
+    assert "Training 818 of 818 parameters (100 %) on 24 images" in capsys.readouterr().out
+    best = result.summary["best_epoch"]
+    assert result.history[1]["val_loss"] > 1.1 * result.history[0]["val_loss"]
+    assert (best["epoch"], best["step"]) == (1, 4)
+    assert result.summary["test_loss"] == pytest.approx(best["test_loss"], abs=1e-6)
+    again = _model(seed=9)
+    assert train(recipe, again, data, output_dir=tmp_path, verbose=0).summary == result.summary
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_folder_in_which_a_run_is_at_work_is_refused(image_sets, tmp_path):
+    with locked(tmp_path), pytest.raises(RuntimeError, match="one is at work"):
+        train(ONE_EPOCH, _model(), image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
+
+
 @pytest.mark.slow
 def test_a_run_is_replaced_when_asked(image_sets, tmp_path):
-    recipe, data = RECIPE.replace(epochs=1), image_sets.data_in_memory()
+    recipe, data = ONE_EPOCH, image_sets.data_in_memory()
     first = train(recipe, _model(), data, output_dir=tmp_path, verbose=0)
     recipe = recipe.replace(epochs=None, steps=2)
     second = train(recipe, _model(), data, output_dir=tmp_path, verbose=0, resume=False)

@@ -1,0 +1,8 @@
+"""What a run teaches a model, each objective one object that `train` takes."""
+
+from __future__ import annotations
+
+from keras_vit.training.objectives.classification import Classification
+from keras_vit.training.objectives.objective import Figure, Objective
+
+__all__ = ["Classification", "Figure", "Objective"]

@@ -1,0 +1,61 @@
+"""Each image has one class, and the model learns to name it."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_vit.data.dataset import ImageDataset
+from keras_vit.data.targets import OneHot
+from keras_vit.fitting import TrainableModel
+from keras_vit.training.objectives.objective import Figure, Objective
+from keras_vit.training.recipes import Recipe
+
+_LOSSES = {
+    "softmax": keras.losses.CategoricalCrossentropy,
+    "sigmoid": keras.losses.BinaryCrossentropy,
+}
+
+
+class Classification(Objective):
+    """Teaches a model to name the class of an image.
+
+    The loss is a cross-entropy on logits, which is exact: the model's `logits` if it has that
+    attribute, as a `keras_vit.VisionTransformer` has, else its output.
+    """
+
+    figures = (
+        Figure("loss", "cross-entropy (nats)"),
+        Figure("accuracy", "accuracy (%)", scale=100, higher_is_better=True),
+    )
+
+    def check(self, recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
+        """Refuses a model with another number of classes than the data set."""
+        classes = _logits(model).shape[-1]
+        if classes != data.num_classes:
+            raise ValueError(
+                f"Expected a model with {data.num_classes} classes, as {data.name!r} has. "
+                f"Received: num_classes={classes}. Build it with classes={data.num_classes}."
+            )
+
+    def targets(self, model: keras.Model, data: ImageDataset) -> OneHot:
+        """Returns what makes a one-hot label."""
+        return OneHot(data.num_classes)
+
+    def network(self, model: keras.Model) -> TrainableModel:
+        """Returns the model up to its logits, in float32."""
+        logits = keras.layers.Activation("linear", dtype="float32", name="logits")(_logits(model))
+        inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+        return TrainableModel(inputs, logits, name="trainer")
+
+    def loss(self, recipe: Recipe) -> keras.losses.Loss:
+        """Returns the cross-entropy that the recipe names."""
+        return _LOSSES[recipe.loss](from_logits=True, label_smoothing=recipe.label_smoothing)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Returns the accuracy: the share of images whose highest logit is that of their class."""
+        return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+
+def _logits(model: keras.Model) -> keras.KerasTensor:
+    logits = getattr(model, "logits", None)
+    return model.outputs[0] if logits is None else logits

@@ -1,0 +1,131 @@
+"""What every objective of training says of itself, and nothing else of a run has to know."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vit.data.dataset import ImageDataset
+from keras_vit.data.targets import Targets
+from keras_vit.fitting import TrainableModel
+from keras_vit.training.recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A number that a run measures.
+
+    Attributes:
+        name: as in `history.jsonl`, such as `"accuracy"`.
+        label: of its axis, with the unit.
+        scale: what the number is multiplied by on that axis.
+        higher_is_better: whether the best epoch is the one with the highest.
+    """
+
+    name: str
+    label: str
+    scale: float = 1.0
+    higher_is_better: bool = False
+
+
+class Objective(abc.ABC):
+    """What a run teaches a model: what goes in, what comes out, and how it is measured.
+
+    Attributes:
+        figures: what a run measures, the loss first; by the last one the best epoch is found.
+        shows_outputs: whether there are `output_pictures`.
+    """
+
+    figures: tuple[Figure, ...]
+    shows_outputs = False
+
+    @property
+    def best_by(self) -> Figure:
+        """The figure whose best epoch is kept."""
+        return self.figures[-1]
+
+    @abc.abstractmethod
+    def check(self, recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
+        """Refuses a recipe, a model or a data set that do not fit.
+
+        Args:
+            recipe: of the run.
+            model: to be trained.
+            data: what it learns from.
+
+        Raises:
+            ValueError: what does not fit, and what to do.
+        """
+
+    @abc.abstractmethod
+    def targets(self, model: keras.Model, data: ImageDataset) -> Targets:
+        """Returns what makes a training example of an image and its label.
+
+        Args:
+            model: to be trained.
+            data: what it learns from.
+        """
+
+    @abc.abstractmethod
+    def network(self, model: keras.Model) -> TrainableModel:
+        """Returns the network that is trained, on the layers of the model, not compiled.
+
+        Args:
+            model: as it came; the network reads what `targets` makes and gives what `loss` reads.
+        """
+
+    @abc.abstractmethod
+    def loss(self, recipe: Recipe) -> keras.losses.Loss:
+        """Returns what is made smaller.
+
+        Args:
+            recipe: of the run.
+        """
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Returns what is measured beside the loss: the `figures` behind the first."""
+        return []
+
+    def input_pictures(self, batch: Any) -> dict[str, np.ndarray]:
+        """Returns the images of a training batch, to be drawn once.
+
+        Args:
+            batch: as `targets` makes it.
+
+        Returns:
+            By name, float `(batch, height, width, channels)` as the model gets them.
+        """
+        return {"augmented": np.asarray(keras.tree.flatten(batch)[0])}
+
+    def output_pictures(self, network: keras.Model, batch: Any) -> dict[str, np.ndarray]:
+        """Returns what the network makes of images, to be drawn after each epoch.
+
+        Args:
+            network: being trained.
+            batch: as `targets` makes it.
+
+        Returns:
+            As `input_pictures`.
+        """
+        raise NotImplementedError
+
+    def save(self, network: keras.Model, folder: Path) -> dict[str, Path]:
+        """Writes what the finished run leaves besides the model.
+
+        Args:
+            network: trained.
+            folder: of the run.
+
+        Returns:
+            The files by name.
+        """
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what tells two objectives apart, as plain JSON values."""
+        return {"name": type(self).__name__}

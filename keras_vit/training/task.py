@@ -1,0 +1,115 @@
+"""What is asked of a run: a recipe, a model, a data set and an objective that fit each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from typing import Any
+
+import keras
+
+from keras_vit.data.dataset import ImageDataset
+from keras_vit.fitting import TrainableModel
+from keras_vit.training.layer_rates import freeze, layer_decay
+from keras_vit.training.objectives.objective import Objective
+from keras_vit.training.optimizers import make_optimizer
+from keras_vit.training.recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a run is given.
+
+    Attributes:
+        recipe: how.
+        model: what is trained.
+        data: what it learns from.
+        objective: what it learns.
+    """
+
+    recipe: Recipe
+    model: keras.Model
+    data: ImageDataset
+    objective: Objective
+
+    def check(self) -> None:
+        """Refuses parts that do not fit each other.
+
+        The recipe's rates of dropout and drop path and its rematerialisation must be those of the
+        model, if it has any and the model has a `config` that says them.
+
+        Raises:
+            ValueError: what does not fit.
+        """
+        recipe, model = self.recipe, self.model
+        if getattr(model, "preprocessing", None) is None:
+            raise ValueError(
+                "Expected a model with `preprocessing`, a keras_vit.Preprocessing that says "
+                f"how an image becomes its input. Received: {type(model).__name__} {model.name!r} "
+                "without it. Set the attribute."
+            )
+        self.objective.check(recipe, model, self.data)
+        config = getattr(model, "config", None)
+        for name in ("dropout_rate", "drop_path_rate", "rematerialize"):
+            wanted, found = getattr(recipe, name), getattr(config, name, None)
+            if config is not None and wanted is not None and wanted != found:
+                raise ValueError(
+                    f"Expected a model built with {name}={wanted}, as the recipe says. Received: "
+                    f"{name}={found}. Build it so, or use recipe.replace({name}=None)."
+                )
+
+    def compile(self, total_steps: int) -> TrainableModel:
+        """Returns the network that is trained, compiled.
+
+        The model itself stays as it came, but for parts that the recipe freezes: what it saves is
+        the network alone.
+
+        Args:
+            total_steps: length of the schedule.
+        """
+        recipe, model = self.recipe, self.model
+        if recipe.freeze is not None:
+            freeze(model, recipe.freeze)
+        rates = layer_decay(model, recipe.layer_decay) if recipe.layer_decay else {}
+        with model.distribute_strategy.scope():
+            network = self.objective.network(model)
+            trained = {layer.name for layer in network.layers}
+            network.compile(
+                optimizer=make_optimizer(recipe, network, total_steps),
+                loss=self.objective.loss(recipe),
+                metrics=self.objective.metrics(),
+                jit_compile=False,
+                accumulation_steps=recipe.accumulation_steps,
+                sharpness_radius=recipe.sharpness_radius,
+                learning_rate_scales={k: rate for k, rate in rates.items() if k in trained},
+            )
+        return network
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what makes two runs the same one, as plain JSON values.
+
+        All of the recipe and of the objective counts; of the model its config, where it has one,
+        its name, dtype policy, preprocessing and size; of the data its class names, the numbers of
+        its images and the last part of its name (the folder of photos may have moved).
+        """
+        model, data = self.model, self.data
+        config = getattr(model, "config", None)
+        values = {
+            "recipe": self.recipe.to_dict(),
+            "objective": self.objective.to_dict(),
+            "model": {
+                "name": re.sub(r"_\d+$", "", model.name),  # the number counts models of the process
+                "dtype": model.dtype_policy.name,
+                "parameters": model.count_params(),
+                "preprocessing": model.preprocessing.to_dict(),
+                "config": config.to_dict() if hasattr(config, "to_dict") else None,
+            },
+            "data": {
+                "name": os.path.basename(os.path.normpath(data.name)),
+                "class_names": data.class_names,
+                "images": {role: split.num_examples for role, split in data.splits.items()},
+            },
+        }
+        return json.loads(json.dumps(values))
