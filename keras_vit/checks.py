@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,16 +56,26 @@ def check_bool(field: str, value: Any) -> None:
         raise ValueError(f"Expected `{field}` to be True or False. Received: {field}={value!r}.")
 
 
-def check_rate(field: str, value: Any) -> None:
-    """Refuses what does not lie in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ValueError(f"Expected `{field}` to lie in [0, 1). Received: {field}={value!r}.")
+def check_number(field: str, value: Any, interval: str) -> None:
+    """Refuses what is no number, or one outside an interval.
 
-
-def check_positive(field: str, value: Any) -> None:
-    """Refuses what is no number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"Expected `{field}` to be a number above 0. Received: {field}={value!r}.")
+    Args:
+        field: the name of the value.
+        value: to be checked; booleans are no numbers.
+        interval: such as `"[0, 1)"` or `"(0, inf)"`; a round bracket leaves its end out.
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    if (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and (value > low if interval[0] == "(" else value >= low)
+        and (value < high if interval[-1] == ")" else value <= high)
+    ):
+        return
+    expected = f"lie in {interval}"
+    if high == math.inf:
+        expected = f"be a number {'above' if interval[0] == '(' else 'of at least'} {low:g}"
+    raise ValueError(f"Expected `{field}` to {expected}. Received: {field}={value!r}.")
 
 
 def size_pair(field: str, value: Any) -> tuple[int, int]:

@@ -9,11 +9,11 @@ threads, on batch size, on the number of workers or on where a run was resumed.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING
 
 import keras
 
+from keras_vit.checks import check_int, check_number
 from keras_vit.layers.seeds import DrawnSeed
 
 if TYPE_CHECKING:
@@ -80,27 +80,11 @@ class Augmentation:
     repeats: int = 1
 
     def __post_init__(self):
-        if not 0 < self.crop_min_area <= 1:
-            raise ValueError(
-                f"Expected `crop_min_area` to lie in (0, 1]. Received: {self.crop_min_area!r}."
-            )
-        for field, limit in (("translation", 1), ("zoom", 1), ("rotation", 180.5)):
-            value = getattr(self, field)
-            if not 0 <= value < limit:
-                raise ValueError(
-                    f"Expected `{field}` to lie in [0, {limit:.0f}). Received: {value!r}."
-                )
-        for field, most in _MOST.items():
-            value = getattr(self, field)
-            if not 0 <= value <= most or value == math.inf:
-                expected = "be at least 0" if most == math.inf else f"lie in [0, {most}]"
-                raise ValueError(f"Expected `{field}` to {expected}. Received: {value!r}.")
-        for field, least in (("rand_augment_ops", 0), ("repeats", 1)):
-            value = getattr(self, field)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"Expected `{field}` to be an integer of at least {least}. Received: {value!r}."
-                )
+        for interval, fields in _INTERVALS.items():
+            for field in fields:
+                check_number(field, getattr(self, field), interval)
+        check_int("rand_augment_ops", self.rand_augment_ops, 0)
+        check_int("repeats", self.repeats, 1)
 
     @property
     def mixes(self) -> bool:
@@ -108,15 +92,13 @@ class Augmentation:
         return bool(self.mix_probability and (self.mixup_alpha or self.cutmix_alpha))
 
 
-_MOST = {
-    "color_jitter": math.inf,
-    "rand_augment_magnitude": 20,
-    "rand_augment_magnitude_std": math.inf,
-    "rand_augment_probability": 1,
-    "random_erasing": 1,
-    "mixup_alpha": math.inf,
-    "cutmix_alpha": math.inf,
-    "mix_probability": 1,
+_INTERVALS = {
+    "(0, 1]": ("crop_min_area",),
+    "[0, 1)": ("translation", "zoom"),
+    "[0, 1]": ("rand_augment_probability", "random_erasing", "mix_probability"),
+    "[0, 20]": ("rand_augment_magnitude",),
+    "[0, 180]": ("rotation",),
+    "[0, inf)": ("color_jitter", "rand_augment_magnitude_std", "mixup_alpha", "cutmix_alpha"),
 }
 
 

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from keras_vit.checks import check_int
 from keras_vit.data import mixing
 from keras_vit.data.augment import (
     Augmentation,
@@ -278,15 +279,13 @@ def _targets(num_classes: int | None, targets: Targets | None) -> Targets:
 
 
 def _check_numbers(batch_size: int, num_shards: int, shard_index: int, start_step: int = 0) -> None:
-    if batch_size < 1:
-        raise ValueError(f"Expected `batch_size` of at least 1. Received: {batch_size!r}.")
+    check_int("batch_size", batch_size, 1)
     if not 0 <= shard_index < num_shards:
         raise ValueError(
             "Expected `shard_index` to lie in [0, num_shards). "
             f"Received: shard_index={shard_index!r}, num_shards={num_shards!r}."
         )
-    if start_step < 0:
-        raise ValueError(f"Expected `start_step` of at least 0. Received: {start_step!r}.")
+    check_int("start_step", start_step, 0)
 
 
 def _check_channels(preprocessing: Preprocessing) -> None:

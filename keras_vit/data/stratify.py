@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_vit.checks import check_number
+
 
 def stratified_split(
     labels: Sequence[int] | np.ndarray, held_out_fraction: float, seed: int
@@ -24,10 +26,7 @@ def stratified_split(
     Raises:
         ValueError: a fraction outside (0, 1), or a class of a single example.
     """
-    if not 0 < held_out_fraction < 1:
-        raise ValueError(
-            f"Expected `held_out_fraction` to lie in (0, 1). Received: {held_out_fraction!r}."
-        )
+    check_number("held_out_fraction", held_out_fraction, "(0, 1)")
     labels = np.asarray(labels)
     draw = np.random.RandomState(seed)
     kept, held_out = [], []

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.checks import check_number
 from keras_vit.evaluation.features import Features
 
 SHOTS = (1, 5, 10, 25)
@@ -64,8 +65,7 @@ def fit_regression(
     Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 4.1; the constants are
     those of big_vision, `evaluators/fewshot_lsr.py`.
     """
-    if not l2 > 0:
-        raise ValueError(f"Expected `l2` above 0. Received: {l2!r}.")
+    check_number("l2", l2, "(0, inf)")
     vectors = np.asarray(vectors, "float64")
     mean, scale = vectors.mean(axis=0), vectors.std(axis=0) + EPSILON
     x = _whiten(vectors, mean, scale)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_vit.checks import check_number
 from keras_vit.evaluation.features import Features
 
 NEIGHBOURS = (1, 5, 10, 20)
@@ -46,8 +47,7 @@ def nearest_neighbours(
             f"Expected numbers of neighbours from 1 to the {examples} training images. "
             f"Received: {list(k)}."
         )
-    if not temperature > 0:
-        raise ValueError(f"Expected `temperature` above 0. Received: {temperature!r}.")
+    check_number("temperature", temperature, "(0, inf)")
     from sklearn.neighbors import NearestNeighbors
 
     finder = NearestNeighbors(n_neighbors=max(k), algorithm="brute", metric="cosine")

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_vit.checks import check_int
+
 CLASS_SETS = {1000: "1k", 21843: "21k"}
 
 
@@ -151,8 +153,7 @@ def decode_predictions(
             "Expected predictions of shape (batch, classes). "
             f"Received: an array of shape {scores.shape}."
         )
-    if isinstance(top, bool) or not hasattr(top, "__index__") or top < 1:
-        raise ValueError(f"Expected `top` to be an integer of at least 1. Received: top={top!r}.")
+    check_int("top", top, 1)
     count = scores.shape[1]
     if labels is None:
         classes: Sequence[tuple[Any, str]] = imagenet_classes(count)

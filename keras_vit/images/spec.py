@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from keras_vit.checks import check_choice, size_pair
+from keras_vit.checks import check_choice, check_number, size_pair
 
 STATISTICS = {
     "half": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
@@ -57,10 +57,7 @@ class Preprocessing:
         check_choice("resampling", self.resampling, ("bilinear", "bicubic"))
         check_choice("resize", self.resize, ("squash", "crop"))
         check_choice("crop_offset", self.crop_offset, ("half_even", "down"))
-        if not 0 < self.crop_fraction <= 1:
-            raise ValueError(
-                f"Expected `crop_fraction` to lie in (0, 1]. Received: {self.crop_fraction!r}."
-            )
+        check_number("crop_fraction", self.crop_fraction, "(0, 1]")
         if len(self.mean) != len(self.std) or not all(value > 0 for value in self.std):
             raise ValueError(
                 "Expected `mean` and a positive `std` for each channel. "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_vit.checks import check_int
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
 
@@ -72,8 +73,7 @@ def batches(images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     Raises:
         ValueError: a size below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"Expected `batch_size` to be at least 1. Received: {batch_size!r}.")
+    check_int("batch_size", batch_size, 1)
     for start in range(0, len(images), batch_size):
         yield images[start : start + batch_size]
 

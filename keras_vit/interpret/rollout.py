@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_vit.checks import check_choice, check_number
+
 HEAD_FUSIONS = ("mean", "max", "min")
 
 
@@ -73,12 +75,8 @@ def _readout(weights: Any, batch: int, num_prefix_tokens: int, tokens: int) -> n
 
 def check_rollout_options(head_fusion: str, discard_ratio: float) -> None:
     """Raises a ValueError for an unknown `head_fusion` or a `discard_ratio` outside [0, 1)."""
-    if head_fusion not in HEAD_FUSIONS:
-        raise ValueError(
-            f"Expected `head_fusion` to be one of {HEAD_FUSIONS}. Received: {head_fusion!r}."
-        )
-    if not 0 <= discard_ratio < 1:
-        raise ValueError(f"Expected `discard_ratio` to lie in [0, 1). Received: {discard_ratio!r}.")
+    check_choice("head_fusion", head_fusion, HEAD_FUSIONS)
+    check_number("discard_ratio", discard_ratio, "[0, 1)")
 
 
 def rollout_matrix(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.checks import check_number
 from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
 
 
@@ -26,8 +27,7 @@ class DropPath(keras.layers.Layer):
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"Expected `rate` to lie in [0, 1). Received: rate={rate!r}.")
+        check_number("rate", rate, "[0, 1)")
         self.rate = rate
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if rate else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_vit.checks import check_number
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class LayerScale(keras.layers.Layer):
@@ -20,10 +22,7 @@ class LayerScale(keras.layers.Layer):
 
     def __init__(self, initial_value: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
-        if not initial_value > 0:
-            raise ValueError(
-                f"Expected `initial_value` to be above 0. Received: {initial_value!r}."
-            )
+        check_number("initial_value", initial_value, "(0, inf)")
         self.initial_value = initial_value
 
     def build(self, input_shape):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_vit.checks import check_int
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class Patches(keras.layers.Layer):
@@ -25,10 +27,7 @@ class Patches(keras.layers.Layer):
 
     def __init__(self, patch_size: int, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(patch_size, int) or patch_size < 1:
-            raise ValueError(
-                f"Expected `patch_size` to be a positive integer. Received: {patch_size!r}."
-            )
+        check_int("patch_size", patch_size, 1)
         self.patch_size = patch_size
 
     def _check_shape(self, shape):

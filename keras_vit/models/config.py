@@ -14,8 +14,7 @@ from keras_vit.checks import (
     check_bool,
     check_choice,
     check_int,
-    check_positive,
-    check_rate,
+    check_number,
     nearest_names,
     size_pair,
 )
@@ -64,8 +63,8 @@ class HybridConfig:
                 "Expected `hybrid.stem_width` to be divisible by `group_norm_groups`. Received: "
                 f"stem_width={self.stem_width}, group_norm_groups={self.group_norm_groups}."
             )
-        check_positive("hybrid.group_norm_epsilon", self.group_norm_epsilon)
-        check_positive("hybrid.weight_standardization_epsilon", self.weight_standardization_epsilon)
+        for field in ("group_norm_epsilon", "weight_standardization_epsilon"):
+            check_number(f"hybrid.{field}", getattr(self, field), "(0, inf)")
         check_choice(
             "hybrid.weight_standardization", self.weight_standardization, WEIGHT_STANDARDIZATIONS
         )
@@ -234,9 +233,9 @@ class VisionTransformerConfig:
             if getattr(self, field) is not None:
                 check_int(field, getattr(self, field), 1)
         for field in ("dropout_rate", "attention_dropout_rate", "drop_path_rate"):
-            check_rate(field, getattr(self, field))
+            check_number(field, getattr(self, field), "[0, 1)")
         for field in ("layer_norm_epsilon", "layer_scale_init"):
-            check_positive(field, getattr(self, field))
+            check_number(field, getattr(self, field), "(0, inf)")
         for field in ("rematerialize", "multi_label"):
             check_bool(field, getattr(self, field))
         self._check_token_merging()

@@ -8,7 +8,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_type_hints
 
-from keras_vit.checks import nearest_names
+from keras_vit.checks import check_choice, check_int, check_number, nearest_names
 from keras_vit.data.augment import Augmentation
 from keras_vit.training.schedules import DECAYS
 
@@ -19,6 +19,12 @@ FROZEN = re.compile(r"backbone|embedding|blocks:\d+(-\d+)?")
 _INTEGERS = (
     "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "seed",
 )  # fmt: skip
+_INTERVALS = {
+    "(0, inf)": ("learning_rate", "clip_norm"),
+    "(0, 1]": ("layer_decay",),
+    "[0, 1)": ("beta_1", "beta_2", "label_smoothing", "ema_momentum"),
+    "[0, inf)": ("warmup", "weight_decay", "end_learning_rate", "sharpness_radius"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,29 +108,14 @@ class Recipe:
             ("loss", LOSSES),
             ("keep", KEEPS),
         ):
-            if getattr(self, field) not in choices:
-                raise ValueError(
-                    f"Expected `{field}` to be one of {choices}. "
-                    f"Received: {getattr(self, field)!r}."
-                )
+            check_choice(field, getattr(self, field), choices)
         for field in _INTEGERS:
-            value, least = getattr(self, field), int(field != "seed")
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ValueError(
-                    f"Expected `{field}` to be an integer of at least {least}. Received: {value!r}."
-                )
-        for field in ("learning_rate", "clip_norm"):
-            value = getattr(self, field)
-            if value is not None and not value > 0:
-                raise ValueError(f"Expected `{field}` to be above 0. Received: {value!r}.")
-        for field in ("beta_1", "beta_2", "label_smoothing", "ema_momentum"):
-            value = getattr(self, field)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"Expected `{field}` to lie in [0, 1). Received: {value!r}.")
-        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
-            raise ValueError(
-                f"Expected `layer_decay` to lie in (0, 1]. Received: {self.layer_decay!r}."
-            )
+            if getattr(self, field) is not None:
+                check_int(field, getattr(self, field), int(field != "seed"))
+        for interval, fields in _INTERVALS.items():
+            for field in fields:
+                if getattr(self, field) is not None:
+                    check_number(field, getattr(self, field), interval)
         if self.freeze is not None and not FROZEN.fullmatch(self.freeze):
             raise ValueError(
                 'Expected `freeze` to be "backbone", "embedding" or such as "blocks:0-8". '
@@ -135,11 +126,6 @@ class Recipe:
                 "Expected `end_learning_rate` of at most `learning_rate`. Received: "
                 f"{self.end_learning_rate!r} and {self.learning_rate!r}."
             )
-        for field in ("warmup", "weight_decay", "end_learning_rate", "sharpness_radius"):
-            if not getattr(self, field) >= 0:
-                raise ValueError(
-                    f"Expected `{field}` to be at least 0. Received: {getattr(self, field)!r}."
-                )
 
     def smoke(self) -> Recipe:
         """Returns this recipe at a size that runs in seconds, to see whether everything works.

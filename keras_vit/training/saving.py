@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.checks import check_int
 from keras_vit.training.callbacks import (
     HELD_OUT,
     AveragedWeights,
@@ -73,11 +74,8 @@ class SaveCheckpoints(StepCallback):
         record: Mapping[str, Any],
         resumed: Checkpoint | None = None,
     ):
-        if every is not None and (not isinstance(every, int) or every < 1):
-            raise ValueError(
-                "Expected a checkpoint every 1 or more steps, or None for each epoch. "
-                f"Received: {every!r}."
-            )
+        if every is not None:
+            check_int("checkpoint_every", every, 1)
         super().__init__(plan)
         self.checkpoints = checkpoints
         self.every = every

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.checks import check_choice
+
 DECAYS = ("cosine", "linear", "constant")
 
 
@@ -36,8 +38,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         decay: str = "cosine",
         end: float = 0.0,
     ):
-        if decay not in DECAYS:
-            raise ValueError(f"Expected `decay` to be one of {DECAYS}. Received: {decay!r}.")
+        check_choice("decay", decay, DECAYS)
         if not peak > 0 or not 0 <= end <= peak:
             raise ValueError(
                 f"Expected a `peak` above 0 and an `end` in [0, peak]. Received: {peak=}, {end=}."

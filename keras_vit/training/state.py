@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import keras
 import numpy as np
 
+from keras_vit.checks import check_int
 from keras_vit.files import remove_leftovers, replacing
 from keras_vit.weights.files.safetensors import SafetensorsFile, write_safetensors
 
@@ -61,10 +62,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike, *, keep_last: int = 3):
-        if not isinstance(keep_last, int) or keep_last < 1:
-            raise ValueError(
-                f"Expected to keep at least 1 checkpoint. Received: keep_last={keep_last!r}."
-            )
+        check_int("keep_last", keep_last, 1)
         self.folder = Path(folder)
         self.keep_last = keep_last
 

@@ -98,7 +98,7 @@ def test_a_class_with_too_few_images_is_named():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match="`l2` above 0"):
+    with pytest.raises(ValueError, match="`l2` to be a number above 0"):
         fit_regression(np.eye(2), [0, 1], 2, l2=0.0)
     with pytest.raises(ValueError, match="at least one seed"):
         few_shot.few_shot(separable(20), separable(20), seeds=[])

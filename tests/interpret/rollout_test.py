@@ -103,9 +103,12 @@ def test_one_map_is_held_at_a_time():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head_fusion": "median"}, "one of .'mean', 'max', 'min'.. Received: 'median'"),
-        ({"discard_ratio": 1.0}, r"in \[0, 1\). Received: 1.0"),
-        ({"discard_ratio": -0.1}, r"in \[0, 1\). Received: -0.1"),
+        (
+            {"head_fusion": "median"},
+            "one of .'mean', 'max', 'min'.. Received: head_fusion='median'",
+        ),
+        ({"discard_ratio": 1.0}, r"in \[0, 1\). Received: discard_ratio=1.0"),
+        ({"discard_ratio": -0.1}, r"in \[0, 1\). Received: discard_ratio=-0.1"),
         ({"grid": (3, 3)}, r"shape \(batch, heads, 10, 10\).*Received: shape \(2, 3, 7, 7\)"),
         ({"attentions": []}, "at least one block"),
         ({"readout": np.ones(3)}, r"`readout` of shape \(7,\) or \(2, 7\). Received: shape \(3,\)"),
