@@ -86,9 +86,10 @@ class AttentionPooling(keras.layers.Layer):
         mlp_dim: width of the MLP.
         gelu: `"erf"`, `"tanh"` or `"quick"`.
         epsilon: added to the variance of the norm.
+        skipped_tokens: leading tokens that the probe does not see.
 
     Input: `(batch, tokens, hidden_size)`. Output: `(batch, hidden_size)`; with
-    `return_attention=True` also the probe's weights `(batch, heads, 1, tokens)`.
+    `return_attention=True` also the probe's weights `(batch, heads, 1, tokens)`, 0 for the skipped.
 
     Reference: "Scaling Vision Transformers" (arXiv 2106.04560), section 3.3.
     """
@@ -100,6 +101,7 @@ class AttentionPooling(keras.layers.Layer):
         *,
         gelu: str = "tanh",
         epsilon: float = 1e-6,
+        skipped_tokens: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -107,6 +109,7 @@ class AttentionPooling(keras.layers.Layer):
         self.mlp_dim = mlp_dim
         self.gelu = gelu
         self.epsilon = epsilon
+        self.skipped_tokens = skipped_tokens
         policy = {"dtype": self.dtype_policy}
         self.attention = ProbeAttention(num_heads, name="attention", **policy)
         self.mlp_norm = LayerNormalization(epsilon=epsilon, name="mlp_norm", **policy)
@@ -123,10 +126,13 @@ class AttentionPooling(keras.layers.Layer):
         self.built = True
 
     def call(self, tokens, training=None, return_attention=False):
-        x = self.attention(self.probe, tokens, return_attention=return_attention)
+        skipped = self.skipped_tokens
+        x = self.attention(self.probe, tokens[:, skipped:], return_attention=return_attention)
         x, weights = x if return_attention else (x, None)
         x = x + self.mlp(self.mlp_norm(x), training=training)
-        return (x[:, 0], weights) if return_attention else x[:, 0]
+        if not return_attention:
+            return x[:, 0]
+        return x[:, 0], ops.pad(weights, ((0, 0), (0, 0), (0, 0), (skipped, 0)))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1])
@@ -145,4 +151,5 @@ class AttentionPooling(keras.layers.Layer):
             "mlp_dim": self.mlp_dim,
             "gelu": self.gelu,
             "epsilon": self.epsilon,
+            "skipped_tokens": self.skipped_tokens,
         }

@@ -118,7 +118,8 @@ class VisionTransformerConfig:
         pooling: what becomes of the encoded tokens: `"token"` (the class token), `"gap"` (mean of
             the patch tokens), `"map"` (attention pooling), `"max"`, `"token+distillation"`,
             `"token+gap"` (both, concatenated) or `"none"` (all tokens).
-        pooling_includes_prefix_tokens: whether mean and maximum take the prefix tokens too.
+        pooling_includes_prefix_tokens: whether mean, maximum and attention pooling take the prefix
+            tokens too.
         final_norm: whether the last norm acts on the `"tokens"` or on the `"pooled"` vector.
         pre_logits_size: width of a layer between pooling and head, or None.
         pre_logits_activation: its activation.

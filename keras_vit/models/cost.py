@@ -28,7 +28,8 @@ def forward_flops(config: VisionTransformerConfig) -> int:
     features = width * (2 if "+" in config.pooling else 1)
     head = 0
     if config.pooling == "map":
-        head += tokens * 2 * width * width + 2 * tokens * width
+        seen = tokens if config.pooling_includes_prefix_tokens else patches
+        head += seen * 2 * width * width + 2 * seen * width
         head += width * (2 * width + 2 * config.mlp_dim)
     for size in (config.pre_logits_size, config.projection_size, config.num_classes):
         if size:

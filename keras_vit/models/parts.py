@@ -180,11 +180,13 @@ def _pooling(config: VisionTransformerConfig, policy: Any) -> keras.layers.Layer
     if config.pooling == "none":
         return None
     if config.pooling == "map":
+        skipped = 0 if config.pooling_includes_prefix_tokens else config.num_prefix_tokens
         return layers.AttentionPooling(
             config.num_heads,
             config.mlp_dim,
             gelu=config.gelu or "tanh",
             epsilon=config.layer_norm_epsilon,
+            skipped_tokens=skipped,
             dtype=policy,
             name="pooling",
         )

@@ -10,9 +10,9 @@ from keras_vit.checks import size_pair
 from keras_vit.models.config import HybridConfig, VisionTransformerConfig
 from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.layouts import BoundCheckpoint
+from keras_vit.weights.layouts.features import foreign_model, missing_features
 from keras_vit.weights.layouts.layout import PATCHES, POSITIONS
 
-_HEAD_DIM = 64
 _BLOCK_0 = "encoder_block_0"
 
 
@@ -37,20 +37,19 @@ def infer_config(
     """
     if bound.config is not None:  # Keras's own file says it all
         return bound.config.replace(**overrides)
+    features = bound.layout.foreign_features(bound)
+    if features:
+        raise foreign_model(bound.file.path, features)
     fields = _shape_fields(bound)
-    told = bound.layout.read_config(bound, fields)
+    told = bound.layout.read_config(bound, fields, overrides)
     fields = {**fields, **told, **overrides}
     if isinstance(fields["hybrid"], Mapping):
         fields["hybrid"] = HybridConfig.from_dict(fields["hybrid"])
+    if POSITIONS not in bound.shapes and "position_embedding" not in fields:
+        raise foreign_model(bound.file.path, missing_features([POSITIONS]))
     fields.setdefault("pooling", "token" if fields["class_token"] else "gap")
     if fields.get("num_heads") is None:
         fields["num_heads"] = _num_heads(bound, fields)
-    if fields["hidden_size"] % fields["num_heads"]:
-        raise ValueError(
-            f"Expected `num_heads` to divide the hidden size of {fields['hidden_size']}. Received: "
-            f"num_heads={fields['num_heads']}, which no array of {bound.file.path!r} tells. "
-            "Pass `num_heads=`."
-        )
     fields.update(_positions(bound, fields, stored_grid))
     return VisionTransformerConfig.from_dict(fields)
 
@@ -166,7 +165,7 @@ def _num_layers(bound: BoundCheckpoint) -> int:
 
 
 def _num_heads(bound: BoundCheckpoint, fields: Mapping[str, Any]) -> int:
-    """Heads: from qk norms, else those of the published variant of these sizes, else 64 wide."""
+    """Heads: from qk norms, else those of the published variant of these sizes."""
     hidden_size = fields["hidden_size"]
     norm = bound.shapes.get(f"{_BLOCK_0}/attention/query_norm/gamma")
     if norm is not None and norm[0] and hidden_size % norm[0] == 0:
@@ -174,14 +173,13 @@ def _num_heads(bound: BoundCheckpoint, fields: Mapping[str, Any]) -> int:
     sizes = ("hidden_size", "num_layers", "mlp_dim")
     for variant in VARIANTS.values():
         if all(getattr(variant, size) == fields[size] for size in sizes):
+            bound.notes.append(f"num_heads={variant.num_heads}, as published models of its sizes")
             return variant.num_heads
-    if hidden_size % _HEAD_DIM:
-        raise ValueError(
-            "Expected `num_heads`, since query, key and value are stored as one matrix and "
-            f"{hidden_size} is not made of heads of {_HEAD_DIM}. Received: no value for "
-            f"{bound.file.path!r}. Pass `num_heads=`."
-        )
-    return hidden_size // _HEAD_DIM
+    raise ValueError(
+        "Expected `num_heads`, since query, key and value are stored as one matrix, and no "
+        f"published model has its sizes ({', '.join(f'{s}={fields[s]}' for s in sizes)}). "
+        f"Received: no value for {bound.file.path!r}. Pass `num_heads=`."
+    )
 
 
 def _top(bound: BoundCheckpoint, hidden_size: int) -> dict[str, Any]:

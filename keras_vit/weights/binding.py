@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras_vit.weights.files.arrays import ArrayFile
 from keras_vit.weights.layouts import LAYOUTS, BoundCheckpoint
+from keras_vit.weights.layouts.features import foreign_model, stored_features
+from keras_vit.weights.layouts.transformers import foreign_model_type
 
 
 def bind(file: ArrayFile) -> BoundCheckpoint:
@@ -18,6 +20,9 @@ def bind(file: ArrayFile) -> BoundCheckpoint:
     candidates = [bound for layout in LAYOUTS if (bound := layout.bind(file)) is not None]
     if not candidates:
         names = sorted(file.specs)
+        features = foreign_model_type(file) or stored_features(names)
+        if features:
+            raise foreign_model(file.path, features)
         raise ValueError(
             f"Expected the names of a Vision Transformer in {file.path!r}: as google-research, "
             "big_vision, timm or Hugging Face write them. Received: "

@@ -18,8 +18,10 @@ from keras_vit.weights.files.keras_archive import canonical_variables, open_kera
 from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.files.suffixes import is_keras_model, needs_model
 from keras_vit.weights.layouts import BoundCheckpoint
+from keras_vit.weights.layouts.features import missing_features, stored_features
 from keras_vit.weights.layouts.layout import PATCHES, POSITIONS
 
+_MOST_LINES = 12  # of what does not fit, where a feature explains it
 HEADS = ("auto", "keep", "reset")
 _TOP = ("pooling", "pre_logits", "projection", "head")
 _CLASS_TOKEN = "patch_encoder/class_token"
@@ -37,7 +39,8 @@ class LoadReport:
         resized: those of them that were resized to the grid of the model.
         left_out: names in the file that were not used: text towers, buffers, a replaced head.
         fresh: canonical names of the weights that were set to zero: the replaced head.
-        notes: a line for each resizing and replacement, with the sizes.
+        notes: a line for each resizing and replacement, with the sizes, and for what was taken from
+            published models of the same shapes, or guessed.
     """
 
     source: str
@@ -232,10 +235,16 @@ class _Plan:
                     if bound.file.specs[name].dtype not in FLOAT_BYTES
                 ]
         if lines:
+            lines = list(dict.fromkeys(lines))
+            features = missing_features(sorted(needed.keys() - offered.keys()))
+            features = [*stored_features(bound.unexpected), *features]
+            named = f" {'; '.join(features)}," if features else ""
+            if features and len(lines) > _MOST_LINES:
+                lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES} more"]
             raise ValueError(
                 f"Expected the weights of this model in {bound.file.path!r} ({bound.layout.name} "
-                f"layout). Received, with {len(lines)} misfits, and nothing was changed:\n  "
-                + "\n  ".join(dict.fromkeys(lines))
+                f"layout). Received:{named} with {len(lines)} misfits, and nothing was changed:"
+                "\n  " + "\n  ".join(lines)
             )
 
     def _source(self, name: str) -> str:
@@ -308,5 +317,5 @@ class _Plan:
             resized=(POSITIONS,) if resized else (),
             left_out=tuple(dict.fromkeys([*dropped, *self.bound.ignored])),
             fresh=tuple(self.fresh),
-            notes=tuple(self.notes),
+            notes=tuple(dict.fromkeys([*self.bound.notes, *self.notes])),
         )

@@ -84,7 +84,7 @@ CASES = {
     "layer scale": (layers.LayerScale, {"initial_value": 0.1}, [TOKENS], TOKENS),
     "attention pooling": (
         layers.AttentionPooling,
-        {"num_heads": 3, "mlp_dim": 20},
+        {"num_heads": 3, "mlp_dim": 20, "skipped_tokens": 1},
         [TOKENS],
         (2, 12),
     ),

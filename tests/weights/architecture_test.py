@@ -34,20 +34,23 @@ def test_heads_of_a_published_size_need_no_argument(
     assert infer_config(bind(shapes_file(shapes))).num_heads == config.num_heads
 
 
-def test_heads_of_another_size_are_64_wide(shapes_file, timm_shapes):
-    assert infer_config(bind(shapes_file(timm_shapes(320, 640, 2)))).num_heads == 5
-
-
-def test_heads_that_cannot_be_told_are_asked_for(shapes_file, timm_shapes):
-    with pytest.raises(ValueError, match="Pass `num_heads=`"):
-        infer_config(bind(shapes_file(timm_shapes(48, 96, 1))))
+@pytest.mark.parametrize(
+    ("hidden", "mlp", "layers"), [(1280, 5120, 31), (1152, 4304, 26), (1408, 6144, 39), (48, 96, 1)]
+)
+def test_heads_that_no_published_model_has_are_asked_for(
+    hidden, mlp, layers, shapes_file, timm_shapes
+):
+    bound = bind(shapes_file(timm_shapes(hidden, mlp, layers)))
+    with pytest.raises(ValueError, match=f"num_layers={layers}.*Pass `num_heads=`"):
+        infer_config(bound)
+    assert infer_config(bound, num_heads=16).num_heads == 16
 
 
 def test_a_grid_that_is_not_square_is_asked_for_and_taken(shapes_file, timm_shapes):
     bound = bind(shapes_file(timm_shapes(64, 128, 1, tokens=1 + 3 * 6)))
     with pytest.raises(ValueError, match="stored_grid"):
-        infer_config(bound)
-    config = infer_config(bound, stored_grid=(3, 6))
+        infer_config(bound, num_heads=4)
+    config = infer_config(bound, num_heads=4, stored_grid=(3, 6))
     assert config.grid_size == (3, 6)
     assert config.position_embedding_prefix_rows == 1
 

@@ -62,7 +62,7 @@ class Dinov2Layout(TransformersLayout):
         *linear("classifier", "head"),
     )
 
-    def family_of(self, bound):
+    def family_by_shapes(self, bound):
         registers = "patch_encoder/register_tokens" in bound.shapes
         return _WITH_REGISTERS if registers else _DINOV2
 

@@ -119,7 +119,7 @@ class GoogleLayout(Layout):
         r"(opt/)?(step|state|state_dict)(/.*)?",
     )
 
-    def read_config(self, bound, fields) -> dict[str, Any]:
+    def read_config(self, bound, fields, given) -> dict[str, Any]:
         told = {
             "gelu": "tanh",
             "layer_norm_epsilon": 1e-6,

@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from keras_vit.models.config import HybridConfig, VisionTransformerConfig
 from keras_vit.weights.files.arrays import ArrayFile
 from keras_vit.weights.files.suffixes import SAFETENSORS
 from keras_vit.weights.forms import FORMS, Sizes, joined
+from keras_vit.weights.layouts.features import stored_features
 from keras_vit.weights.rows import Binding, Row, fill, match
 
 PATCHES = "patch_encoder/projection/kernel"
@@ -43,6 +45,7 @@ class BoundCheckpoint:
         preprocessing: how images are prepared, where the file says it.
         stored_grid: (rows, columns) of the stored position embedding, once it is settled.
         prefix_rows: leading rows of it that belong to prefix tokens, once it is settled.
+        notes: what was taken from the published models of the same shapes, or guessed.
     """
 
     file: ArrayFile
@@ -57,6 +60,12 @@ class BoundCheckpoint:
     preprocessing: Preprocessing | None = None
     stored_grid: tuple[int, int] | None = None
     prefix_rows: int | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def guess(self, line: str) -> None:
+        """Notes what was taken for granted and could be otherwise, and warns of it."""
+        self.notes.append(line)
+        warnings.warn(f"{self.file.path}: {line}.", stacklevel=2)
 
     @functools.cached_property
     def _by_target(self) -> dict[str, Binding]:
@@ -199,12 +208,15 @@ class Layout:
             tuple(name for name in rest if name not in ignored), tuple(misfits),
         )  # fmt: skip
 
-    def read_config(self, bound: BoundCheckpoint, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read_config(
+        self, bound: BoundCheckpoint, fields: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Returns the config fields that shapes alone do not tell.
 
         Args:
             bound: a checkpoint of this layout.
             fields: those that shapes tell.
+            given: those that the user says, which take the place of all others.
 
         Returns:
             Fields of `VisionTransformerConfig`; they take the place of those in `fields`.
@@ -214,6 +226,14 @@ class Layout:
                 field expresses.
         """
         raise NotImplementedError
+
+    def foreign_features(self, bound: BoundCheckpoint) -> list[str]:
+        """Names the features of a model that this package does not have, as its names tell them.
+
+        Args:
+            bound: a checkpoint of this layout.
+        """
+        return stored_features(bound.unexpected)
 
     def position_rows(self, bound: BoundCheckpoint) -> Sequence[int]:
         """Returns how many rows of the position embedding may belong to prefix tokens."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
 from typing import Any
 
 from keras_vit.images.spec import STATISTICS
 from keras_vit.models.config import HybridConfig
-from keras_vit.weights.layouts.activations import GELUS
 from keras_vit.weights.layouts.layout import POSITIONS, Layout, hybrid_fits
+from keras_vit.weights.layouts.timm_config import (
+    foreign_architecture,
+    model_arguments,
+    published_size,
+    read_published_preprocessing,
+    read_timm_config,
+)
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
 _UNIT = "stem/stage_{s}/unit_{u}"
@@ -39,30 +45,8 @@ _HYBRID_STYLE = {
     "weight_standardization": "variance_plus_epsilon",
     "weight_standardization_epsilon": 1e-8,
 }
-# The models of timm with another GELU than erf; the config.json of the hub says their name.
-_GELUS = {
-    **dict.fromkeys(
-        (
-            "vit_base_patch32_siglip_256", "vit_base_patch32_siglip_gap_256",
-            "vit_large_patch16_siglip_512", "vit_large_patch16_siglip_gap_512",
-            "vit_so400m_patch16_siglip_256", "vit_so400m_patch16_siglip_gap_256",
-            "vit_so400m_patch16_siglip_384", "vit_so400m_patch16_siglip_gap_384",
-            "vit_so400m_patch16_siglip_512", "vit_so400m_patch16_siglip_gap_512",
-            "vit_giantopt_patch16_siglip_256", "vit_giantopt_patch16_siglip_gap_256",
-            "vit_giantopt_patch16_siglip_384", "vit_giantopt_patch16_siglip_gap_384",
-        ),
-        "tanh",
-    ),
-    **dict.fromkeys(
-        (
-            "vit_base_patch32_clip_quickgelu_224", "vit_base_patch16_clip_quickgelu_224",
-            "vit_large_patch14_clip_quickgelu_224", "vit_large_patch14_clip_quickgelu_336",
-            "vit_huge_patch14_clip_quickgelu_224", "vit_huge_patch14_clip_quickgelu_378",
-            "vit_gigantic_patch14_clip_quickgelu_224",
-        ),
-        "quick",
-    ),
-}  # fmt: skip
+# SigLIP's GELU is tanh at these (hidden size, patch size, rows of the grid or None for any).
+_TANH_SIGLIP = {(768, 32, None), (1024, 16, 32), (1152, 16, None), (1536, 16, None)}
 
 
 class TimmLayout(Layout):
@@ -110,37 +94,61 @@ class TimmLayout(Layout):
     )
     ignored = ("mask_token",)
 
-    def read_config(self, bound, fields) -> dict[str, Any]:
+    def foreign_features(self, bound):
+        return foreign_architecture(bound) or super().foreign_features(bound)
+
+    def read_config(self, bound, fields, given) -> dict[str, Any]:
         told = {
-            "gelu": None if fields["mlp"] == "swiglu" else "erf",
             "layer_norm_epsilon": 1e-5 if fields["pre_norm"] else 1e-6,
             "position_embedding_interpolation": "bicubic_antialias",
         }
-        if POSITIONS not in bound.shapes:
-            told["position_embedding"] = "sincos2d"
         if fields["hybrid"] is not None:
             told["hybrid"] = dataclasses.replace(fields["hybrid"], **_HYBRID_STYLE)
         norm = bound.find("encoder_norm/gamma")
         if norm is not None and norm.sources[0].endswith("fc_norm.weight"):
             told.update(pooling="gap", final_norm="pooled")
-        if fields["mlp"] == "swiglu":
-            return told
-        architecture = str(bound.file.config.get("architecture", ""))
-        told["gelu"] = _GELUS.get(architecture, told["gelu"])
-        arguments = bound.file.config.get("model_args")
-        activation = arguments.get("act_layer") if isinstance(arguments, Mapping) else None
-        told["gelu"] = GELUS.get(str(activation).lower(), told["gelu"])
+        told.update(read_timm_config(bound, {**fields, **told}, given))
+        if fields["mlp"] == "gelu" and "gelu" not in told and "gelu" not in given:
+            told["gelu"] = self._likely_gelu(bound, fields)
         return told
+
+    def _likely_gelu(self, bound, fields) -> str:
+        """The GELU of published models of these shapes, where nothing in the file tells it."""
+        if fields["pre_norm"]:
+            bound.guess(
+                "gelu='erf', as most CLIP models of timm have it; those of OpenAI, of the same "
+                "shapes, have gelu='quick'"
+            )
+        elif not fields["class_token"] and fields.get("pooling") in ("map", None):
+            hidden, patch = fields["hidden_size"], fields["patch_size"]
+            rows = math.isqrt(bound.shapes[POSITIONS][1])
+            if {(hidden, patch, None), (hidden, patch, rows)} & _TANH_SIGLIP:
+                bound.notes.append("gelu='tanh', as SigLIP of this size has it")
+                return "tanh"
+        return "erf"
 
     def position_rows(self, bound):
         leading = super().position_rows(bound)[0]
         registers = bound.shapes.get("patch_encoder/register_tokens", (1, 0))[1]
+        without = model_arguments(bound).flag("no_embed_class")
+        if without is not None:
+            return [0] if without else [leading + registers]
         return [leading, 0, leading + registers]
 
+    def stated_grid(self, bound):
+        size = model_arguments(bound).size("img_size") or published_size(bound)
+        if size is None:
+            return None
+        units = {n.split("/")[1] for n in bound.shapes if n.startswith("stem/stage_")}
+        stem = HybridConfig(units_per_stage=(1,) * len(units)).stride
+        stride = stem if "stem/root/kernel" in bound.shapes else 1
+        height, width, _ = bound.patch_shape
+        return (size[0] // (height * stride), size[1] // (width * stride))
+
     def prepare(self, bound, size):
-        published = bound.file.config.get("pretrained_cfg")
-        if isinstance(published, Mapping):
-            return _published_preprocessing(published)
+        published = read_published_preprocessing(bound)
+        if published is not None:
+            return published
         if "pre_norm/gamma" in bound.shapes:
             return {**STATISTICS["clip"], "resampling": "bicubic", "resize": "crop"}
         fields = {"resampling": "bicubic", "resize": "crop"}
@@ -186,22 +194,6 @@ class TimmLayout(Layout):
         stem = r"backbone\.(conv|norm)\." if units else r"backbone\.stem\."
         norm = r"^norm\." if config.final_norm == "pooled" else r"^fc_norm\."
         return (stem, norm)
-
-
-def _published_preprocessing(published: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for key in ("mean", "std"):
-        values = published.get(key)
-        if isinstance(values, (list, tuple)) and len(values) == 3:
-            fields[key] = tuple(values)
-    if published.get("interpolation") in ("bilinear", "bicubic"):
-        fields["resampling"] = published["interpolation"]
-    squash = published.get("crop_mode") == "squash"
-    fields["resize"] = "squash" if squash else "crop"
-    crop = published.get("crop_pct")
-    if not squash and isinstance(crop, (int, float)) and 0 < crop <= 1:
-        fields["crop_fraction"] = float(crop)
-    return fields
 
 
 TIMM = TimmLayout()

@@ -34,7 +34,17 @@ class TowerLayout(TransformersLayout):
 
     signature = "embeddings.patch_embedding.weight"
     prefixes = ("vision_model.", "")
-    families = (_CLIP, _SIGLIP)
+    families = (
+        _CLIP,
+        _SIGLIP,
+        *_CLIP.named(
+            "clip", "altclip", "altclip_vision_model", "chinese_clip", "chinese_clip_vision_model",
+            "clipseg", "clipseg_vision_model", "git", "git_vision_model", "metaclip_2",
+            "metaclip_2_vision_model",
+        ),
+        *_SIGLIP.named("siglip"),
+        *_SIGLIP.named("idefics3_vision", "smolvlm_vision", heads=16),
+    )  # fmt: skip
     rows = (
         row("embeddings.patch_embedding.weight", "patch_encoder/projection/kernel", "torch_patch"),
         row("embeddings.patch_embedding.bias", "patch_encoder/projection/bias"),
@@ -64,7 +74,7 @@ class TowerLayout(TransformersLayout):
     )
     ignored = (*IGNORED, r"text_model\..*", r"text_projection\..*", "logit_scale", "logit_bias")
 
-    def family_of(self, bound):
+    def family_by_shapes(self, bound):
         return _CLIP if "pre_norm/gamma" in bound.shapes else _SIGLIP
 
     def family_for(self, config):

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_vit.checks import size_pair
+from keras_vit.weights.files.arrays import ArrayFile
 from keras_vit.weights.files.suffixes import WHOLE
 from keras_vit.weights.layouts.activations import GELUS
 from keras_vit.weights.layouts.layout import POSITIONS, Layout
+from keras_vit.weights.layouts.processors import read_processor
+from keras_vit.weights.layouts.stated import Stated
 from keras_vit.weights.rows import BLOCK, Row, linear, row
 
 IGNORED = (r"(.*\.)?position_ids", r"(.*\.)?mask_token")
@@ -27,6 +29,31 @@ EMBEDDINGS = (
     row("embeddings.register_tokens", "patch_encoder/register_tokens"),
     row("embeddings.position_embeddings", POSITIONS),
 )
+POOLER_ACTIVATIONS = {
+    name: name for name in ("tanh", "relu", "relu6", "sigmoid", "silu", "mish", "gelu", "linear")
+}
+# Model types whose names may be known, but not what they compute.
+_FOREIGN = {
+    "aimv2_vision_model": "RMSNorm and SwiGLU of unpacked matrices",
+    "audio-spectrogram-transformer": "spectrograms in place of images",
+    "beit": "relative position bias",
+    "data2vec-vision": "relative position bias",
+    "depth_anything": "a neck for depth",
+    "dinov3_vit": "rotary positions",
+    "internvl_vision": "no final norm",
+    "mlcd_vision_model": "rotary positions",
+    "pixtral": "rotary positions",
+    "radio": "patch generator of RADIO",
+    "sam_vision_model": "windowed attention with relative position bias",
+    "sam_hq_vision_model": "windowed attention with relative position bias",
+    "sapiens2": "rotary positions and grouped queries",
+    "siglip2_vision_model": "a linear patch embedding of any grid (NaFlex)",
+    "videomae": "patches of a video",
+    "vitdet": "windowed attention with relative position bias",
+    "vitpose_backbone": "padded patches",
+    "xclip_vision_model": "attention across the frames of a video",
+    "yolos": "detection tokens",
+}
 _ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu", None: "gelu"}
 
 
@@ -58,6 +85,7 @@ class Family:
         prefix: what stands in front of the names of the encoder beside a head.
         gelu: `hidden_act` where `config.json` does not say it.
         epsilon: `layer_norm_eps` where `config.json` does not say it.
+        heads: `num_attention_heads` where `config.json` does not say it.
         interpolation: how it resizes positions.
         preprocessing: fields of `Preprocessing` that its images are prepared with.
     """
@@ -68,8 +96,13 @@ class Family:
     prefix: str
     gelu: str = "gelu"
     epsilon: float = 1e-12
+    heads: int = 12
     interpolation: str = "bicubic"
     preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def named(self, *model_types: str, **changes: Any) -> tuple[Family, ...]:
+        """Returns families of other names that compute the same but for some defaults."""
+        return tuple(dataclasses.replace(self, model_type=name, **changes) for name in model_types)
 
 
 class TransformersLayout(Layout):
@@ -83,39 +116,85 @@ class TransformersLayout(Layout):
     ignored = IGNORED
     families: tuple[Family, ...] = ()
 
-    def family_of(self, bound) -> Family:
-        """Returns the family that the arrays of a checkpoint are of."""
+    def family_by_shapes(self, bound) -> Family:
+        """Returns the family that the arrays of a checkpoint are likely of."""
         return self.families[0]
 
     def family_for(self, config) -> Family:
         """Returns the family that a model is saved as."""
         return self.families[0]
 
-    def read_config(self, bound, fields) -> dict[str, Any]:
-        family, stated = self.family_of(bound), own_config(bound)
-        _check_belongs(bound, stated, fields)
+    def family_of(self, bound) -> Family:
+        """Returns the family that `config.json` names, else the one that the arrays are of."""
+        model_type = model_type_of(bound.file)
+        found = (family for family in self.families if family.model_type == model_type)
+        return next(found, None) or self.family_by_shapes(bound)
+
+    def foreign_features(self, bound):
+        model_type = model_type_of(bound.file)
+        if model_type is None or any(model_type == each.model_type for each in self.families):
+            return super().foreign_features(bound)
+        features = foreign_model_type(bound.file) or super().foreign_features(bound)
+        return features or [f"a model unknown to this package (model_type={model_type!r})"]
+
+    def read_config(self, bound, fields, given) -> dict[str, Any]:
+        family, stated = self.family_of(bound), own_config(bound.file, given)
         told = {
-            "gelu": _gelu(bound, stated.get("hidden_act", family.gelu)),
-            "layer_norm_epsilon": float(stated.get("layer_norm_eps", family.epsilon)),
+            "layer_norm_epsilon": stated.number("layer_norm_eps", family.epsilon),
             "position_embedding_interpolation": family.interpolation,
         }
-        if stated:
-            told["num_heads"] = int(stated.get("num_attention_heads", 12))
-        if POSITIONS not in bound.shapes:
-            told["position_embedding"] = "sincos2d"
-        if fields["mlp"] == "swiglu":
-            del told["gelu"]
+        if stated.values:
+            told["num_heads"] = stated.integer("num_attention_heads", family.heads)
+        if fields["mlp"] == "gelu":
+            told["gelu"] = GELUS[family.gelu]
+            if "gelu" not in given:
+                told["gelu"] = stated.choice("hidden_act", GELUS, told["gelu"])
+        if not stated.values:
+            bound.guess(
+                f"gelu={told.get('gelu')!r} and layer_norm_epsilon={family.epsilon} as "
+                f"{family.model} has them, since there is no config.json"
+            )
+        self._check_stated(bound, stated, fields)
+        if fields["pre_logits_size"] is not None:
+            told["pre_logits_activation"] = stated.choice("pooler_act", POOLER_ACTIVATIONS, "tanh")
         return told
 
+    def _check_stated(self, bound, stated: Stated, fields: Mapping[str, Any]) -> None:
+        """Refuses values of a wrong kind, of another file, or that no field expresses."""
+        for name, field in (
+            ("hidden_size", "hidden_size"), ("num_hidden_layers", "num_layers"),
+            ("intermediate_size", "mlp_dim"), ("num_channels", "in_channels"),
+            ("num_register_tokens", "num_register_tokens"),
+        ):  # fmt: skip
+            stated.integer(name, minimum=int(name != "num_register_tokens"))
+            stated.agree(name, fields[field], field)
+        if stated.size("patch_size") not in (None, (fields["patch_size"],) * 2):
+            stated.agree("patch_size", fields["patch_size"], "patch_size")
+        stated.agree("qkv_bias", fields["qkv_bias"], "qkv_bias")
+        stated.agree("use_swiglu_ffn", fields["mlp"] == "swiglu", "mlp")
+        stated.agree("vision_use_head", fields.get("pooling") == "map", "pooling")
+        stated.must_be("apply_layernorm", True, "features of a backbone without their norm")
+        stated.must_be("is_hybrid", False, "hybrid of transformers")
+        whole = Stated(bound.file.config, f"the config.json beside {bound.file.path!r}")
+        classes = str(whole.values.get("architectures", ""))
+        if "ForImageClassification" in classes and "num_classes" not in stated.given:
+            labels = whole.values.get("id2label")
+            count = len(labels) if isinstance(labels, Mapping) else fields["num_classes"]
+            if not fields["num_classes"] or count != fields["num_classes"]:
+                raise ValueError(
+                    f"Expected the head of {classes} in {bound.file.path!r}, with {count} classes. "
+                    f"Received: {fields['num_classes'] or 'no'} classes in its arrays."
+                )
+
     def stated_grid(self, bound):
-        size = own_config(bound).get("image_size")
+        size = own_config(bound.file).size("image_size")
         if size is None:
             return None
-        sides = size_pair("image_size of config.json", size)
-        return tuple(side // patch for side, patch in zip(sides, bound.patch_shape, strict=False))
+        return tuple(side // patch for side, patch in zip(size, bound.patch_shape, strict=False))
 
     def prepare(self, bound, size):
-        return {"crop_offset": "down", **self.family_of(bound).preprocessing}
+        fields = {"crop_offset": "down", **self.family_of(bound).preprocessing}
+        return {**fields, **read_processor(bound)}
 
     def poolings(self, config) -> tuple[str, ...]:
         """Returns the kinds of pooling that the family of a model can be saved with."""
@@ -185,29 +264,25 @@ class TransformersLayout(Layout):
         raise NotImplementedError
 
 
-def own_config(bound) -> Mapping[str, Any]:
-    """Returns the part of a `config.json` that describes the image side, or nothing."""
-    config = bound.file.config
-    if "model_type" not in config:
-        return {}
+def foreign_model_type(file: ArrayFile) -> list[str]:
+    """Names what a model of transformers has that this package does not, by its `model_type`."""
+    model_type = model_type_of(file)
+    feature = _FOREIGN.get(model_type)
+    return [f"{feature} (model_type={model_type!r})"] if feature else []
+
+
+def model_type_of(file: ArrayFile) -> str | None:
+    """Returns the `model_type` of the image side in a `config.json`, or None without one."""
+    config = file.config
     vision = config.get("vision_config")
-    return vision if isinstance(vision, Mapping) else config
+    if isinstance(vision, Mapping) and "model_type" in vision:
+        return str(vision["model_type"])
+    return str(config["model_type"]) if "model_type" in config else None
 
 
-def _check_belongs(bound, stated: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    hidden_size = stated.get("hidden_size", fields["hidden_size"])
-    if hidden_size != fields["hidden_size"]:
-        raise ValueError(
-            f"Expected the config.json beside {bound.file.path!r} to belong to it. Received: "
-            f"hidden_size={hidden_size}, where the arrays have {fields['hidden_size']}. Move the "
-            "file to a folder of its own."
-        )
-
-
-def _gelu(bound, activation: Any) -> str:
-    if str(activation).lower() not in GELUS:
-        raise ValueError(
-            f"Expected hidden_act in the config.json beside {bound.file.path!r} to be one of "
-            f"{sorted(GELUS)}. Received: {activation!r}. Pass `gelu=` where one of these is meant."
-        )
-    return GELUS[str(activation).lower()]
+def own_config(file: ArrayFile, given: Mapping[str, Any] | None = None) -> Stated:
+    """Returns what a `config.json` of transformers says of the image side, or nothing."""
+    config = file.config if "model_type" in file.config else {}
+    vision = config.get("vision_config")
+    where = f"the config.json beside {file.path!r}"
+    return Stated(vision if isinstance(vision, Mapping) else config, where, given)

@@ -33,7 +33,12 @@ class VitLayout(TransformersLayout):
 
     signature = "embeddings.patch_embeddings.projection.weight"
     prefixes = ("vit.", "deit.", "")
-    families = (_VIT, _DEIT)
+    families = (
+        _VIT,
+        _DEIT,
+        *_VIT.named("vit_mae", "ijepa", "dpt", "flava_image_model"),
+        *_VIT.named("vit_msn", epsilon=1e-6),
+    )
     rows = (
         *EMBEDDINGS,
         *torch_norm(f"{_LAYER}.layernorm_before", f"{BLOCK}/attention_norm"),
@@ -54,7 +59,7 @@ class VitLayout(TransformersLayout):
     )
     ignored = (*IGNORED, r"(vit\.|deit\.)?pooler\.dense\.(weight|bias)")
 
-    def family_of(self, bound):
+    def family_by_shapes(self, bound):
         return _DEIT if "patch_encoder/distillation_token" in bound.shapes else _VIT
 
     def family_for(self, config):

@@ -1,0 +1,105 @@
+"""How the `preprocessor_config.json` of transformers prepares images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from keras_vit.weights.layouts.stated import Stated
+
+_RESAMPLINGS = {2: "bilinear", 3: "bicubic"}  # as Pillow counts them
+
+
+def read_processor(bound) -> dict[str, Any]:
+    """Returns the fields of `Preprocessing` that the file beside the weights tells.
+
+    What no field expresses is named in a warning.
+
+    Args:
+        bound: a checkpoint of transformers.
+
+    Raises:
+        ValueError: a value of a wrong type or range.
+    """
+    where = f"the preprocessor_config.json beside {bound.file.path!r}"
+    stated = Stated(bound.file.preprocessor, where)
+    if not stated.values:
+        return {}
+    fields = _statistics(stated)
+    resampling = stated.integer("resample", minimum=0)
+    if resampling in _RESAMPLINGS:
+        fields["resampling"] = _RESAMPLINGS[resampling]
+    elif resampling is not None:
+        bound.guess(f"images are not resampled as {where} says: resample={resampling}")
+    if not stated.flag("do_resize", True):
+        bound.guess(f"images are resized all the same, {where} says do_resize=False")
+        return fields
+    return {**fields, **_resizing(bound, stated)}
+
+
+def _statistics(stated: Stated) -> dict[str, Any]:
+    """Mean and standard deviation of values in [0, 1]."""
+    if not {"image_mean", "image_std"} & stated.values.keys():
+        return {}
+    values = {}
+    for name in ("image_mean", "image_std"):
+        numbers = stated.values.get(name)
+        numbers = [numbers] * 3 if isinstance(numbers, float) else numbers
+        if (
+            not isinstance(numbers, (list, tuple))
+            or len(numbers) not in (1, 3)
+            or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
+        ):
+            raise stated.refusal(name, "a number for each channel")
+        values[name] = numbers
+    scale = 1.0
+    if stated.flag("do_rescale", True):
+        scale = 255 * stated.number("rescale_factor", 1 / 255)
+    else:
+        scale = 255.0
+    if not stated.flag("do_normalize", True):
+        values = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+    if min(values["image_std"]) <= 0:
+        raise stated.refusal("image_std", "numbers above 0")
+    return {
+        "mean": tuple(value / scale for value in values["image_mean"]),
+        "std": tuple(value / scale for value in values["image_std"]),
+    }
+
+
+def _resizing(bound, stated: Stated) -> dict[str, Any]:
+    resized, short_side = _sides(stated, "size")
+    kept = _sides(stated, "crop_size")[0] if stated.flag("do_center_crop", False) else None
+    if resized is None:
+        return {}
+    if kept is None:
+        if short_side:
+            bound.guess(
+                f"images are cut to squares, {stated.where} says size={stated.values['size']!r} "
+                "without a crop"
+            )
+        return {"resize": "crop" if short_side else "squash", "crop_fraction": 1.0}
+    fraction = min(k / r for k, r in zip(kept, resized, strict=True))
+    if fraction > 1:
+        bound.guess(
+            f"images are not padded as {stated.where} says: size={stated.values['size']!r}, "
+            f"crop_size={stated.values['crop_size']!r}"
+        )
+    return {"resize": "crop" if short_side else "squash", "crop_fraction": min(fraction, 1.0)}
+
+
+def _sides(stated: Stated, name: str) -> tuple[tuple[int, int] | None, bool]:
+    """(height, width) that a size means, and whether it is that of the shorter side alone."""
+    value = stated.values.get(name)
+    if not isinstance(value, Mapping):
+        size = stated.size(name)
+        return size, False
+    inner = Stated(value, f"{name} of {stated.where}")
+    if "shortest_edge" in inner:
+        side = inner.integer("shortest_edge")
+        return (side, side), True
+    height, width = inner.integer("height"), inner.integer("width")
+    if height is None or width is None:
+        return None, False
+    return (height, width), False

@@ -1,0 +1,146 @@
+"""What `config.json` of timm or a published name tells, and what is refused."""
+
+import pytest
+
+from keras_vit.weights.architecture import infer_config
+from keras_vit.weights.binding import bind
+
+VIT = "vit_base_patch16_224"
+
+
+@pytest.fixture
+def infer(shapes_file, timm_shapes):
+    """Returns a function: `config.json` and more of a tiny ViT to the config of the model."""
+
+    def read(config=None, *absent, path=None, given=None, **more):
+        shapes = timm_shapes(64, 128, 2, **more)
+        shapes = {name: shape for name, shape in shapes.items() if name not in absent}
+        file = shapes_file(shapes, config)
+        file.path = path or file.path
+        read.bound = bind(file)
+        return infer_config(read.bound, **(given or {}))
+
+    return read
+
+
+def _args(architecture=VIT, **arguments):
+    return {"architecture": architecture, "model_args": arguments}
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value"),
+    [
+        (_args(num_heads=4), "num_heads", 4),
+        (_args("vit_medium_patch16_reg4_256"), "num_heads", 8),
+        (_args(num_heads=4, act_layer="gelu_tanh"), "gelu", "tanh"),
+        (_args("vit_large_patch14_clip_quickgelu_224"), "gelu", "quick"),
+        (_args("vit_so400m_patch16_siglip_gap_256"), "gelu", "tanh"),
+        (_args("vit_so400m_patch14_siglip_gap_224"), "gelu", "erf"),
+        (_args("vit_large_patch14_clip_224"), "layer_norm_epsilon", 1e-5),
+        (_args("vit_large_patch14_clip_224", norm_layer="LayerNorm"), "layer_norm_epsilon", 1e-6),
+        (_args(num_heads=4, global_pool="avg"), "pooling", "gap"),
+        ({**_args(num_heads=4), "global_pool": "max"}, "pooling", "max"),
+        (_args(num_heads=4, pool_include_prefix=True), "pooling_includes_prefix_tokens", True),
+        (_args(num_heads=4, img_size=[112, 448]), "image_size", (112, 448)),
+    ],
+)
+def test_a_field_is_read(infer, config, field, value):
+    assert getattr(infer(config), field) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"act_layer": "relu"}, "act_layer.*one of.*'relu'"),
+        ({"act_layer": "silu"}, "act_layer.*'silu'"),
+        ({"global_pool": "avgmax"}, "global_pool.*'avgmax'"),
+        ({"global_pool": "prr"}, "global_pool.*'prr'"),
+        ({"global_pool": "map"}, "global_pool.*the pooling that the arrays have"),
+        ({"pos_embed": "none"}, "pos_embed.*no model without a position embedding.*'none'"),
+        ({"norm_layer": "rmsnorm"}, "norm_layer.*'rmsnorm'"),
+        ({"scale_mlp_norm": True}, "no norm inside the MLP.*scale_mlp_norm=True"),
+        ({"attn_layer": "diff"}, "attn_layer.*does not know.*'diff'"),
+        ({"num_heads": 2.5}, "num_heads.*an integer.*2.5"),
+        ({"num_heads": "two"}, "num_heads='two'"),
+        ({"num_heads": 3}, "divisible by `num_heads`.*num_heads=3"),
+        ({"embed_dim": 128}, "embed_dim=128, where the arrays have 64"),
+        ({"depth": 12}, "depth=12"),
+        ({"reg_tokens": 4}, "reg_tokens=4"),
+        ({"num_classes": 7}, "num_classes=7, where the arrays have 0"),
+        ({"img_size": "large"}, "img_size"),
+    ],
+)
+def test_an_argument_that_no_field_expresses_is_refused_by_name_and_value(
+    infer, arguments, message
+):
+    with pytest.raises(ValueError, match=message):
+        infer(_args(**{"num_heads": 4, **arguments}))
+
+
+def test_model_args_of_another_kind_are_refused(infer):
+    with pytest.raises(ValueError, match="Expected an object as model_args"):
+        infer({"architecture": VIT, "model_args": [1]})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "feature"),
+    [
+        ("vit_small_patch16_dinov3", "rotary positions"),
+        ("vit_base_patch16_rope_ape_224", "rotary positions"),
+        ("vit_small_patch16_rope_mixed_224", "learned frequencies"),
+        ("vit_base_patch16_rpn_224", "post-norm blocks"),
+        ("beitv2_base_patch16_224", "relative position bias"),
+        ("cait_s24_224", "class attention"),
+    ],
+)
+@pytest.mark.parametrize("where", ["config.json", "file name", "folder name"])
+def test_a_model_of_features_that_are_not_here_is_refused_by_their_name(
+    infer, architecture, feature, where
+):
+    path = {"file name": f"{architecture}.a_tag.safetensors",
+            "folder name": f"/hub/{architecture}.a_tag/model.safetensors"}.get(where)  # fmt: skip
+    with pytest.raises(ValueError, match=f"{feature}.*architecture='{architecture}'"):
+        infer(_args(architecture) if path is None else None, path=path)
+
+
+def test_a_published_name_tells_heads_and_gelu(infer):
+    path = "/hub/vit_large_patch14_clip_quickgelu_224.openai/model.safetensors"
+    config = infer(path=path)
+    assert (config.num_heads, config.gelu, config.layer_norm_epsilon) == (16, "quick", 1e-5)
+
+
+def test_without_positions_of_its_own_nothing_is_guessed(infer):
+    with pytest.raises(ValueError, match="no stored position embedding"):
+        infer(None, "pos_embed", given={"num_heads": 4})
+    config = infer(None, "pos_embed", given={"num_heads": 4, "position_embedding": "sincos2d"})
+    assert config.position_embedding == "sincos2d"
+
+
+def test_clip_of_unknown_origin_has_a_gelu_that_is_guessed_aloud(infer):
+    clip = {"norm_pre.weight": (64,), "norm_pre.bias": (64,)}
+    with pytest.warns(UserWarning, match="gelu='erf'.*OpenAI.*gelu='quick'"):
+        infer(given={"num_heads": 4}, **clip)
+    assert infer(given={"num_heads": 4, "gelu": "quick"}, **clip).gelu == "quick"
+
+
+def test_preprocessing_is_read_from_the_published_config(infer):
+    published = {
+        "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear",
+        "crop_pct": 0.8, "crop_mode": "center",
+    }  # fmt: skip
+
+    def read(**changes):
+        infer({**_args(num_heads=4), "pretrained_cfg": {**published, **changes}})
+        return infer.bound.layout.preprocessing(infer.bound, (224, 224), 3)
+
+    found = read()
+    assert (found.crop_fraction, found.resampling, found.resize) == (0.8, "bilinear", "crop")
+    assert found.std == (0.4, 0.5, 0.6)
+    squashed = read(crop_mode="squash", crop_pct=0.95)
+    assert (squashed.resize, squashed.crop_fraction) == ("squash", 0.95)
+    with pytest.warns(UserWarning, match="crop_mode='border'"):
+        read(crop_mode="border")
+    with pytest.raises(ValueError, match="crop_pct.*-1"):
+        read(crop_pct=-1)
+    with pytest.raises(ValueError, match="mean"):
+        read(mean=["a", "b", "c"])
