@@ -14,26 +14,28 @@ Finished runs are kept in --output_dir and are not run again: more seeds, shares
 added later.
 
 Examples:
-  compare.py --output_dir=runs/compare
-  compare.py --baseline=ResNet152V2 --baseline=MobileNetV2:alpha=0.35 --output_dir=runs/compare
-  compare.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --baseline_weights=imagenet \
-      --baseline_image_size=224 --epochs=10 --output_dir=runs/photos
+  keras-vit compare --output_dir=runs/compare
+  keras-vit compare --baseline=ResNet152V2 --baseline=MobileNetV2:alpha=0.35 --output_dir=cnns
+  keras-vit compare --model=ViT_S16 --weights=imagenet --baseline_weights=imagenet --output_dir=out
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, section
 
+section("Data")
 _DATASET = flags.DEFINE_string(
     "dataset",
     "digits",
     "`digits`, the name of a TFDS data set, or a folder with a subfolder a class.",
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+
+section("Models")
 _MODEL = flags.DEFINE_multi_string(
     "model", [], "One of ours, as in train.py; may be repeated. Default: one that suits the data."
 )
@@ -50,6 +52,8 @@ _BASELINE_WEIGHTS = flags.DEFINE_string(
 _BASELINE_IMAGE_SIZE = flags.DEFINE_integer(
     "baseline_image_size", None, "Side of the baselines' input; default: ours, but 32 at least."
 )
+
+section("Training")
 _RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one that suits.")
 _SET = flags.DEFINE_multi_string("set", [], "A field of the recipe, as field=value, for all.")
 _MODEL_SET = flags.DEFINE_multi_string("model_set", [], "Likewise, for our models alone.")
@@ -60,9 +64,26 @@ _EPOCHS = flags.DEFINE_integer(
 _GFLOP = flags.DEFINE_float("gflop", None, "Largest budget in GFLOP, instead of --epochs.")
 _SHARES = flags.DEFINE_list("shares", ["0.25", "0.5", "1"], "Parts of the budget, a run each.")
 _SEEDS = flags.DEFINE_integer("seeds", 2, "Runs of each model at each budget.", lower_bound=1)
+
+section("Output")
 _KEEP_MODELS = flags.DEFINE_bool("keep_models", False, "Whether trained weights stay.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for runs, table and plot.")
 flags.mark_flag_as_required("output_dir")
+
+
+def check() -> None:
+    """Refuses flags that do not go together, and names that nothing stands for."""
+    from keras_vit.data.loading import check_source
+    from keras_vit.training.models import check_model
+    from keras_vit.training.recipe_table import get_recipe
+
+    if _EPOCHS.value is not None and _GFLOP.value is not None:
+        raise ValueError("Expected one of --epochs and --gflop. Received both.")
+    check_source(_DATASET.value)
+    for spec in _MODEL.value:
+        check_model(spec, _WEIGHTS.value)
+    for settings in (_MODEL_SET.value, _BASELINE_SET.value):
+        get_recipe(_RECIPE.value or "digits").with_settings([*_SET.value, *settings])
 
 
 def run() -> None:
@@ -71,8 +92,6 @@ def run() -> None:
     from keras_vit import data as data_room
     from keras_vit.files import replacing, write_json
 
-    if _EPOCHS.value is not None and _GFLOP.value is not None:
-        raise ValueError("Expected one of --epochs and --gflop. Received both.")
     data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
     print(f"Data: {data.describe()}", flush=True)
     runs = equal_compute.compare(
@@ -137,7 +156,4 @@ def candidates(data) -> list:
     return chosen
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check)

@@ -1,45 +1,55 @@
-"""`keras-vit benchmark` of a checkout: one race, or one of the studies.
+"""Measures speed and memory of a model and its peers, or makes one of the studies of a checkout.
 
-    benchmark.py --model=ViT_B16 --dtype=float32,bfloat16 --output=b16.json
-    benchmark.py --suite --output=benchmarks/suite_cpu.json --plot=docs/suite.png
+Without a mode it times inference and training of one model beside its peers, which are measured
+when they are installed: pip install "keras-vit[peers]". --suite takes twenty minutes for ViT-B/16.
 
-Without a mode it times inference and training of one model. The modes, one at a time:
-
-    --suite      everything that is promised about speed, beside all peers that are installed, with
-                 the targets and what falls short; takes twenty minutes for ViT-B/16
-    --profile    where the time of one model goes, operation by operation
-    --growth     time and memory against tokens, batch, depth, width and size of the model
-    --scaling    replicas and workers on this machine, and on paper on larger ones
-    --merging    speed, and for a trained model (--dataset) accuracy, against merged tokens
-    --exported   every form that `export` knows: how well it agrees and how fast it is
-    --pipeline   the training pipeline alone, on real photos, beside that of Keras
-    --loading    loading a checkpoint, beside reading its arrays
-    --gpu        one GPU: ours on JAX beside timm (set KERAS_BACKEND=jax)
-
-    benchmark.py --merging --model=runs/digits/model.keras --dataset=digits --plot=merging.png
-    KERAS_BACKEND=jax benchmark.py --gpu --output=benchmarks/gpu.json
-
-Peers are measured when they are installed: pip install "keras-vit[peers]".
+Examples:
+  keras-vit benchmark --model=ViT_B16 --dtype=float32,bfloat16 --output=b16.json
+  keras-vit benchmark --suite --output=benchmarks/suite_cpu.json --plot=docs/suite.png
+  keras-vit benchmark --merging --model=digits/model.keras --dataset=digits --plot=merging.png
+  KERAS_BACKEND=jax keras-vit benchmark --gpu --output=benchmarks/gpu.json
 """
 
 from __future__ import annotations
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, load_libraries, section
 from keras_vit.commands import benchmark
+from keras_vit.commands.sources import check_model_file
+from keras_vit.weights.files.suffixes import KERAS
 
 FLAGS = flags.FLAGS
-flags.DEFINE_bool("suite", False, "Everything that is promised about speed, with its targets.")
-flags.DEFINE_bool("profile", False, "Operation by operation: inference, and training with --train.")
-flags.DEFINE_bool("growth", False, "Time and memory against the size of model and work.")
-flags.DEFINE_bool("scaling", False, "Several replicas and workers.")
-flags.DEFINE_bool("merging", False, "Speed and accuracy against merged tokens.")
-flags.DEFINE_bool("exported", False, "Every exported form.")
-flags.DEFINE_bool("pipeline", False, "The input pipeline alone, in batches of 32.")
-flags.DEFINE_bool("loading", False, "A checkpoint of the model.")
-flags.DEFINE_bool("gpu", False, "One GPU, on JAX, beside timm.")
-flags.DEFINE_string("plot", None, "PNG file for a drawing: with suite, growth and merging.")
+section("Studies, one at a time")
+flags.DEFINE_bool(
+    "suite",
+    False,
+    "Everything that is promised about speed, beside all peers, with targets and what falls short.",
+)
+flags.DEFINE_bool(
+    "profile",
+    False,
+    "Where the time of one model goes, operation by operation; training too with --train.",
+)
+flags.DEFINE_bool(
+    "growth", False, "Time and memory against tokens, batch, depth, width and size of the model."
+)
+flags.DEFINE_bool(
+    "scaling", False, "Replicas and workers on this machine, and on paper on larger ones."
+)
+flags.DEFINE_bool(
+    "merging", False, "Speed, and for a trained model (--dataset) accuracy, against merged tokens."
+)
+flags.DEFINE_bool(
+    "exported", False, "Every form that `export` knows: how well it agrees and how fast it is."
+)
+flags.DEFINE_bool(
+    "pipeline", False, "The training pipeline alone, on real photos, beside that of Keras."
+)
+flags.DEFINE_bool("loading", False, "Loading a checkpoint, beside reading its arrays.")
+flags.DEFINE_bool("gpu", False, "One GPU: ours on JAX beside timm (set KERAS_BACKEND=jax).")
+
+section("For some of them")
 flags.DEFINE_list("counts", None, "With --merging: tokens merged in each block.")
 flags.DEFINE_string(
     "dataset",
@@ -51,6 +61,7 @@ flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its 
 flags.DEFINE_integer(
     "images", 400, "With --exported and --merging: images to compare on, at most.", lower_bound=1
 )
+flags.DEFINE_string("plot", None, "PNG file for a drawing, with --suite, --growth and --merging.")
 
 
 def given_batch_size():
@@ -194,29 +205,44 @@ MODES = {
 """What each of these flags measures: figures for JSON, their text, and what draws them or None."""
 
 DRAWN = ("suite", "growth", "merging")
+OF_A_FILE = ("exported", "merging")  # take a `.keras` file as --model
+IN_PROCESSES = ("loading", "gpu")  # each with the backend that it needs
+
+
+def chosen_mode() -> str | None:
+    """Returns the study that was asked for, or None for one race."""
+    chosen = [mode for mode in MODES if FLAGS[mode].value]
+    if len(chosen) > 1:
+        raise ValueError(f"Expected one mode at a time. Received: {', '.join(chosen)}.")
+    return chosen[0] if chosen else None
+
+
+def check() -> None:
+    """Refuses flags that do not go together, and unknown names."""
+    mode = chosen_mode()
+    if FLAGS.plot and mode not in DRAWN:
+        raise ValueError(
+            f"Expected --plot with --suite, --growth or --merging. Received: {mode or 'no mode'}."
+        )
+    if mode in OF_A_FILE and FLAGS.model.endswith(KERAS):
+        check_model_file(FLAGS.model)
+    else:
+        benchmark.check()
 
 
 def run() -> None:
     """Measures, prints the tables, and writes figures and drawing."""
-    chosen = [mode for mode in MODES if FLAGS[mode].value]
-    if len(chosen) > 1:
-        raise ValueError(f"Expected one mode at a time. Received: {', '.join(chosen)}.")
-    if FLAGS.plot and not set(chosen) & set(DRAWN):
-        raise ValueError(
-            "Expected --plot with --suite, --growth or --merging. "
-            f"Received: {' '.join(chosen) or 'no mode'}."
-        )
-    if not chosen:
+    mode = chosen_mode()
+    if mode is None:
         benchmark.run()
         return
-    result, text, plot = MODES[chosen[0]]()
+    if mode not in IN_PROCESSES:
+        load_libraries()
+    result, text, plot = MODES[mode]()
     benchmark.show(result, text)
     if FLAGS.plot:
         plot(result, FLAGS.plot)
         print(f"drawing: {FLAGS.plot}")
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check, needs_keras=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -92,3 +93,24 @@ def size_pair(field: str, value: Any) -> tuple[int, int]:
             f"Received: {field}={value!r}."
         )
     return (int(pair[0]), int(pair[1]))
+
+
+def import_keras() -> None:
+    """Imports Keras, or says what its backend lacks.
+
+    Raises:
+        ModuleNotFoundError: the backend is not installed.
+    """
+    try:
+        import keras  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "jax", "torch"):
+            raise
+        chosen = os.environ.get("KERAS_BACKEND")
+        raise ModuleNotFoundError(
+            f"Expected {error.name!r}, the backend that Keras takes "
+            f"{'by KERAS_BACKEND' if chosen else 'where KERAS_BACKEND names no other'}. "
+            "Received: no such package. Install it, or set KERAS_BACKEND to one that is installed "
+            "(tensorflow, jax or torch).",
+            name=error.name,
+        ) from error

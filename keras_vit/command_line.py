@@ -1,34 +1,199 @@
-"""How commands begin and end: quietly, and with one line for an error that a user can mend."""
+"""How commands begin and end: flags first, a quiet start, one line for what a user can mend."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
+import re
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 
-from absl import app, logging
+from absl import flags, logging
+
+from keras_vit.checks import import_keras, nearest_names
+
+FLAGS = flags.FLAGS
+HELP = ("-h", "-help", "--help", "--helpfull")
+_WIDTH, _INDENT = 100, 26
+_sections: list[tuple[str, frozenset[str]]] = []
 
 
-def command(run: Callable[..., None], *, takes_arguments: bool = False) -> Callable:
+def section(title: str) -> None:
+    """Puts the flags that a command defines from here on under a title in its help.
+
+    Args:
+        title: what they are about.
+    """
+    _sections.append((title, frozenset(FLAGS)))
+
+
+def command(
+    run: Callable[..., None],
+    *,
+    check: Callable[..., None] | None = None,
+    takes_arguments: bool = False,
+    needs_keras: bool = True,
+) -> Callable[[list[str]], None]:
     """Makes the `main` of a command.
 
     Args:
         run: does the work; called with the positional arguments when it takes them.
+        check: called before, as `run` is; refuses what can be refused while Keras, which takes
+            seconds, is not there.
         takes_arguments: whether the command has arguments beside its flags.
+        needs_keras: whether Keras and TensorFlow are loaded in between, quietly.
 
     Returns:
-        A function for `absl.app.run`; `--verbosity=1` shows where an error happened.
+        A function of the program's name and its arguments, for `start`.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.set_verbosity(logging.WARNING)  # TensorFlow and TFDS tell much at the next level
 
     def main(argv: list[str]) -> None:
-        if argv[1:] and not takes_arguments:
-            raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}.")
+        arguments = [argv[1:]] if takes_arguments else []
         try:
-            run(*([argv[1:]] if takes_arguments else []))
+            if argv[1:] and not takes_arguments:
+                raise ValueError(f"Expected flags alone. Received: {' '.join(argv[1:])}.")
+            if check:
+                check(*arguments)
+            if needs_keras:
+                load_libraries()
+            run(*arguments)
         except (ValueError, RuntimeError, OSError, ImportError) as error:
             logging.debug("Where it happened:", exc_info=True)
             sys.exit(f"Error: {error}")
 
     return main
+
+
+def start(name: str, module: ModuleType, arguments: Sequence[str]) -> None:
+    """Runs a command, or shows its help.
+
+    Args:
+        name: of the command.
+        module: has its `main`, and its description and examples as docstring.
+        arguments: flags and what else stands behind the command.
+    """
+    before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if set(HELP) & set(before_dashes):
+        print(help_text(name, module))
+        return
+    logging.use_absl_handler()
+    module.main(_parse([name, *arguments]))
+
+
+def help_text(name: str, module: ModuleType) -> str:
+    """Returns what a command does, examples, and all its flags in their sections.
+
+    Args:
+        name: of the command.
+        module: its module, already imported.
+    """
+    lines = [f"usage: keras-vit {name} [FLAGS]", "", module.__doc__.strip()]
+    width = min(_WIDTH, shutil.get_terminal_size().columns)
+    title = None
+    for flag in _own_flags():
+        fitting = [title for title, before in _sections if flag.name not in before]
+        if (here := fitting[-1] if fitting else "Flags") != title:
+            title = here
+            lines += ["", f"{title}:"]
+        shown = f"  {_shown(flag)}"
+        text = textwrap.wrap(_meaning(flag), width - _INDENT, break_on_hyphens=False)
+        if len(shown) > _INDENT - 2:
+            lines.append(shown)
+            shown = ""
+        for line in text:
+            lines.append(f"{shown:<{_INDENT}}{line}")
+            shown = ""
+    lines += ["", "--verbosity=1 shows where an error happened."]
+    return "\n".join(lines)
+
+
+def _own_flags() -> list[flags.Flag]:
+    """Returns the flags of the command, in the order of their definitions."""
+    return [
+        flag
+        for home, defined in FLAGS.flags_by_module_dict().items()
+        if home.startswith(("keras_vit.", "benchmarks."))
+        for flag in defined
+    ]
+
+
+def _shown(flag: flags.Flag) -> str:
+    """Returns a flag with its default, its choices, or the kind of its value."""
+    if flag.boolean:
+        return f"--[no]{flag.name}" if flag.default else f"--{flag.name}"
+    value = flag.default
+    if choices := getattr(flag.parser, "enum_values", None):
+        value = "|".join(choices)
+    elif value in (None, []):
+        value = "NUMBER" if flag.flag_type() in ("int", "float") else "..."
+    elif isinstance(value, list):
+        value = ",".join(value)
+    return f"--{flag.name}={value}"
+
+
+def _meaning(flag: flags.Flag) -> str:
+    """Returns the help of a flag without what absl adds to it."""
+    text = re.sub(r"^<[^>]*>: |;\s+repeat this option.*$", "", flag.help, flags=re.DOTALL)
+    if getattr(flag.parser, "enum_values", None) and flag.default:
+        text += f" Default: {flag.default}."
+    return text
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Reads the flags; what is wrong with them is one line."""
+    names = [f"--{flag.name}" for flag in _own_flags()]
+    try:
+        return FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        message = f"unknown flag --{error.flagname}. {nearest_names('--' + error.flagname, names)}"
+    except flags.Error as error:
+        message = f"{error}."
+        if missing := re.search(r"Flag (--\w+) must have a value", message):
+            message = f"Expected {missing[1]}. Received: nothing."
+        elif wrong := re.match(r"flag (--\w+)=(.*): (invalid literal|could not)", message):
+            message = f"Expected a number for {wrong[1]}. Received: {wrong[2]!r}."
+    sys.exit(f"Error: {message} See keras-vit {argv[0]} --help.")
+
+
+def load_libraries() -> None:
+    """Imports TensorFlow, where it is installed, and Keras, without what they print at the start.
+
+    Where the user has set `TF_CPP_MIN_LOG_LEVEL`, everything is shown that this level lets through.
+
+    Raises:
+        ImportError: the backend of Keras is not installed.
+    """
+    with _quiet_start():
+        if importlib.util.find_spec("tensorflow"):
+            importlib.import_module("tensorflow")
+        import_keras()
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keeps what libraries print while they load; after a failure it is shown.
+
+    TensorFlow's first lines are written before it knows of any level, by C++ to the descriptor.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # "failed call to cuInit" where no GPU is, too
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(shown, kept.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)

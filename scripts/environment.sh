@@ -17,9 +17,9 @@ prepare_environment() {
     venv_python=$venv/bin/python
 
     command -v "$base_python" >/dev/null 2>&1 ||
-        fail "no Python found as '$base_python'; install Python 3.10 or newer, or name it: PYTHON=/path/to/python $0"
-    "$base_python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        fail "Python 3.10 or newer is needed; '$base_python' is $("$base_python" --version 2>&1)"
+        fail "no Python found as '$base_python'; install Python 3.11 or newer, or name it: PYTHON=/path/to/python $0"
+    "$base_python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "Python 3.11 or newer is needed; '$base_python' is $("$base_python" --version 2>&1)"
 
     if [ ! -x "$venv_python" ]; then
         "$base_python" -c 'import venv, ensurepip' 2>/dev/null ||

@@ -6,5 +6,4 @@ set -euo pipefail
 . "$(dirname "$0")/environment.sh"
 prepare_environment
 
-export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-exec "$venv_python" -m keras_vit.commands quickstart --output_dir="${1:-outputs/quickstart}"
+exec "$venv_python" -m keras_vit_command quickstart --output_dir="${1:-outputs/quickstart}"

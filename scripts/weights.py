@@ -1,6 +1,6 @@
 """`keras-vit weights`, from a checkout."""
 
-from keras_vit.commands import run
+from keras_vit_command import run
 
 if __name__ == "__main__":
     run("weights")

@@ -80,7 +80,7 @@ def test_the_examples_run_in_their_order(place):
         if arguments[0] == "train":  # as written, but for three steps
             arguments += ["--set", "steps=3", "--set", "batch_size=4"]
         subprocess.run(
-            [sys.executable, "-m", "keras_vit.commands", *arguments],
+            [sys.executable, "-m", "keras_vit_command", *arguments],
             check=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )

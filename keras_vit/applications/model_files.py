@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from typing import Any
 
 from keras_vit.images.labels import labels_beside, read_labels
@@ -22,24 +21,17 @@ def load_model(source: str | os.PathLike) -> Any:
         A `keras_vit.VisionTransformer`.
 
     Raises:
-        ValueError: no such file, a broken one, or another kind of model.
+        FileNotFoundError: no such file.
+        ValueError: a broken one, or another kind of model.
     """
-    import keras
-
     source = os.fspath(source)
     if not is_keras_model(source):
         from keras_vit.applications.checkpoint import from_checkpoint
 
         return from_checkpoint(source)
-    if not pathlib.Path(source).is_file():
-        raise ValueError(f"Expected the `.keras` file of a model. Received: {source!r}.")
-    try:
-        model = keras.saving.load_model(source, compile=False)
-    except Exception as error:  # Keras raises many kinds for a broken file
-        raise ValueError(
-            f"Expected the `.keras` file of a model. Received: {source!r}, which cannot be "
-            f"loaded: {error}"
-        ) from error
+    from keras_vit.weights.files.keras_archive import load_archive
+
+    model = load_archive(source)
     try:
         config_of(model)
     except ValueError as error:

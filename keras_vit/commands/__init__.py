@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from keras_vit.tables import align
+from keras_vit.version import __version__
 
 COMMANDS = {
     "train": "train or fine-tune a model on a data set or a folder",
@@ -27,28 +31,31 @@ if (_CHECKOUT / "benchmarks" / "studies.py").is_file():  # not installed
 
 def main() -> None:
     """Runs `keras-vit COMMAND [FLAGS]`; each command explains its flags with `--help`."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help", "help"):
         print("usage: keras-vit COMMAND [FLAGS]; keras-vit COMMAND --help explains the flags\n")
-        print("\n".join(f"  {name:<12}{what}" for name, what in COMMANDS.items()))
-        return
+        print("\n".join(f"  {line}" for line in align(list(COMMANDS.items()), left=2)))
+        print("\nkeras-vit --version says which version is installed.")
+    elif name in ("--version", "version"):
+        print(f"keras-vit {__version__}")
+    else:
+        run(name, arguments)
+
+
+def run(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; ends the process when the command does not know it or fails.
+
+    Args:
+        name: a key of `COMMANDS`.
+        arguments: its flags; None takes those of the process.
+    """
     if name not in COMMANDS:
         from keras_vit.checks import nearest_names
 
         sys.exit(f"Error: unknown command {name!r}. " + nearest_names(name, COMMANDS))
-    run(name, [f"keras-vit {name}", *sys.argv[2:]])
-
-
-def run(name: str, arguments: list[str] | None = None) -> None:
-    """Runs one command.
-
-    Args:
-        name: a key of `COMMANDS`.
-        arguments: the program's name and its flags; None takes those of the process.
-    """
-    from absl import app
+    from keras_vit.command_line import start
 
     if _MODULES[name].startswith("benchmarks."):
         sys.path.insert(0, str(_CHECKOUT))
     module = importlib.import_module(_MODULES[name])
-    app.run(module.main, argv=arguments)
+    start(name, module, sys.argv[1:] if arguments is None else arguments)

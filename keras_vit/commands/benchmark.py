@@ -4,19 +4,20 @@ Each is timed in a process of its own, all in turn. Peers are measured when they
 pip install "keras-vit[peers]".
 
 Examples:
-  benchmark.py --model=ViT_B16 --dtype=float32,bfloat16 --output=b16.json
-  benchmark.py --model=ViT_S16 --batch_size=1 --notrain --peers=timm,keras_hub
+  keras-vit benchmark --model=ViT_B16 --dtype=float32,bfloat16 --output=b16.json
+  keras-vit benchmark --model=ViT_S16 --batch_size=1 --notrain --peers=timm,keras_hub
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, section
 
 FLAGS = flags.FLAGS
+section("What is measured")
 flags.DEFINE_string("model", "ViT_B16", "Name of a variant.")
 flags.DEFINE_list("dtype", ["float32"], "One or more of float32, bfloat16, float16.")
 flags.DEFINE_integer("batch_size", 8, "Images a batch.", lower_bound=1)
@@ -24,7 +25,25 @@ flags.DEFINE_integer("repeats", 5, "Timed runs of each kind, after a warm-up.", 
 flags.DEFINE_bool("train", True, "Whether training steps are measured too.")
 flags.DEFINE_list("peers", None, "Peers to measure beside it; default: those installed.")
 flags.DEFINE_bool("imports", True, "Whether start-up is measured too.")
+
+section("Output")
 flags.DEFINE_string("output", None, "JSON file for the figures.")
+
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def check() -> None:
+    """Refuses unknown models, types and peers."""
+    from keras_vit.benchmark.peers import SUBJECTS
+    from keras_vit.checks import check_choice
+    from keras_vit.models.variants import get_variant
+
+    get_variant(FLAGS.model)
+    for dtype in FLAGS.dtype:
+        check_choice("--dtype", dtype, DTYPES)
+    for peer in FLAGS.peers or []:
+        check_choice("--peers", peer, tuple(SUBJECTS))
 
 
 def say(line: str) -> None:
@@ -74,7 +93,4 @@ def run() -> None:
     show(*measure())
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check, needs_keras=False)

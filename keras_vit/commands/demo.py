@@ -3,19 +3,21 @@
 Needs the extra `demo`: pip install "keras-vit[demo]".
 
 Examples:
-  demo.py
-  demo.py --model=hf://google/vit-base-patch16-224 --port=8000
+  keras-vit demo
+  keras-vit demo --model=hf://google/vit-base-patch16-224 --port=8000
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, section
+from keras_vit.commands.sources import check_labels_file, check_model_file
 
 _QUICK_START = "outputs/quickstart/model.keras"
+section("What is served")
 _MODEL = flags.DEFINE_string(
     "model",
     _QUICK_START,
@@ -28,6 +30,8 @@ _LABELS = flags.DEFINE_string(
     "A text file with the name of a class on each line, or a JSON file; default: what training "
     "left beside the model, else ImageNet's names, else numbers.",
 )
+
+section("Where")
 _HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on; 0.0.0.0 lets other computers in."
 )
@@ -36,17 +40,23 @@ _PORT = flags.DEFINE_integer(
 )
 
 
+def check() -> None:
+    """Refuses files that are not there."""
+    if _MODEL.value == _QUICK_START and not Path(_QUICK_START).is_file():
+        raise ValueError(
+            f"Expected the model of the quick start. Received: no file {_QUICK_START!r}. Run "
+            "./scripts/quickstart.sh first, or name a model with --model."
+        )
+    check_model_file(_MODEL.value)
+    check_labels_file(_LABELS.value)
+
+
 def run() -> None:
     """Loads the model and serves the page until it is stopped."""
     from keras_vit.applications.model_files import load_labels, load_model
     from keras_vit.interpret import page
     from keras_vit.interpret.explainer import Explainer
 
-    if _MODEL.value == _QUICK_START and not Path(_QUICK_START).is_file():
-        raise ValueError(
-            f"Expected the model of the quick start. Received: no file {_QUICK_START!r}. Run "
-            "./scripts/quickstart.sh first, or name a model with --model."
-        )
     model = load_model(_MODEL.value)
     labels = load_labels(model, _MODEL.value, _LABELS.value)
     built = page.build_page(Explainer(model, labels))
@@ -55,7 +65,4 @@ def run() -> None:
     built.block_thread()
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check)

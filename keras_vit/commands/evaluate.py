@@ -5,19 +5,22 @@ few-shot regression learn from the training split. A model without a head, or wi
 classes, has its features measured alone.
 
 Examples:
-  evaluate.py --model=runs/digits/model.keras --dataset=digits
-  evaluate.py --model=hf://facebook/dinov2-small --dataset=photos/ --probes=all
-  evaluate.py --model=runs/digits/model.keras --probes=few_shot --shots=1,5
+  keras-vit evaluate --model=runs/digits/model.keras --dataset=digits
+  keras-vit evaluate --model=hf://facebook/dinov2-small --dataset=photos/ --probes=all
+  keras-vit evaluate --model=runs/digits/model.keras --probes=few_shot --shots=1,5
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, section
+from keras_vit.commands.sources import check_model_file
+from keras_vit.tables import align
 
+section("What is measured")
 _MODEL = flags.DEFINE_string(
     "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
 )
@@ -30,10 +33,14 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; d
 _SPLIT = flags.DEFINE_enum(
     "split", None, ["train", "validation", "test"], "Default: test, else validation."
 )
+
+section("How")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images a batch.", lower_bound=1)
 _BASELINES = flags.DEFINE_bool(
     "baselines", True, "Whether to score 3-NN and an RBF SVM on the same pixels."
 )
+
+section("Frozen features")
 _PROBES = flags.DEFINE_list(
     "probes", [], "What to measure of the frozen features: any of knn, linear, few_shot; or all."
 )
@@ -44,10 +51,20 @@ _L2 = flags.DEFINE_float("l2", 2.0**10, "Penalty of few_shot.", lower_bound=0.0)
 _TOKENS = flags.DEFINE_enum(
     "tokens", None, ["class", "mean"], "Features of a model that returns all its tokens."
 )
+
+section("Output")
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder for evaluation.json and confusion_matrix.png; default: the model's."
 )
 flags.mark_flag_as_required("model")
+
+
+def check() -> None:
+    """Refuses a model or a data set that is not there."""
+    from keras_vit.data.loading import check_source
+
+    check_model_file(_MODEL.value)
+    check_source(_DATASET.value)
 
 
 def run() -> None:
@@ -98,16 +115,15 @@ def measure_classifier(model, data, role: str, folder: Path) -> dict:
         baselines = evaluation.score_pixel_baselines(data, role, model.preprocessing)
     print(result.table(), "\n")
     rows = {Path(_MODEL.value).stem: result.top1, **baselines}
-    width = max(map(len, rows))
-    for name, accuracy in rows.items():
-        print(f"{name:<{width}}  accuracy {100 * accuracy:.2f} %")
+    cells = [(name, f"accuracy {100 * accuracy:.2f} %") for name, accuracy in rows.items()]
+    print("\n".join(align(cells, left=2)), "\n")
+    cells = [("Calibration error", f"{100 * result.calibration_error:.2f} %")]
     if result.top5 is not None:
-        print(f"\nTop-5 accuracy     {100 * result.top5:.2f} %")
-    print(f"Calibration error  {100 * result.calibration_error:.2f} %")
+        cells.insert(0, ("Top-5 accuracy", f"{100 * result.top5:.2f} %"))
     if result.images_per_second is not None:
-        print(
-            f"Speed              {result.images_per_second:,.0f} img/s (batch {_BATCH_SIZE.value})"
-        )
+        speed = f"{result.images_per_second:,.0f} img/s (batch {_BATCH_SIZE.value})"
+        cells.append(("Speed", speed))
+    print("\n".join(align(cells, left=2)))
     evaluation.plot_confusion_matrix(
         result.confusion,
         data.class_names,
@@ -147,7 +163,4 @@ def _numbers(flag: str, texts: list[str]) -> list[int]:
     return [int(text) for text in texts]
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check)

@@ -1,10 +1,10 @@
 """Writes a model for use outside Python, and compares what was written with the model.
 
 Examples:
-  export.py --model=runs/digits/model.keras --output_dir=runs/digits/served
-  export.py --model=ViT-B_16.npz --labels=labels.txt --top_k=3 --output_dir=served
-  export.py --model=runs/digits/model.keras --format=litert --quantize=int8 --output_dir=phone
-  export.py --model=runs/digits/model.keras --format=openvino --output_dir=service
+  keras-vit export --model=runs/digits/model.keras --output_dir=runs/digits/served
+  keras-vit export --model=ViT-B_16.npz --labels=labels.txt --top_k=3 --output_dir=served
+  keras-vit export --model=digits/model.keras --format=litert --quantize=int8 --output_dir=phone
+  keras-vit export --model=runs/digits/model.keras --format=openvino --output_dir=service
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from __future__ import annotations
 import inspect
 import time
 from pathlib import Path
+from typing import Any
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, section
+from keras_vit.commands.sources import check_labels_file, check_model_file
 from keras_vit.export.forms import FORMS
+from keras_vit.tables import align
 
+section("What is written")
 _MODEL = flags.DEFINE_string(
     "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
 )
@@ -46,6 +50,14 @@ _BATCH = flags.DEFINE_integer(
     "Images at a time, for litert (faster with a number), onnx and openvino; default: any number.",
     lower_bound=1,
 )
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "A text file with the name of a class on each line, or a JSON file; default: what training "
+    "left beside the model, else ImageNet's names with 1000 or 21,843 classes.",
+)
+
+section("Ranges of static integers")
 _IMAGES = flags.DEFINE_multi_string(
     "images", [], "For int8_static: image files, patterns or folders, like the images to come."
 )
@@ -53,12 +65,8 @@ _DATASET = flags.DEFINE_string(
     "dataset", None, "For int8_static: images of the training split of this data set instead."
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "A text file with the name of a class on each line, or a JSON file; default: what training "
-    "left beside the model, else ImageNet's names with 1000 or 21,843 classes.",
-)
+
+section("SavedModel")
 _TOP_K = flags.DEFINE_integer(
     "top_k",
     None,
@@ -68,34 +76,47 @@ _TOP_K = flags.DEFINE_integer(
 flags.mark_flags_as_required(["model", "output_dir"])
 
 
-def run() -> None:
-    """Loads, writes, and says where everything is."""
+def check() -> None:
+    """Refuses flags that do not go together, and files that are not there."""
     form = FORMS[_FORMAT.value]
-    options = {"top_k": _TOP_K.value, "batch_size": _BATCH.value, "quantize": _QUANTIZE.value}
-    options = {name: value for name, value in options.items() if value is not None}
-    for name in options:
+    for name in form_options():
         if name not in inspect.signature(form.write).parameters:
             raise ValueError(f"Expected no --{name} with --format={form.name}, which has none.")
-    learns = options.get("quantize") == "int8_static"
-    if bool(_IMAGES.value) + bool(_DATASET.value) != learns:
+    if bool(_IMAGES.value) + bool(_DATASET.value) != (_QUANTIZE.value == "int8_static"):
         raise ValueError("Expected either --images or --dataset with --quantize=int8_static alone.")
+    check_model_file(_MODEL.value)
+    check_labels_file(_LABELS.value)
+
+
+def form_options() -> dict[str, Any]:
+    """Returns the options of the form that were given."""
+    options = {"top_k": _TOP_K.value, "batch_size": _BATCH.value, "quantize": _QUANTIZE.value}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def run() -> None:
+    """Loads, writes, and says where everything is."""
     from keras_vit.applications.model_files import load_labels, load_model
     from keras_vit.export.metadata import metadata_path
 
+    form, options = FORMS[_FORMAT.value], form_options()
     model = load_model(_MODEL.value)
     path = Path(_OUTPUT_DIR.value)
     if form.suffix:
         path /= f"{Path(_MODEL.value).stem}{form.suffix}"
     options["labels"] = load_labels(model, _MODEL.value, _LABELS.value)
-    if learns:
+    if _QUANTIZE.value == "int8_static":
         options["images"] = representative_images(model)
     start = time.perf_counter()
     path = form.write(model, path, **options)
     seconds = time.perf_counter() - start
     size = sum(file.stat().st_size for file in form.files(path))
-    print(f"{form.title:<16} {path}, compared with the model in its own runtime")
-    print(f"{'metadata':<16} {metadata_path(path)}: preprocessing and labels")
-    print(f"{'size':<16} {size / 1e6:.1f} MB, written and compared in {seconds:.1f} s")
+    rows = [
+        (form.title, f"{path}, compared with the model in its own runtime"),
+        ("metadata", f"{metadata_path(path)}: preprocessing and labels"),
+        ("size", f"{size / 1e6:.1f} MB, written and compared in {seconds:.1f} s"),
+    ]
+    print("\n".join(align(rows, left=2)))
 
 
 def representative_images(model):
@@ -109,7 +130,4 @@ def representative_images(model):
     return from_dataset(model, _DATASET.value, **options).images
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check)

@@ -1,6 +1,10 @@
 """Trains, evaluates, looks inside and exports a small ViT on handwritten digits, and sums it up.
 
 Each step is a command of its own, printed before it runs.
+
+Examples:
+  keras-vit quickstart
+  keras-vit quickstart --output_dir=digits --seed=1
 """
 
 from __future__ import annotations
@@ -12,9 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from keras_vit.command_line import command
+from keras_vit.tables import align
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "outputs/quickstart", "Folder for all results.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the training run.", lower_bound=0)
@@ -65,8 +70,7 @@ def summary(folder: Path, seconds: dict[str, float]) -> str:
     if missing:
         raise RuntimeError(f"Expected all results in {folder}. Missing: {', '.join(missing)}.")
     rows.update({what: str(folder / name) for what, name in files.items()})
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())
+    return "\n".join(f"  {line}" for line in align(list(rows.items()), left=2))
 
 
 def run() -> None:
@@ -75,16 +79,12 @@ def run() -> None:
     seconds = {}
     for what, arguments in steps(folder, _SEED.value).items():
         print(f"\n== {what}: keras-vit {shlex.join(arguments)}", flush=True)
-        script = Path(__file__).with_name(f"{arguments[0]}.py")
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, script, *arguments[1:]])
+        done = subprocess.run([sys.executable, "-m", "keras_vit_command", *arguments])
         if done.returncode:
             raise RuntimeError(f"The step '{what}' failed; its last lines say why.")
         seconds[what] = time.perf_counter() - start
     print(f"\n== Summary\n{summary(folder, seconds)}")
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, needs_keras=False)

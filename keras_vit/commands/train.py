@@ -9,24 +9,31 @@ same command runs on every machine, with TF_CONFIG set and an --output_dir that 
 when one dies the others stop, and the command, given again on all, goes on.
 
 Examples:
-  train.py --output_dir=runs/digits
-  train.py --dataset=photos/ --model=ViT_S16 --weights=imagenet --output_dir=runs/photos
-  train.py --recipe=digits --set epochs=10 --set augmentation.rotation=5 --output_dir=runs/short
-  train.py --strategy=mirrored --replicas=2 --output_dir=runs/two
+  keras-vit train --output_dir=runs/digits
+  keras-vit train --dataset=photos/ --model=ViT_S16 --weights=imagenet --output_dir=runs/photos
+  keras-vit train --recipe=digits --set epochs=10 --set augmentation.rotation=5 --output_dir=short
+  keras-vit train --strategy=mirrored --replicas=2 --output_dir=runs/two
 """
 
 from __future__ import annotations
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, section
+from keras_vit.commands.sources import check_model_file
 
+section("Data")
 _DATASET = flags.DEFINE_string(
     "dataset",
     "digits",
     "`digits`, the name of a TFDS data set, or a folder with a subfolder a class.",
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_SKIP_CORRUPT = flags.DEFINE_bool(
+    "skip_corrupt", False, "Leave out files of a folder that are not whole images, and say which."
+)
+
+section("Model")
 _MODEL = flags.DEFINE_string(
     "model",
     None,
@@ -41,6 +48,8 @@ _IMAGE_SIZE = flags.DEFINE_integer(
     lower_bound=1,
 )
 _DTYPE = flags.DEFINE_string("dtype", None, "Such as mixed_bfloat16; default: float32.")
+
+section("Training")
 _RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one that suits.")
 _SET = flags.DEFINE_multi_string(
     "set", [], "A field of the recipe, as field=value; may be repeated."
@@ -58,23 +67,12 @@ _KEEP = flags.DEFINE_enum(
     "recipe's, which is `last`.",
 )
 _SEED = flags.DEFINE_integer("seed", None, "Seed of the run; default: the recipe's.", lower_bound=0)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Use operations that give the same bits each time; may be slower."
+)
+
+section("Output")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the model and its record.")
-flags.mark_flag_as_required("output_dir")
-_STRATEGY = flags.DEFINE_enum(
-    "strategy",
-    "none",
-    ["none", "mirrored", "multi_worker", "tpu"],
-    "mirrored: all GPUs of this machine; multi_worker: the machines of TF_CONFIG.",
-)
-_REPLICAS = flags.DEFINE_integer(
-    "replicas",
-    None,
-    "For mirrored: number of GPUs, or of parts of the processor where there is no GPU.",
-    lower_bound=1,
-)
-_SKIP_CORRUPT = flags.DEFINE_bool(
-    "skip_corrupt", False, "Leave out files of a folder that are not whole images, and say which."
-)
 _RESUME = flags.DEFINE_bool(
     "resume",
     True,
@@ -89,9 +87,35 @@ _CHECKPOINT_EVERY = flags.DEFINE_integer(
 _KEEP_CHECKPOINTS = flags.DEFINE_integer(
     "keep_checkpoints", 3, "How many of the last checkpoints stay during training.", lower_bound=1
 )
-_DETERMINISTIC = flags.DEFINE_bool(
-    "deterministic", False, "Use operations that give the same bits each time; may be slower."
+flags.mark_flag_as_required("output_dir")
+
+section("Devices")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "none",
+    ["none", "mirrored", "multi_worker", "tpu"],
+    "mirrored: all GPUs of this machine; multi_worker: the machines of TF_CONFIG.",
 )
+_REPLICAS = flags.DEFINE_integer(
+    "replicas",
+    None,
+    "For mirrored: number of GPUs, or of parts of the processor where there is no GPU.",
+    lower_bound=1,
+)
+
+
+def check() -> None:
+    """Refuses names that nothing stands for."""
+    from keras_vit.data.loading import check_source
+    from keras_vit.training import models
+    from keras_vit.training.recipe_table import get_recipe
+
+    check_source(_DATASET.value)
+    if _MODEL.value:
+        models.check_model(_MODEL.value, _WEIGHTS.value)
+        if models.is_checkpoint(_MODEL.value):
+            check_model_file(_MODEL.value)
+    get_recipe(_RECIPE.value or "digits").with_settings(_SET.value)
 
 
 def run() -> None:
@@ -149,7 +173,4 @@ def run() -> None:
         print(f"  {name:<12} {path}")
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check)

@@ -1,16 +1,18 @@
 """Draws what a model attends to: pictures and one HTML report that holds them all.
 
 Examples:
-  visualize.py --model=runs/digits/model.keras --dataset=digits --output_dir=runs/digits/visualize
-  visualize.py --model=hf://google/vit-base-patch16-224 --images='photos/*.jpg' --output_dir=looks
+  keras-vit visualize --model=runs/digits/model.keras --dataset=digits --output_dir=looks
+  keras-vit visualize --model=hf://google/vit-base-patch16-224 --images=photos --output_dir=looks
 """
 
 from __future__ import annotations
 
-from absl import app, flags
+from absl import flags
 
-from keras_vit.command_line import command
+from keras_vit.command_line import command, section
+from keras_vit.commands.sources import check_labels_file, check_model_file
 
+section("What is looked at")
 _MODEL = flags.DEFINE_string(
     "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
 )
@@ -31,15 +33,31 @@ _LABELS = flags.DEFINE_string(
     "what training left beside the model, else ImageNet's names, else numbers.",
 )
 _COUNT = flags.DEFINE_integer("count", 16, "Images at most, evenly spread.", lower_bound=1)
+
+section("How")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
+
+section("Output")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the pictures and report.html.")
 flags.mark_flags_as_required(["model", "output_dir"])
 
 
-def run() -> None:
-    """Loads the model and the images, draws, and says where everything is."""
+def check() -> None:
+    """Refuses what is not there, and images from two places."""
+    from keras_vit.data.loading import check_source
+    from keras_vit.interpret.samples import find_images
+
     if bool(_IMAGES.value) == bool(_DATASET.value):
         raise ValueError("Expected either --images or --dataset. Received both or neither.")
+    check_model_file(_MODEL.value)
+    check_labels_file(_LABELS.value)
+    if _DATASET.value:
+        check_source(_DATASET.value)
+    find_images(_IMAGES.value)
+
+
+def run() -> None:
+    """Loads the model and the images, draws, and says where everything is."""
     from keras_vit.applications.model_files import load_labels, load_model
     from keras_vit.interpret import report, samples
 
@@ -61,7 +79,4 @@ def run() -> None:
         print(f"  {name:<20} {path}")
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check)

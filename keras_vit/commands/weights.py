@@ -1,15 +1,15 @@
 """Lists the published weights, or writes their table into a README.
 
 Examples:
-  weights.py --model=ViT_B16
-  weights.py --readme=README.md
+  keras-vit weights --model=ViT_B16
+  keras-vit weights --readme=README.md
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from keras_vit.command_line import command
 
@@ -20,11 +20,18 @@ _README = flags.DEFINE_string(
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->"
 
 
+def check() -> None:
+    """Refuses an unknown model."""
+    from keras_vit.weights.lookup import list_weights
+
+    list_weights(_MODEL.value)
+
+
 def run() -> None:
     """Prints names and addresses, or writes the table."""
     from keras_vit.files import replacing
-    from keras_vit.weights import find_checkpoint, list_weights
-    from keras_vit.weights.lookup import markdown_table
+    from keras_vit.tables import align
+    from keras_vit.weights.lookup import find_checkpoint, list_weights, markdown_table
 
     if _README.value:
         text = Path(_README.value).read_text(encoding="utf-8")
@@ -35,12 +42,12 @@ def run() -> None:
             partial.write_text(text, encoding="utf-8")
         return
     names = {_MODEL.value: list_weights(_MODEL.value)} if _MODEL.value else list_weights()
-    for model, weights in names.items():
-        for name in weights:
-            print(f"{model:<16} {name:<45} {find_checkpoint(model, name).address}")
+    rows = [
+        (model, name, find_checkpoint(model, name).address)
+        for model, weights in names.items()
+        for name in weights
+    ]
+    print("\n".join(align(rows, left=3)))
 
 
-main = command(run)
-
-if __name__ == "__main__":
-    app.run(main)
+main = command(run, check=check, needs_keras=False)

@@ -2,16 +2,22 @@
 
 From source to batch, in the order a reader needs it: `loading` finds the source (`tfds_source`,
 `folders`, `digits`), `dataset` is what all of them become, `pipeline` makes batches of it,
-`augment` is the one place that changes images at random, and `targets` says what is learned of
-them. TensorFlow and TensorFlow Datasets are imported by the functions that need them.
+`augment` is the one place that changes images at random, by the settings in `augmentation`, and
+`targets` says what is learned of them. Keras, TensorFlow and TensorFlow Datasets are imported when
+they are needed.
 """
 
 from __future__ import annotations
 
-from keras_vit.data.augment import Augmentation
-from keras_vit.data.dataset import ImageDataset, Split
-from keras_vit.data.loading import load
-from keras_vit.data.pipeline import evaluation_batches, training_batches
+from typing import TYPE_CHECKING
+
+from keras_vit.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from keras_vit.data.augmentation import Augmentation
+    from keras_vit.data.dataset import ImageDataset, Split
+    from keras_vit.data.loading import load
+    from keras_vit.data.pipeline import evaluation_batches, training_batches
 
 __all__ = [
     "Augmentation",
@@ -21,3 +27,5 @@ __all__ = [
     "load",
     "training_batches",
 ]
+
+__getattr__, __dir__ = on_demand(__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.data.folders import HELD_OUT_FRACTION, read_folder
 from keras_vit.data.tfds_source import (
+    check_name,
     is_prepared_folder,
     read_digits,
     read_prepared_folder,
@@ -50,19 +51,36 @@ def load(
     if name_or_folder == "digits":
         return read_digits(data_dir)
     folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
-        if is_prepared_folder(folder):
-            return read_prepared_folder(folder, splits)
-        if splits is not None:
-            raise ValueError(
-                "Expected `splits` only for a TFDS data set; a folder says them by its own "
-                f"subfolders train, validation, test. Received: splits={dict(splits)}."
-            )
-        return read_folder(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
-    if isinstance(name_or_folder, os.PathLike) or os.sep in os.fspath(name_or_folder).rstrip(
-        os.sep
-    ):
-        text = os.fspath(name_or_folder)
-        if isinstance(name_or_folder, os.PathLike) or text.startswith((os.sep, ".", "~")):
-            raise ValueError(f"Expected a folder that exists. Received: {text!r}.")
-    return read_tfds(os.fspath(name_or_folder), data_dir, splits)
+    if not folder.is_dir():
+        _refuse_missing_folder(name_or_folder)
+        return read_tfds(os.fspath(name_or_folder), data_dir, splits)
+    if is_prepared_folder(folder):
+        return read_prepared_folder(folder, splits)
+    if splits is not None:
+        raise ValueError(
+            "Expected `splits` only for a TFDS data set; a folder says them by its own "
+            f"subfolders train, validation, test. Received: splits={dict(splits)}."
+        )
+    return read_folder(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
+
+
+def check_source(name_or_folder: str | os.PathLike) -> None:
+    """Refuses what is neither a folder that exists nor the name of a data set.
+
+    It needs no TensorFlow, so that a command can answer at once.
+
+    Args:
+        name_or_folder: as in `load`.
+
+    Raises:
+        ValueError: as in `load`.
+    """
+    if name_or_folder != "digits" and not Path(name_or_folder).expanduser().is_dir():
+        _refuse_missing_folder(name_or_folder)
+        check_name(os.fspath(name_or_folder))
+
+
+def _refuse_missing_folder(name_or_folder: str | os.PathLike) -> None:
+    text = os.fspath(name_or_folder)
+    if isinstance(name_or_folder, os.PathLike) or text.startswith((os.sep, ".", "~")):
+        raise ValueError(f"Expected a folder that exists. Received: {text!r}.")

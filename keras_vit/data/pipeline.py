@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from keras_vit.checks import check_int
 from keras_vit.data import mixing
 from keras_vit.data.augment import (
-    Augmentation,
     Seeds,
     change_appearance,
     random_flip,
@@ -22,6 +21,7 @@ from keras_vit.data.augment import (
     random_window,
     transform,
 )
+from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.dataset import Split
 from keras_vit.data.stream import training_stream
 from keras_vit.data.targets import OneHot, Targets

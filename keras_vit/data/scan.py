@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vit.images.graph_decoding import decode_image
-from keras_vit.images.header import UNKNOWN, image_kind
-
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -75,6 +72,8 @@ def _index_and_size(index: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Te
 def _decode_small(name: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
+    from keras_vit.images.graph_decoding import decode_image
+
     contents = tf.io.read_file(name)
     return tf.cond(
         tf.io.is_jpeg(contents),
@@ -86,6 +85,8 @@ def _decode_small(name: tf.Tensor) -> tf.Tensor:
 def _reason(path: Path) -> str:
     """Says in a few words what is wrong with a file that does not decode."""
     import tensorflow as tf
+
+    from keras_vit.images.header import UNKNOWN, image_kind
 
     if path.is_dir():
         return "a folder"

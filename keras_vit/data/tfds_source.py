@@ -62,6 +62,25 @@ def read_prepared_folder(
     return _from_builder(os.fspath(folder), tfds.builder_from_directory(_plain(folder)), splits)
 
 
+def check_name(name: str) -> None:
+    """Refuses what is not the name of a data set; needs no TensorFlow.
+
+    Args:
+        name: TFDS name, with config and version if wanted, or `"digits"`.
+
+    Raises:
+        ValueError: an unknown name; the error lists the nearest ones.
+    """
+    import tensorflow_datasets as tfds
+
+    known = {"digits", *tfds.list_builders(with_community_datasets=False)}
+    if name.split("/")[0].split(":")[0] not in known:
+        raise ValueError(
+            "Expected 'digits', a folder that exists or the name of a TFDS data set. "
+            f"Received: {name!r}. {nearest_names(name, known)}"
+        )
+
+
 def read_tfds(
     name: str,
     data_dir: str | os.PathLike | None = None,
@@ -80,12 +99,7 @@ def read_tfds(
     """
     import tensorflow_datasets as tfds
 
-    known = tfds.list_builders(with_community_datasets=False)
-    if name.split("/")[0].split(":")[0] not in known:
-        raise ValueError(
-            "Expected 'digits', a folder that exists or the name of a TFDS data set. "
-            f"Received: {name!r}. {nearest_names(name, known)}"
-        )
+    check_name(name)
     try:
         builder = tfds.builder(name, data_dir=_plain(data_dir))
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from keras_vit.evaluation.accuracy import (
-    Evaluation,
-    evaluate,
-    expected_calibration_error,
-    score,
-)
-from keras_vit.evaluation.confusion_plot import plot_confusion_matrix
-from keras_vit.evaluation.features import Features, extract_features, feature_model
-from keras_vit.evaluation.few_shot import few_shot, fit_regression
-from keras_vit.evaluation.linear_probe import linear_probe
-from keras_vit.evaluation.neighbours import nearest_neighbours
-from keras_vit.evaluation.pixel_baselines import score_pixel_baselines
-from keras_vit.evaluation.probes import Probes, probe
+from typing import TYPE_CHECKING
+
+from keras_vit.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from keras_vit.evaluation.accuracy import (
+        Evaluation,
+        evaluate,
+        expected_calibration_error,
+        score,
+    )
+    from keras_vit.evaluation.confusion_plot import plot_confusion_matrix
+    from keras_vit.evaluation.features import Features, extract_features, feature_model
+    from keras_vit.evaluation.few_shot import few_shot, fit_regression
+    from keras_vit.evaluation.linear_probe import linear_probe
+    from keras_vit.evaluation.neighbours import nearest_neighbours
+    from keras_vit.evaluation.pixel_baselines import score_pixel_baselines
+    from keras_vit.evaluation.probes import Probes, probe
 
 __all__ = [
     "Evaluation",
@@ -33,3 +38,5 @@ __all__ = [
     "probe",
     "score",
 ]
+
+__getattr__, __dir__ = on_demand(__name__)

@@ -15,6 +15,7 @@ import numpy as np
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches
 from keras_vit.models.probability import output_meaning, probabilities
+from keras_vit.tables import align
 
 CALIBRATION_BINS = 15
 
@@ -75,17 +76,14 @@ class Evaluation:
 
     def table(self) -> str:
         """Returns the rows of `per_class` as aligned text."""
-        width = max(len("class"), *(len(name) for name in self.class_names))
-        lines = [f"{'class':<{width}}  images  recall  precision"]
+        rows = [("class", "images", "recall", "precision")]
         for row in self.per_class():
-            recall, precision = (
+            shares = (
                 "-" if row[key] is None else f"{100 * row[key]:.1f}"
                 for key in ("recall", "precision")
             )
-            lines.append(
-                f"{row['class']:<{width}}  {row['images']:>6}  {recall:>6}  {precision:>9}"
-            )
-        return "\n".join(lines)
+            rows.append((row["class"], str(row["images"]), *shares))
+        return "\n".join(align(rows))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain values that JSON can hold."""

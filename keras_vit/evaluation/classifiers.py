@@ -27,8 +27,8 @@ def load_classifier(source: str | os.PathLike) -> keras.Model:
         The model.
 
     Raises:
-        ValueError: no such file, a broken one, or one of another kind of model whose preprocessing
-            is not known.
+        FileNotFoundError: no such file.
+        ValueError: a broken one, or one of another kind of model whose preprocessing is not known.
     """
     try:
         return load_model(source)

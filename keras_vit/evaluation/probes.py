@@ -14,6 +14,7 @@ from keras_vit.evaluation.features import Features, extract_features, feature_mo
 from keras_vit.evaluation.few_shot import L2, SEEDS, SHOTS, few_shot
 from keras_vit.evaluation.linear_probe import linear_probe
 from keras_vit.evaluation.neighbours import NEIGHBOURS, TEMPERATURE, nearest_neighbours
+from keras_vit.tables import align
 
 METHODS = ("knn", "linear", "few_shot")
 
@@ -54,8 +55,7 @@ class Probes:
             name = f"few-shot regression, {row['shots']} a class"
             spread = f" ± {100 * row['deviation']:.2f}" if len(row["accuracies"]) > 1 else ""
             rows.append((name, f"{100 * row['accuracy']:.2f}{spread} %"))
-        width = max((len(name) for name, _ in rows), default=0)
-        lines = [f"{name:<{width}}  accuracy {value}" for name, value in rows]
+        lines = align([(name, f"accuracy {value}") for name, value in rows], left=2)
         return "\n".join([*lines, *(f"left out: {reason}" for reason in self.skipped)])
 
     def to_dict(self) -> dict[str, Any]:

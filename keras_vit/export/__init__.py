@@ -4,9 +4,18 @@
 and moves into place.
 """
 
-from keras_vit.export.classify import classify_files
-from keras_vit.export.exported import ExportedModel, check, open_exported
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras_vit.export.forms import *
 from keras_vit.export.forms import __all__ as _forms
+from keras_vit.on_demand import on_demand
 
-__all__ = [*_forms, "ExportedModel", "check", "classify_files", "open_exported"]
+if TYPE_CHECKING:
+    from keras_vit.export.classify import classify_files
+    from keras_vit.export.exported import ExportedModel, check, compiled, open_exported
+
+__all__ = [*_forms, "ExportedModel", "check", "classify_files", "compiled", "open_exported"]
+
+__getattr__, __dir__ = on_demand(__name__)

@@ -27,16 +27,17 @@ def decode_batch(image_bytes: Any, preprocessing: Preprocessing) -> tuple[Any, A
     Returns:
         float32 (batch, *size, channels), and bool (batch,): whether each could be decoded.
     """
+
+    @tf.autograph.experimental.do_not_convert  # which would read all of the decoding again
+    def numbered(index, data):
+        return index, prepare(data, preprocessing)
+
     batch = tf.size(image_bytes, tf.int64)
     shape = [*preprocessing.size, len(preprocessing.mean)]
     decoded = (
         tf.data.Dataset.from_tensor_slices(image_bytes)
         .enumerate()
-        .map(
-            lambda index, data: (index, prepare(data, preprocessing)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=False,
-        )
+        .map(numbered, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
         .ignore_errors()
     )
     # A spare row behind the batch, so that there is one to take even where every image is bad.

@@ -80,6 +80,16 @@ class Exportable:
         return (*self.preprocessing.size, len(self.preprocessing.mean))
 
     @property
+    def output(self) -> str:
+        """Which of the outputs by name the model itself returns."""
+        from keras_vit.models.probability import output_meaning
+
+        if not self.num_classes:
+            return "features"
+        meaning = output_meaning(self.model)
+        return "probabilities" if meaning == "probabilities" else "logits"
+
+    @property
     def is_float32(self) -> bool:
         """Whether the model computes in float32."""
         return {layer.compute_dtype for layer in self.model.layers} <= {"float32"}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import tempfile
 from typing import Any
 
 import numpy as np
 
+from keras_vit.checks import check_choice
 from keras_vit.export.agreement import sample_pictures
 from keras_vit.export.exportable import Exportable
 from keras_vit.export.form import Form
@@ -38,6 +40,7 @@ class ExportedModel:
         self.metadata = metadata
         self.preprocessing = Preprocessing.from_dict(metadata["preprocessing"])
         self.labels = list(metadata["labels"])
+        self.folder: Any = None  # that goes when this does, where it is a temporary one
         self._run = run
 
     def __call__(self, images: Any) -> dict[str, np.ndarray]:
@@ -48,6 +51,21 @@ class ExportedModel:
             `features` (batch, features).
         """
         return self._run(np.ascontiguousarray(images, "float32"))
+
+    def predict(self, images: Any, batch_size: int = 32) -> np.ndarray:
+        """Gives what the model's own `predict` gives.
+
+        Args:
+            images: prepared, (batch, height, width, channels).
+            batch_size: images at a time.
+
+        Returns:
+            float32: probabilities or logits (batch, classes), whichever the model returns; without
+            a head its features.
+        """
+        output = self.metadata["output"]
+        starts = range(0, max(len(images), 1), batch_size)
+        return np.concatenate([self(images[i : i + batch_size])[output] for i in starts])
 
 
 def is_exported(path: str | os.PathLike) -> bool:
@@ -76,6 +94,38 @@ def open_exported(path: str | os.PathLike, *, precision: str = "f32") -> Exporte
     metadata = read_metadata(path)
     options = {"precision": precision} if precision in form.precisions[1:] else {}
     return ExportedModel(path, form.name, metadata, form.run(path, **options))
+
+
+def compiled(
+    model: Any, form: str = "openvino", *, precision: str = "f32", **options: Any
+) -> ExportedModel:
+    """Exports a model to a temporary folder and opens it in the runtime of the form.
+
+    On a CPU that is faster than Keras's own `predict`, most of all with OpenVINO, and the weights
+    are those of this moment. The files live as long as what is returned.
+
+    Args:
+        model: what `keras_vit.export.saved_model` takes.
+        form: `"saved_model"`, `"litert"`, `"onnx"` or `"openvino"`.
+        precision: for OpenVINO: `"f32"` or `"bf16"`, faster where the processor has it.
+        **options: of the form's function, such as `batch_size`, `quantize` or `labels`.
+
+    Returns:
+        An `ExportedModel`: `predict(images)` gives what `model.predict(images)` gives, and
+        `keras_vit.export.classify_files` takes it too.
+
+    Raises:
+        ImportError: the runtime is missing: `pip install "keras-vit[export]"`.
+        ValueError: an unknown form, or what its function refuses.
+    """
+    check_choice("form", form, tuple(FORMS))
+    row = FORMS[form]
+    # A runtime may keep its file open, which Windows does not let go.
+    folder = tempfile.TemporaryDirectory(prefix="keras_vit-", ignore_cleanup_errors=True)
+    path = row.write(model, pathlib.Path(folder.name) / f"model{row.suffix}", **options)
+    opened = open_exported(path, precision=precision)
+    opened.folder = folder
+    return opened
 
 
 def check(model: Any, path: str | os.PathLike, images: Any = None) -> float:

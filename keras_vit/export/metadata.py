@@ -35,6 +35,7 @@ def write_metadata(
         "config": exportable.backbone.config.to_dict(),
         "preprocessing": exportable.preprocessing.to_dict(),
         "labels": names,
+        "output": exportable.output,
     }
     write_json(metadata_path(path), facts | values)
 

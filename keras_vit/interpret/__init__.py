@@ -4,23 +4,30 @@ Measures take a `keras_vit.VisionTransformer` and prepared images and return Num
 `rollout` and `mean_attention_distance` take plain arrays. `plot` draws what they return.
 """
 
-from keras_vit.interpret import plot
-from keras_vit.interpret.attention_measures import (
-    attention_distance,
-    attention_maps,
-    attention_rollout,
-    iter_attention,
-)
-from keras_vit.interpret.dense_features import (
-    feature_extractor,
-    feature_pca,
-    patch_features,
-    patch_similarity,
-)
-from keras_vit.interpret.distance import mean_attention_distance
-from keras_vit.interpret.embedding import embedding_filters, position_similarity
-from keras_vit.interpret.relevance import class_relevance
-from keras_vit.interpret.rollout import rollout
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_vit.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from keras_vit.interpret import plot
+    from keras_vit.interpret.attention_measures import (
+        attention_distance,
+        attention_maps,
+        attention_rollout,
+        iter_attention,
+    )
+    from keras_vit.interpret.dense_features import (
+        feature_extractor,
+        feature_pca,
+        patch_features,
+        patch_similarity,
+    )
+    from keras_vit.interpret.distance import mean_attention_distance
+    from keras_vit.interpret.embedding import embedding_filters, position_similarity
+    from keras_vit.interpret.relevance import class_relevance
+    from keras_vit.interpret.rollout import rollout
 
 __all__ = [
     "attention_distance",
@@ -38,3 +45,5 @@ __all__ = [
     "position_similarity",
     "rollout",
 ]
+
+__getattr__, __dir__ = on_demand(__name__)

@@ -14,7 +14,6 @@ import numpy as np
 
 from keras_vit.interpret.distance import attention_distance_per_image
 from keras_vit.interpret.merged import (
-    TokenState,
     average_merged,
     full_attention,
     full_tokens,
@@ -30,6 +29,7 @@ from keras_vit.interpret.observe import (
     to_array,
 )
 from keras_vit.interpret.rollout import check_rollout_options, read_rollout, rollout_matrix
+from keras_vit.layers.token_state import TokenState
 
 
 class AttentionWalk:
@@ -47,7 +47,7 @@ class AttentionWalk:
     def __init__(self, model: Any, images: Any):
         images = check_images(model, images)
         self._blocks = model.blocks
-        self.state = TokenState(model.embed(images))
+        self.state = TokenState.of(model.embed(images))
 
     @property
     def tokens(self) -> Any:
@@ -140,7 +140,7 @@ def attention_rollout(
     config = check_model(model)
     images = check_images(model, images)
     check_rollout_options(head_fusion, discard_ratio)
-    grid, prefix = grid_of(config, images), config.num_prefix_tokens
+    grid, prefix = grid_of(model, images), config.num_prefix_tokens
     maps = []
     for piece in batches(images, batch_size):
         walk = AttentionWalk(model, piece)
@@ -178,7 +178,7 @@ def attention_distance(
     """
     config = check_model(model)
     images = check_images(model, images)
-    grid, prefix = grid_of(config, images), config.num_prefix_tokens
+    grid, prefix = grid_of(model, images), config.num_prefix_tokens
     total = np.zeros((config.num_layers, config.num_heads), np.float64)
     for piece in batches(images, batch_size):
         sums = []

@@ -14,7 +14,6 @@ from keras_vit.interpret.observe import (
     block_numbers,
     check_images,
     check_model,
-    encoded,
     grid_of,
     to_array,
 )
@@ -40,16 +39,15 @@ def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
     config = check_model(model)
     single = hasattr(blocks, "__index__")
     numbers = block_numbers(config, [blocks] if single else blocks)
-    outputs = [_full_output(model, model.blocks[number].output) for number in numbers]
+    outputs = [_full_tokens(model, model.parts.behind[number]) for number in numbers]
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     return keras.Model(inputs, outputs[0] if single else outputs, name="feature_extractor")
 
 
-def _full_output(model: Any, output: Any) -> Any:
-    if not isinstance(output, (tuple, list)):
-        return output
-    tokens, _, places = output
-    return TokenUnmerging(dtype=model.dtype_policy)(tokens, places)
+def _full_tokens(model: Any, state: TokenState) -> Any:
+    if state.places is None:
+        return state.tokens
+    return TokenUnmerging(dtype=model.dtype_policy)(state.tokens, state.places)
 
 
 def patch_features(
@@ -72,16 +70,17 @@ def patch_features(
     """
     config = check_model(model)
     images = check_images(model, images)
-    last = block_numbers(config, [-1 if block is None else block])[0]
-    grid = grid_of(config, images)
+    numbers = None if block is None else block_numbers(config, [block])
+    grid = grid_of(model, images)
     features = []
     for piece in batches(images, batch_size):
-        state = TokenState(model.embed(piece))
-        for layer in model.blocks[: last + 1]:
-            state = run_block(layer, state)
-        tokens = full_tokens(state)
         if block is None:
-            tokens = encoded(model, tokens)
+            tokens = model.encode(piece, training=False)
+        else:
+            state = TokenState.of(model.embed(piece, training=False))
+            for layer in model.blocks[: numbers[0] + 1]:
+                state = run_block(layer, state)
+            tokens = full_tokens(state)
         patches = to_array(tokens)[:, config.num_prefix_tokens :]
         features.append(patches.reshape(len(piece), *grid, -1))
     return np.concatenate(features)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.interpret.observe import check_model, to_array
+from keras_vit.layers import PatchEncoder
 
 
 def position_similarity(model: Any) -> np.ndarray:
@@ -27,7 +28,7 @@ def position_similarity(model: Any) -> np.ndarray:
     Reference: arXiv 2010.11929, Figure 7 (centre).
     """
     config = check_model(model)
-    positions = to_array(model.get_layer("patch_encoder").positions(config.grid_size))[0]
+    positions = to_array(_patch_encoder(model).positions(config.grid_size))[0]
     patches = positions[config.position_embedding_prefix_rows :]
     norms = np.linalg.norm(patches, axis=-1, keepdims=True)
     unit = np.divide(patches, norms, out=np.zeros_like(patches), where=norms > 0)
@@ -64,7 +65,7 @@ def embedding_filters(model: Any, n: int = 28) -> np.ndarray:
         )
     if n < 1:
         raise ValueError(f"Expected `n` to be at least 1. Received: n={n!r}.")
-    kernel = to_array(model.get_layer("patch_encoder").projection.kernel)
+    kernel = to_array(_patch_encoder(model).projection.kernel)
     filters = kernel.T - kernel.mean(axis=1)
     _, _, components = np.linalg.svd(filters.astype(np.float64), full_matrices=False)
     components = components[: min(n, max(1, config.hidden_size - 1))]
@@ -74,3 +75,7 @@ def embedding_filters(model: Any, n: int = 28) -> np.ndarray:
     scaled = 0.5 + 0.5 * components / strongest
     patch = config.patch_size
     return scaled.reshape(-1, patch, patch, config.in_channels).astype(np.float32)
+
+
+def _patch_encoder(model: Any) -> PatchEncoder:
+    return next(layer for layer in model.parts.embedding if isinstance(layer, PatchEncoder))

@@ -147,7 +147,7 @@ class Explainer:
         looks = maps[0].mean(axis=0) if head is None else maps[0, head]
         prefix = config.num_prefix_tokens
         row = looks[0] if config.class_token else looks[prefix:].mean(axis=0)
-        return row[prefix:].reshape(grid_of(config, images))
+        return row[prefix:].reshape(grid_of(self.model, images))
 
     def draw(self, images: np.ndarray, heat: np.ndarray, title: str) -> np.ndarray:
         """Draws a picture and the map over it side by side.

@@ -7,33 +7,18 @@ merged token is given: that is the attention of a sequence in which it occurs `s
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_vit.layers.token_merging import take_tokens
-
-
-class TokenState(NamedTuple):
-    """The sequence between two blocks.
-
-    Attributes:
-        tokens: `(batch, tokens, hidden)`.
-        sizes: `(batch, tokens)`, how many tokens of the full sequence each one holds; None where
-            nothing has merged yet.
-        places: `(batch, all tokens)`, where each token of the full sequence is now, or None.
-    """
-
-    tokens: Any
-    sizes: Any = None
-    places: Any = None
+from keras_vit.layers.token_state import TokenState
 
 
 def run_block(block: Any, state: TokenState) -> TokenState:
     """Runs one block, without dropout."""
-    outputs = block(*state, training=False)
-    return TokenState(*outputs) if isinstance(outputs, (tuple, list)) else TokenState(outputs)
+    return TokenState.of(block(*state, training=False))
 
 
 def observe_block(block: Any, state: TokenState) -> tuple[TokenState, Any]:
@@ -59,7 +44,7 @@ def full_attention(attention: np.ndarray, state: TokenState) -> np.ndarray:
     """
     if state.places is None:
         return attention
-    sizes, places = (ops.convert_to_numpy(value) for value in state[1:])
+    sizes, places = ops.convert_to_numpy(state.sizes), ops.convert_to_numpy(state.places)
     share = attention / sizes[:, None, None, :].astype(attention.dtype)
     rows = np.take_along_axis(share, places[:, None, :, None], axis=2)
     return np.take_along_axis(rows, places[:, None, None, :], axis=3)

@@ -34,37 +34,59 @@ def check_images(model: Any, images: Any) -> np.ndarray:
 
     Args:
         model: a `keras_vit.VisionTransformer`.
-        images: (batch, height, width, channels).
+        images: (batch, height, width, channels), as the model takes them: what leads to its own
+            images (`input_tensor`) is part of it.
 
     Raises:
-        ValueError: another kind of model, no image, or a shape that the model does not take.
+        ValueError: another kind of model, one of several inputs, no image, or a shape that the
+            model does not take.
     """
-    config = check_model(model)
+    check_model(model)
+    if len(model.inputs) != 1:
+        raise ValueError(
+            f"Expected a model of one input. Received: {model.name!r} of {len(model.inputs)} "
+            "inputs. Pass one that is built without `input_tensor`."
+        )
+    shape = model.inputs[0].shape[1:]
     images = np.asarray(ops.convert_to_numpy(images), dtype=np.float32)
     fits = (
         images.ndim == 4
         and len(images)
         and all(
             expected in (None, received)
-            for expected, received in zip(config.input_shape, images.shape[1:], strict=True)
+            for expected, received in zip(shape, images.shape[1:], strict=True)
         )
     )
     if not fits:
         raise ValueError(
-            f"Expected images of shape (batch, {', '.join(map(str, config.input_shape))}), "
+            f"Expected images of shape (batch, {', '.join(map(str, shape))}), "
             f"at least one of them. Received: shape {images.shape}."
         )
-    if any(side % config.patch_stride for side in images.shape[1:3]):
-        raise ValueError(
-            f"Expected height and width divisible by {config.patch_stride} pixels. "
-            f"Received: shape {images.shape}."
-        )
+    grid_of(model, images)
     return images
 
 
-def grid_of(config: VisionTransformerConfig, images: np.ndarray) -> tuple[int, int]:
-    """Returns the patches of `images` as (rows, columns)."""
-    return (images.shape[1] // config.patch_stride, images.shape[2] // config.patch_stride)
+def grid_of(model: VisionTransformer, images: np.ndarray) -> tuple[int, int]:
+    """Returns the patches of images as (rows, columns).
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: what the model takes, (batch, height, width, channels); what leads to its own
+            images may change their size.
+
+    Raises:
+        ValueError: own images that are no whole number of patches.
+    """
+    stride = model.config.patch_stride
+    sides = model.parts.ways["images"].compute_output_shape(images.shape)[1:3]
+    if None in sides:
+        sides = model.parts.ways["images"](images[:1]).shape[1:3]
+    if any(side % stride for side in sides):
+        raise ValueError(
+            f"Expected height and width divisible by {stride} pixels. "
+            f"Received: {sides[0]} x {sides[1]} pixels."
+        )
+    return (sides[0] // stride, sides[1] // stride)
 
 
 def batches(images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
@@ -105,26 +127,6 @@ def to_array(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
 
 
-def encoded(model: VisionTransformer, tokens: Any) -> Any:
-    """Turns the output of the last block into the tokens that the pooling reads.
-
-    They are normed, unless the model norms the pooled vector instead.
-    """
-    if model.config.final_norm == "pooled" and model.config.pooling != "none":
-        return tokens
-    return model.get_layer("encoder_norm")(tokens)
-
-
-def answer(model: VisionTransformer, pooled: Any) -> Any:
-    """Turns the pooled vector (batch, features) into the logits (batch, classes)."""
-    names = ["encoder_norm"] if model.config.final_norm == "pooled" else []
-    existing = {layer.name for layer in model.layers}
-    for name in [*names, "pre_logits", "projection", "head"]:
-        if name in existing:
-            pooled = model.get_layer(name)(pooled)
-    return pooled
-
-
 def readout(model: VisionTransformer, tokens: Any) -> np.ndarray:
     """Says how much each final token counts in the model's output.
 
@@ -141,7 +143,8 @@ def readout(model: VisionTransformer, tokens: Any) -> np.ndarray:
     batch, length = tokens.shape[:2]
     weights = np.zeros((batch, length), np.float32)
     if config.pooling == "map":
-        _, attention = model.get_layer("pooling")(encoded(model, tokens), return_attention=True)
+        read = model.parts.finish(tokens)
+        _, attention = model.parts.pooling(read, return_attention=True)
         return to_array(attention)[:, :, 0].mean(axis=1)
     if config.pooling.startswith("token") or (config.pooling == "none" and config.class_token):
         weights[:, 0] = 1

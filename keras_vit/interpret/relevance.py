@@ -20,7 +20,6 @@ from keras import ops
 
 from keras_vit.interpret.gradients import pull_back
 from keras_vit.interpret.merged import (
-    TokenState,
     full_tokens,
     gather_full,
     observe_block,
@@ -28,15 +27,14 @@ from keras_vit.interpret.merged import (
     split_row,
 )
 from keras_vit.interpret.observe import (
-    answer,
     batches,
     check_images,
     check_model,
-    encoded,
     grid_of,
     to_array,
 )
 from keras_vit.layers.attention import split_heads
+from keras_vit.layers.token_state import TokenState
 
 
 def _mix(weights: Any, values: Any, num_heads: int) -> Any:
@@ -48,7 +46,7 @@ def _mix(weights: Any, values: Any, num_heads: int) -> Any:
 
 
 def block_with_offset(
-    block: Any, tokens: Any, offset: Any, sizes: Any = None, places: Any = None
+    block: Any, tokens: Any, offset: Any, state: dict[str, Any] | None = None
 ) -> Any:
     """Runs a block with something added to its attention weights.
 
@@ -57,8 +55,7 @@ def block_with_offset(
         tokens: (batch, tokens, hidden).
         offset: (batch, heads, tokens, tokens); at zero the result is that of the block, and the
             gradient there is the gradient of the attention weights.
-        sizes: as the block takes them.
-        places: as the block takes them.
+        state: what the block takes beside them.
 
     Returns:
         (batch, tokens, hidden); fewer tokens where the block merges some.
@@ -66,7 +63,7 @@ def block_with_offset(
     attention = block.attention
     normed = block.attention_norm(tokens)
     _, weights, keys = attention(
-        normed, sizes=sizes, training=False, return_attention=True, return_keys=True
+        normed, state, training=False, return_attention=True, return_keys=True
     )
     values = ops.split(attention.qkv(normed), 3, axis=-1)[2]
     x = attention.output_dense(_mix(weights + offset, values, attention.num_heads))
@@ -74,7 +71,7 @@ def block_with_offset(
         x = block.attention_scale(x)
     tokens = tokens + x
     if block.token_merging:
-        tokens, _, _ = block.merge(tokens, sizes, places, keys)
+        tokens, _ = block.merge(tokens, state, keys)
     x = block.mlp(block.mlp_norm(tokens), training=False)
     return tokens + (x if block.mlp_scale is None else block.mlp_scale(x))
 
@@ -118,8 +115,10 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
     Returns:
         (batch, tokens) float32 with rows of sum one, and (batch, tokens, hidden).
     """
-    config = model.config
-    pooling = model.get_layer("pooling")
+    config, parts = model.config, model.parts
+
+    def answer(pooled):
+        return parts.head(parts.project(pooled))
 
     def one_hot(logits):
         chosen = ops.argmax(logits, axis=-1) if classes is None else classes
@@ -130,30 +129,30 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
         offset = _zeros(batch, config.num_heads, 1, length, tokens)
 
         def score(tokens, offset):
-            return answer(model, pooling_with_offset(pooling, encoded(model, tokens), offset))
+            return answer(pooling_with_offset(parts.pooling, parts.finish(tokens), offset))
 
         _, (gradient, of_weights) = pull_back(score, [tokens, offset], one_hot)
-        _, weights = pooling(encoded(model, tokens), training=False, return_attention=True)
+        _, weights = parts.pooling(parts.finish(tokens), training=False, return_attention=True)
         return _unit_sum(_positive_mean(weights, of_weights)[:, 0]), gradient
 
-    read = encoded(model, tokens)
+    read = parts.finish(tokens)
 
     def score(tokens):
-        return answer(model, pooling(encoded(model, tokens)))
+        return answer(parts.pooling(parts.finish(tokens)))
 
     _, (gradient,) = pull_back(score, [tokens], one_hot)
     if config.pooling in ("token", "token+distillation"):
         row = np.zeros((batch, length), np.float32)
         row[:, : 1 + config.pooling.count("+")] = 1
         return _unit_sum(row), gradient
-    _, (at_pooling,) = pull_back(lambda read: answer(model, pooling(read)), [read], one_hot)
+    _, (at_pooling,) = pull_back(lambda read: answer(parts.pooling(read)), [read], one_hot)
     contribution = np.maximum((to_array(read) * to_array(at_pooling)).sum(axis=-1), 0)
     return _unit_sum(contribution), gradient
 
 
 def _relevance(model: Any, images: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
     """(batch, tokens): relevance of the tokens that enter the first block."""
-    after = TokenState(model.embed(images))
+    after = TokenState.of(model.embed(images))
     entering = []
     for block in model.blocks:
         entering.append(after)
@@ -162,13 +161,13 @@ def _relevance(model: Any, images: np.ndarray, classes: np.ndarray | None) -> np
     row, gradient = gather_full(row[:, :, None], after)[:, :, 0], gather_full(gradient, after)
     for block in reversed(model.blocks):
         before = entering.pop()
-        tokens, *merged = before
+        tokens, state = before
         batch, length = tokens.shape[:2]
         offset = _zeros(batch, block.num_heads, length, length, tokens)
         given = gradient
         _, (gradient, of_weights) = pull_back(
-            lambda tokens, offset, block=block, merged=merged: block_with_offset(
-                block, tokens, offset, *merged
+            lambda tokens, offset, block=block, state=state: block_with_offset(
+                block, tokens, offset, state
             ),
             [tokens, offset],
             lambda output, given=given: given,
@@ -233,7 +232,7 @@ def class_relevance(
                 f"for each of {len(images)} images. Received: {classes.tolist()!r}."
             )
         classes = np.broadcast_to(classes, len(images)).astype("int32")
-    grid = grid_of(config, images)
+    grid = grid_of(model, images)
     rows, start = [], 0
     for piece in batches(images, batch_size):
         chosen = None if classes is None else classes[start : start + len(piece)]

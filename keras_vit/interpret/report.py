@@ -108,7 +108,7 @@ def pictures(model: Any, samples: Samples, *, batch_size: int = 8) -> Iterator[P
         lambda: plot.attention_heads(
             [one[0] for one in first],
             config.num_prefix_tokens,
-            grid_of(config, images),
+            grid_of(model, images),
             query=0 if config.class_token else "patches",
         ),
     )

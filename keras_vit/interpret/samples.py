@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.interpret.observe import check_model
-
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
@@ -93,6 +91,7 @@ def from_files(
         ValueError: nothing found, a file that is no whole image, or another kind of model.
     """
     from keras_vit.images.pillow_decoding import load_image
+    from keras_vit.interpret.observe import check_model
 
     check_model(model)
     paths = find_images(sources, count)
@@ -126,6 +125,7 @@ def from_dataset(
     import tensorflow as tf
 
     from keras_vit import data
+    from keras_vit.interpret.observe import check_model
 
     config = check_model(model)
     dataset = data.load(name_or_folder, data_dir=data_dir)

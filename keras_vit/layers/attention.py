@@ -64,8 +64,9 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         epsilon: added to the variance of these norms.
         dropout_rate: dropout of the attention weights, in [0, 1).
 
-    Input: `(batch, tokens, hidden_size)`; with `sizes` `(batch, tokens)`, a token counts as a key
-    as often as its size says (proportional attention). Output: the shape of the input; with
+    Input: `(batch, tokens, hidden_size)`, and the `state` that a `TransformerBlock` gets: with
+    `"sizes"` in it, a token counts as a key as often as its size says (proportional attention).
+    Output: the shape of the input; with
     `return_attention=True` also the weights `(batch, heads, tokens, tokens)` before dropout, and
     with `return_keys=True` also the keys, mean over the heads, `(batch, tokens, head_dim)` in
     float32. Called with `seed`, a result of `draw_seed`, it leaves its random state as it is.
@@ -127,7 +128,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
     def call(
         self,
         inputs,
-        sizes=None,
+        state=None,
         training=None,
         return_attention=False,
         return_keys=False,
@@ -142,8 +143,8 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         if self.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
         bias = None
-        if sizes is not None:
-            bias = ops.cast(ops.log(ops.cast(sizes, "float32")), query.dtype)
+        if state and "sizes" in state:
+            bias = ops.cast(ops.log(ops.cast(state["sizes"], "float32")), query.dtype)
             bias = ops.expand_dims(bias, (1, 2))
         weights = None
         if return_attention or (training and self.dropout is not None):
@@ -157,8 +158,8 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             extras.append(ops.mean(ops.cast(key, "float32"), axis=2))
         return (x, *extras) if extras else x
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
+    def compute_output_shape(self, inputs_shape, state_shape=None):
+        return inputs_shape
 
     def get_config(self):
         return {

@@ -48,13 +48,16 @@ class TransformerBlock(keras.layers.Layer):
         rematerialize: whether a training step keeps the block's input alone and computes the block
             a second time for the gradient. The numbers stay the same, dropout included.
 
-    Input and output: `(batch, tokens, hidden_size)`. Called with `return_attention=True`, it also
-    returns the attention weights `(batch, heads, tokens, tokens)`, at the end.
+    Input and output: tokens `(batch, tokens, hidden_size)`; beside them, where there is one, the
+    `state` that blocks hand on, a dictionary of tensors:
 
-    With `token_merging`, or where an earlier block has merged, there are three inputs and outputs:
-    the tokens; `sizes` `(batch, tokens)`, how many tokens of the full sequence each one holds; and
-    `places` `(batch, all tokens)`, where each token of the full sequence is now. Both are int32,
-    and both are left out in front of the first block that merges.
+    - `"sizes"` `(batch, tokens)` int32, how many tokens of the full sequence each one holds, and
+      `"places"` `(batch, all tokens)` int32, where each token of the full sequence is now: behind a
+      block that merges.
+
+    A block that neither gets nor makes a state returns the tokens alone. Called with
+    `return_attention=True`, it also returns the attention weights `(batch, heads, tokens, tokens)`,
+    at the end.
 
     Reference: arXiv 2010.11929, equations 2 and 3; arXiv 2210.09461, section 3, for merging;
     "Training Deep Nets with Sublinear Memory Cost" (arXiv 1604.06174) for rematerialisation.
@@ -139,21 +142,21 @@ class TransformerBlock(keras.layers.Layer):
             "mlp_path": self.drop_path.draw_seed(),
         }
 
-    def call(self, tokens, sizes=None, places=None, training=None, return_attention=False):
+    def call(self, tokens, state=None, training=None, return_attention=False):
         if not (self.rematerialize and training):
-            return self._run(tokens, sizes, places, training, return_attention, _NO_SEEDS)
+            return self._run(tokens, state, training, return_attention, _NO_SEEDS)
         # Drawn once, out here: the function runs twice and must drop the same both times.
         seeds = self.draw_seeds()
 
         def run(tokens):
-            return self._run(tokens, sizes, places, training, return_attention, seeds)
+            return self._run(tokens, state, training, return_attention, seeds)
 
         return keras.remat(run)(tokens)
 
-    def _run(self, tokens, sizes, places, training, return_attention, seeds):
+    def _run(self, tokens, state, training, return_attention, seeds):
         x = self.attention(
             self.attention_norm(tokens),
-            sizes=sizes,
+            state,
             training=training,
             return_attention=return_attention,
             return_keys=bool(self.token_merging),
@@ -166,59 +169,61 @@ class TransformerBlock(keras.layers.Layer):
             x = self.attention_scale(x)
         tokens = tokens + self.drop_path(x, training=training, seed=seeds["attention_path"])
         if self.token_merging:
-            tokens, sizes, places = self.merge(tokens, sizes, places, keys)
+            tokens, state = self.merge(tokens, state, keys)
 
         x = self.mlp(self.mlp_norm(tokens), training=training, seeds=seeds["mlp"])
         if self.mlp_scale is not None:
             x = self.mlp_scale(x)
         tokens = tokens + self.drop_path(x, training=training, seed=seeds["mlp_path"])
-        outputs = [tokens] if sizes is None else [tokens, sizes, places]
-        return tokens if len(outputs + extras) == 1 else (*outputs, *extras)
+        outputs = [tokens, *([state] if state else []), *extras]
+        return tokens if len(outputs) == 1 else tuple(outputs)
 
-    def merge(self, tokens: Any, sizes: Any, places: Any, keys: Any) -> tuple[Any, Any, Any]:
+    def merge(self, tokens: Any, state: dict | None, keys: Any) -> tuple[Any, dict[str, Any]]:
         """Merges the tokens that are most alike, as the block does behind its attention.
 
         Args:
             tokens: `(batch, tokens, hidden_size)`.
-            sizes: `(batch, tokens)` integers; None where no token has been merged before.
-            places: `(batch, all tokens)` integers; None as with `sizes`.
+            state: what the block got beside them, or None.
             keys: `(batch, tokens, head_dim)`, what is compared.
 
         Returns:
-            Tokens, sizes and places, as the block returns them.
+            Tokens and state, as the block returns them.
         """
-        if sizes is None:
-            sizes = ops.ones(ops.shape(tokens)[:2], dtype="int32")
-            places = ops.cumsum(sizes, axis=1) - 1
+        state = dict(state or {})
+        if "sizes" not in state:
+            state["sizes"] = ops.ones(ops.shape(tokens)[:2], dtype="int32")
+            state["places"] = ops.cumsum(state["sizes"], axis=1) - 1
         num_tokens = ops.shape(tokens)[1]
         count = number_merged(self.token_merging, num_tokens, self.num_prefix_tokens)
         if isinstance(count, int) and not count:
-            return tokens, sizes, places
+            return tokens, state
         matching = match_tokens(keys, count, self.num_prefix_tokens)
-        tokens, sizes = merge_tokens(tokens, sizes, matching)
-        return tokens, sizes, take_tokens(matching.places, places)
+        tokens, state["sizes"] = merge_tokens(tokens, state["sizes"], matching)
+        state["places"] = take_tokens(matching.places, state["places"])
+        return tokens, state
 
-    def compute_output_shape(self, tokens_shape, sizes_shape=None, places_shape=None):
-        batch, num_tokens, hidden_size = tokens_shape
-        length = num_tokens
-        if self.token_merging and num_tokens is not None:
-            length -= number_merged(self.token_merging, num_tokens, self.num_prefix_tokens)
-        tokens = (batch, length, hidden_size)
-        if not self.token_merging and sizes_shape is None:
-            return tokens
-        full = num_tokens if places_shape is None else places_shape[1]
-        return tokens, (batch, length), (batch, full)
+    def compute_output_shape(self, tokens_shape, state_shape=None):
+        state = {name: keras.KerasTensor(shape) for name, shape in (state_shape or {}).items()}
+        outputs = self.compute_output_spec(keras.KerasTensor(tokens_shape), state)
+        return keras.tree.map_structure(lambda tensor: tensor.shape, outputs)
 
-    def compute_output_spec(
-        self, tokens, sizes=None, places=None, training=None, return_attention=False
-    ):
-        inputs = (tokens, sizes, places)
-        shapes = self.compute_output_shape(*(None if x is None else x.shape for x in inputs))
-        shapes = shapes if self.token_merging or sizes is not None else (shapes,)
-        dtypes = (self.compute_dtype, "int32", "int32")
-        outputs = [keras.KerasTensor(*each) for each in zip(shapes, dtypes, strict=False)]
+    def compute_output_spec(self, tokens, state=None, training=None, return_attention=False):
+        batch, num_tokens, hidden_size = tokens.shape
+        length, outputs = num_tokens, dict(state or {})
+        if self.token_merging:
+            if num_tokens is not None:
+                length -= number_merged(self.token_merging, num_tokens, self.num_prefix_tokens)
+            full = outputs["places"].shape[1] if "places" in outputs else num_tokens
+            outputs["sizes"] = keras.KerasTensor((batch, length), "int32")
+            outputs["places"] = keras.KerasTensor((batch, full), "int32")
+        outputs = {
+            name: keras.KerasTensor(tensor.shape, tensor.dtype) for name, tensor in outputs.items()
+        }
+        outputs = [
+            keras.KerasTensor((batch, length, hidden_size), self.compute_dtype),
+            *([outputs] if outputs else []),
+        ]
         if return_attention:
-            batch, num_tokens, _ = tokens.shape
             shape = (batch, self.num_heads, num_tokens, num_tokens)
             outputs.append(keras.KerasTensor(shape, self.compute_dtype))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)

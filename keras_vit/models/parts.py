@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_vit import layers
+from keras_vit.layers.token_state import TokenState
 from keras_vit.models.config import VisionTransformerConfig
 
 
@@ -63,6 +64,7 @@ class Parts:
         head: from features to logits, or None.
         ways: models on these layers from what the whole model takes to its `"images"`, the
             `"embedded"` sequence and the last `"tokens"`; the whole model puts them here.
+        behind: the symbolic `TokenState` behind each block; the whole model puts them here.
     """
 
     def __init__(self, config: VisionTransformerConfig, policy: Any):
@@ -74,6 +76,7 @@ class Parts:
         self.projections = tuple(_projections(config, policy))
         self.head = _head(config, policy)
         self.ways: dict[str, keras.Model] = {}
+        self.behind: list[TokenState] = []
 
     @property
     def top(self) -> tuple[keras.layers.Layer, ...]:
@@ -81,31 +84,34 @@ class Parts:
         pooling = () if self.pooling is None else (self.pooling,)
         return (self.norm, *pooling, *self.projections)
 
-    def run_blocks(self, tokens: Any) -> tuple[Any, Any]:
-        """Runs the blocks, and the last norm where it acts on tokens.
+    def run_blocks(self, embedded: Any) -> list[TokenState]:
+        """Runs the blocks.
 
         Args:
-            tokens: `(batch, tokens, hidden_size)`, as they enter the first block.
+            embedded: what enters the first block.
 
         Returns:
-            The tokens, fewer where blocks merge some; and where each token of the full sequence is
-            now, `(batch, all tokens)`, or None where nothing has merged.
+            What leaves each block.
         """
-        state = (tokens,)
+        behind, sequence = [], TokenState.of(embedded)
         for block in self.blocks:
-            state = block(*state)
-            state = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-        tokens = self.norm(state[0]) if self.norms_tokens else state[0]
-        return tokens, state[2] if len(state) > 1 else None
+            sequence = TokenState.of(block(*sequence))
+            behind.append(sequence)
+        return behind
+
+    def finish(self, tokens: Any) -> Any:
+        """Turns the tokens behind the last block into those that the pooling reads: norms them."""
+        return self.norm(tokens) if self.norms_tokens else tokens
 
     def pool(self, tokens: Any) -> Any:
         """Turns tokens into the features that the head reads; without a pooling they stay."""
         if self.pooling is None:
             return tokens
-        x = self.pooling(tokens)
-        if not self.norms_tokens:
-            x = self.norm(x)
-        return run(self.projections, x)
+        return self.project(self.pooling(tokens))
+
+    def project(self, pooled: Any) -> Any:
+        """Turns the pooled vector into the features that the head reads."""
+        return run(self.projections, pooled if self.norms_tokens else self.norm(pooled))
 
 
 def run(chain: Iterable[keras.layers.Layer], x: Any) -> Any:

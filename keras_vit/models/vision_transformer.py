@@ -70,10 +70,11 @@ class VisionTransformer(TrainableModel):
         parts = Parts(config, policy)
         images = _input_tensor(config, input_tensor)
         embedded = run(parts.embedding, images)
-        tokens, places = parts.run_blocks(embedded)
-        read = tokens
-        if places is not None:
-            tokens = layers.TokenUnmerging(dtype=policy, name="unmerge")(tokens, places)
+        behind = parts.run_blocks(embedded)
+        read = tokens = parts.finish(behind[-1].tokens)
+        if behind[-1].places is not None:
+            unmerge = layers.TokenUnmerging(dtype=policy, name="unmerge")
+            tokens = unmerge(tokens, behind[-1].places)
             # What pools prefix tokens alone needs no patches.
             read = read if config.pooling in ("token", "token+distillation") else tokens
         features = parts.pool(read)
@@ -95,6 +96,7 @@ class VisionTransformer(TrainableModel):
             end: keras.Model(inputs, tensor, name=f"{self.name}_{end}")
             for end, tensor in (("images", images), ("embedded", embedded), ("tokens", tokens))
         }
+        parts.behind = behind
         self.parts = parts
         self._has_own_input = images is inputs
         if preprocessing is None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from keras_vit.training import objectives
-from keras_vit.training.callbacks import BrokenLossError
-from keras_vit.training.interruption import TrainingInterrupted
-from keras_vit.training.launch import train
-from keras_vit.training.layer_rates import layer_decay
-from keras_vit.training.models import SMALL_MODELS, build_model
-from keras_vit.training.recipe_table import RECIPES, get_recipe
-from keras_vit.training.recipes import Recipe
-from keras_vit.training.run import TrainingResult
-from keras_vit.training.schedules import WarmupSchedule
-from keras_vit.training.strategies import WorkerLostError, make_strategy
+from typing import TYPE_CHECKING
+
+from keras_vit.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from keras_vit.training import objectives
+    from keras_vit.training.callbacks import BrokenLossError
+    from keras_vit.training.interruption import TrainingInterrupted
+    from keras_vit.training.launch import train
+    from keras_vit.training.layer_rates import layer_decay
+    from keras_vit.training.models import SMALL_MODELS, build_model
+    from keras_vit.training.recipe_table import RECIPES, get_recipe
+    from keras_vit.training.recipes import Recipe
+    from keras_vit.training.run import TrainingResult
+    from keras_vit.training.schedules import WarmupSchedule
+    from keras_vit.training.strategies import WorkerLostError, make_strategy
 
 __all__ = [
     "RECIPES",
@@ -30,3 +35,5 @@ __all__ = [
     "objectives",
     "train",
 ]
+
+__getattr__, __dir__ = on_demand(__name__)

@@ -13,6 +13,7 @@ from keras_vit.models.variants import VARIANTS
 from keras_vit.training.recipes import Recipe
 from keras_vit.weights.download import is_address
 from keras_vit.weights.files.suffixes import SUFFIXES
+from keras_vit.weights.lookup import check_weights
 
 if TYPE_CHECKING:
     from keras_vit.models.vision_transformer import VisionTransformer
@@ -62,6 +63,32 @@ def is_checkpoint(spec: str) -> bool:
     return is_address(spec) or spec.endswith(SUFFIXES) or Path(spec).exists()
 
 
+def check_model(spec: str, weights: str | None = None) -> None:
+    """Refuses a model that cannot be built, and unknown names of weights; needs no Keras.
+
+    Args:
+        spec: as in `build_model`.
+        weights: likewise.
+
+    Raises:
+        ValueError: an unknown name (with the nearest ones), or weights given for a model that takes
+            none.
+    """
+    if spec in VARIANTS:
+        if weights is not None:
+            check_weights(spec, weights)
+    elif weights is not None:
+        raise ValueError(
+            "Expected `weights` only for a variant such as 'ViT_S16'. "
+            f"Received: weights={weights!r} with model {spec!r}."
+        )
+    elif spec not in SMALL_MODELS and not is_checkpoint(spec):
+        raise ValueError(
+            "Expected a small model, a variant or the path of a checkpoint that exists. "
+            f"Received: {spec!r}. {nearest_names(spec, [*SMALL_MODELS, *VARIANTS])}"
+        )
+
+
 def build_model(
     spec: str | os.PathLike,
     data: ImageDataset,
@@ -89,12 +116,12 @@ def build_model(
         The model, with a fresh head where its own has another number of classes.
 
     Raises:
-        ValueError: an unknown name (with the nearest ones), or weights given for a model that takes
-            none.
+        ValueError: as `check_model`.
     """
     import keras
 
     spec = os.fspath(spec)
+    check_model(spec, weights)
     keras.utils.set_random_seed(recipe.seed)
     overrides = {
         name: value
@@ -104,11 +131,6 @@ def build_model(
     image_size = image_size or recipe.image_size
     if spec in VARIANTS:
         return _build_variant(spec, data, weights, image_size, dtype, overrides)
-    if weights is not None:
-        raise ValueError(
-            "Expected `weights` only for a variant such as 'ViT_S16'. "
-            f"Received: weights={weights!r} with model {spec!r}."
-        )
     if spec in SMALL_MODELS:
         from keras_vit.models.vision_transformer import VisionTransformer
 
@@ -116,12 +138,7 @@ def build_model(
         if image_size is not None:
             config = config.replace(image_size=image_size)
         return VisionTransformer(config, name=spec, dtype=dtype)
-    if is_checkpoint(spec):
-        return _build_from_checkpoint(spec, data, image_size, dtype, overrides)
-    raise ValueError(
-        "Expected a small model, a variant or the path of a checkpoint that exists. "
-        f"Received: {spec!r}. {nearest_names(spec, [*SMALL_MODELS, *VARIANTS])}"
-    )
+    return _build_from_checkpoint(spec, data, image_size, dtype, overrides)
 
 
 def _build_variant(spec, data, weights, image_size, dtype, overrides):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keras_vit.checks import nearest_names
-from keras_vit.data.augment import Augmentation
+from keras_vit.data.augmentation import Augmentation
 from keras_vit.training.recipes import Recipe
 
 RECIPES: dict[str, Recipe] = {

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_type_hints
 
 from keras_vit.checks import check_choice, check_int, check_number, nearest_names
-from keras_vit.data.augment import Augmentation
-from keras_vit.training.schedules import DECAYS
+from keras_vit.data.augmentation import Augmentation
 
 OPTIMIZERS = ("adamw", "sgd", "lamb")
 LOSSES = ("softmax", "sigmoid")
+DECAYS = ("cosine", "linear", "constant")
 KEEPS = ("last", "best")
 FROZEN = re.compile(r"backbone|embedding|blocks:\d+(-\d+)?")
 _INTEGERS = (

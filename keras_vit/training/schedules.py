@@ -9,8 +9,7 @@ import keras
 from keras import ops
 
 from keras_vit.checks import check_choice
-
-DECAYS = ("cosine", "linear", "constant")
+from keras_vit.training.recipes import DECAYS
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

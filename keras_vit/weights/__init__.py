@@ -6,10 +6,17 @@ arrays), `architecture` (the config), `load`; and back through `save`. All that 
 files of one library stands in its own file in `layouts/`.
 """
 
-from keras_vit.weights.load import LoadReport, load_weights
-from keras_vit.weights.lookup import find_checkpoint, list_weights
-from keras_vit.weights.published import CHECKPOINTS, Checkpoint
-from keras_vit.weights.save import save_checkpoint
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keras_vit.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from keras_vit.weights.load import LoadReport, load_weights
+    from keras_vit.weights.lookup import find_checkpoint, list_weights
+    from keras_vit.weights.published import CHECKPOINTS, Checkpoint
+    from keras_vit.weights.save import save_checkpoint
 
 __all__ = [
     "CHECKPOINTS",
@@ -20,3 +27,5 @@ __all__ = [
     "load_weights",
     "save_checkpoint",
 ]
+
+__getattr__, __dir__ = on_demand(__name__)

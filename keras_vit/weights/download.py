@@ -7,22 +7,21 @@ The cache is the folder `KERAS_VIT_CACHE`, else `keras_vit` in `KERAS_HOME`, els
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
-import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_vit.files import read_json
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.safetensors import read_index
 from keras_vit.weights.files.suffixes import INDEX, NPZ, SAFETENSORS, WHOLE
 
 SCHEMES = ("https://", "http://", "hf://", "gs://")
 TIMEOUT_SECONDS = 60
-RETRY_SECONDS = (1.0, 3.0, 10.0)
+RETRIES = 3  # after 1, 2 and 3 seconds
+BESIDE = ("config.json", "preprocessor_config.json")
 
 
 def cache_folder() -> Path:
@@ -140,97 +139,111 @@ def _locked(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _advice(address: str, target: Path, names: Sequence[str]) -> str:
+def _advice(address: str, target: Path, names: Sequence[str] = ()) -> str:
     known = f" Names there are: {', '.join(map(repr, names))}." if names else ""
     return f"Address: {address}. The file may be put by hand at {target}.{known}"
 
 
+def _unreachable(address: str, target: Path, error: BaseException) -> ConnectionError:
+    """Returns the error of a host that does not answer: its cause without all that wraps it."""
+    cause: BaseException | None = error
+    while cause is not None and type(cause).__module__ not in ("builtins", "socket", "ssl"):
+        cause = cause.__cause__ or cause.__context__
+    return ConnectionError(
+        f"Expected the server to answer. Received: {cause or error}. {_advice(address, target)}"
+    )
+
+
 def _fetch_web(address: str, target: Path, checksum: str | None, names: Sequence[str]) -> str:
     """Downloads to a folder beside the target, checks the file, and moves it into place."""
+    import pooch
     import requests
 
     partial = target.with_name(f".{target.name}.partial")
     advice = _advice(address, target, names)
+    downloads = pooch.create(
+        path=partial,
+        base_url="",
+        registry={target.name: checksum},
+        urls={target.name: address},
+        retry_if_failed=RETRIES,
+    )
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
     try:
-        for delay in (*RETRY_SECONDS, None):
-            shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
-            try:
-                path = _retrieve(address, partial, target.name, checksum)
-                break
-            except requests.HTTPError as error:
-                status = error.response.status_code
-                if status < 500 and status not in (408, 429):
-                    raise FileNotFoundError(
-                        f"Expected a file. Received: HTTP status {status}. {advice}"
-                    ) from error
-                failure = error
-            except requests.RequestException as error:
-                failure = error
-            if delay is None:
-                raise ConnectionError(
-                    f"Expected the file from the server. Received: {failure}. {advice}"
-                ) from failure
-            time.sleep(delay)
+        path = downloads.fetch(target.name, downloader=_download)
         if target.suffix in (NPZ, SAFETENSORS):
-            _check(path, advice)
+            open_checkpoint(path)  # so that a bad one never reaches the cache
         os.replace(path, target)
+    except ValueError as error:  # of the checksum, or of what came
+        raise ValueError(f"{error} It was not kept. {advice}") from error
+    except _NoUseError as refused:
+        error = refused.__cause__
+        if not isinstance(error, requests.HTTPError):
+            raise _unreachable(address, target, error) from error
+        raise FileNotFoundError(
+            f"Expected a file. Received: HTTP status {error.response.status_code}. {advice}"
+        ) from error
+    except requests.RequestException as error:
+        raise ConnectionError(
+            f"Expected the file from the server. Received: {error}. {advice}"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return os.fspath(target)
 
 
-def _retrieve(address: str, folder: Path, name: str, checksum: str | None) -> str:
-    """One attempt; raises an error of requests, or a ValueError for a wrong checksum."""
+class _NoUseError(Exception):
+    """What another try would not mend; Pooch repeats only errors of requests and of checksums."""
+
+
+def _download(address: str, output: Any, downloads: Any) -> None:
+    """Pooch's download, which is tried again where that may help."""
     import pooch
+    import requests
+    from urllib3.exceptions import MaxRetryError
 
-    logging.getLogger("pooch").setLevel(logging.WARNING)
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)
     try:
-        return pooch.retrieve(
-            address, known_hash=checksum, fname=name, path=folder, downloader=downloader
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"Expected the file of {address} to have the checksum {checksum}. Received: {error}. "
-            "It was not kept."
-        ) from error
-
-
-def _check(path: str, advice: str) -> None:
-    """Opens a fresh file, so that a bad one never reaches the cache."""
-    try:
-        open_checkpoint(path)
-    except ValueError as error:
-        raise ValueError(f"{error} It was not kept. {advice}") from error
+        pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)(address, output, downloads)
+    except requests.HTTPError as error:
+        status = error.response.status_code
+        if status < 500 and status not in (408, 429):
+            raise _NoUseError from error
+        raise
+    except requests.ConnectionError as error:
+        if error.args and isinstance(error.args[0], MaxRetryError):  # there was no connection
+            raise _NoUseError from error
+        raise
 
 
 def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:
-    """Fetches one file of a repository, or all shards, with the `config.json` beside it."""
-    from huggingface_hub import errors
+    """Fetches one file of a repository, or all shards, with the JSON files beside it."""
+    from huggingface_hub import errors, hf_hub_download
 
     owner, repo, file = _hub_parts(address)
+    repository, endpoint = f"{owner}/{repo}", os.environ.get("HF_ENDPOINT")
     folder = target.parents[file.count("/")]
     advice = _advice(address, target, names)
 
     def get(name: str) -> str:
-        from huggingface_hub import hf_hub_download
-
-        endpoint = os.environ.get("HF_ENDPOINT")
         try:
-            return hf_hub_download(f"{owner}/{repo}", name, local_dir=folder, endpoint=endpoint)
-        except errors.LocalEntryNotFoundError as error:  # also an EntryNotFoundError, but offline
-            raise ConnectionError(str(error)) from error
+            return hf_hub_download(repository, name, local_dir=folder, endpoint=endpoint)
+        except errors.LocalEntryNotFoundError as error:  # no connection; an EntryNotFoundError too
+            raise _NoUseError from error
 
     try:
+        _ask_hub(repository, file, endpoint)
         # The weights come last: where they lie, all that belongs to them does.
-        with contextlib.suppress(errors.EntryNotFoundError):
-            get("config.json")
+        for name in BESIDE:
+            with contextlib.suppress(errors.EntryNotFoundError):
+                get(name)
         if file != WHOLE:
             return get(file)
         try:
             return get(WHOLE)
         except errors.EntryNotFoundError:
             return _get_shards(get, folder)
+    except _NoUseError as refused:
+        raise _unreachable(address, target, refused.__cause__) from refused.__cause__
     except errors.EntryNotFoundError as error:
         raise FileNotFoundError(
             f"Expected {file} or {INDEX} in the repository. Received: neither is there. {advice}"
@@ -246,13 +259,25 @@ def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:
         ) from error
 
 
+def _ask_hub(repository: str, file: str, endpoint: str | None) -> None:
+    """Asks once for a connection: without one `hf_hub_download` asks again for half a minute."""
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
+
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, file, endpoint=endpoint), endpoint=endpoint)
+    except errors.HfHubHTTPError:
+        pass  # there is one; what the server has is seen later
+    except Exception as error:  # of an HTTP library that changes with the version of the hub's
+        raise _NoUseError from error
+
+
 def _get_shards(get: Any, folder: Path) -> str:
     """Fetches all shards of an index, then the index itself."""
     waiting = folder / ".index"
     index = Path(get(INDEX))
     waiting.mkdir(exist_ok=True)
     os.replace(index, waiting / INDEX)
-    for shard in sorted(set(read_json(waiting / INDEX).get("weight_map", {}).values())):
-        get(os.path.basename(str(shard)))
+    for shard in sorted(set(read_index(waiting / INDEX).values())):
+        get(shard)
     os.replace(waiting / INDEX, index)
     return os.fspath(index)

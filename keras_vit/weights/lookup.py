@@ -60,6 +60,22 @@ def find_checkpoint(model: str, weights: str) -> Checkpoint:
     )
 
 
+def check_weights(model: str, weights: Any) -> None:
+    """Refuses a word that is neither a name of weights nor looks like a path.
+
+    Args:
+        model: the name of the factory.
+        weights: as in `locate`.
+
+    Raises:
+        ValueError: an unknown name; the error lists the nearest ones.
+    """
+    if isinstance(weights, str) and not (
+        os.path.exists(weights) or os.sep in weights or "." in weights
+    ):
+        find_checkpoint(model, weights)
+
+
 def locate(model: str, weights: Any) -> tuple[str, Checkpoint | None]:
     """Returns what is behind `weights=` of a factory; a published file is fetched.
 
@@ -74,11 +90,8 @@ def locate(model: str, weights: Any) -> tuple[str, Checkpoint | None]:
     Raises:
         ValueError: neither a known name nor a file; the error lists the nearest names.
     """
-    if isinstance(weights, str) and weights not in list_weights(model):
-        looks_like_path = os.path.exists(weights) or os.sep in weights or "." in weights
-        if not looks_like_path:
-            find_checkpoint(model, weights)  # raises, with the nearest names
-    elif isinstance(weights, str):
+    check_weights(model, weights)
+    if isinstance(weights, str) and weights in list_weights(model):
         row = find_checkpoint(model, weights)
         path = fetch(row.address, checksum=row.checksum, names=list_weights(model))
         return path, row

@@ -22,17 +22,10 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def test_no_model_of_the_quick_start_is_one_line(tmp_path):
-    result = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "demo.py"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert (
-        result.stderr.strip()
-        .splitlines()[-1]
-        .startswith("Error: Expected the model of the quick start.")
-    )
+def test_no_model_of_the_quick_start_is_one_line(run, tmp_path):
+    result = run("demo", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: Expected the model of the quick start.")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +59,7 @@ def address(folder):
     if BROWSER is None:
         pytest.skip("no Chromium on this machine")
     command = [
-        sys.executable, ROOT / "scripts" / "demo.py", f"--model={folder / 'model.keras'}",
+        sys.executable, "-m", "keras_vit_command", "demo", f"--model={folder / 'model.keras'}",
         f"--labels={folder / 'labels.txt'}",
     ]  # fmt: skip
     with (folder / "log.txt").open("w") as log:

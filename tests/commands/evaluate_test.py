@@ -1,24 +1,10 @@
-"""scripts/evaluate.py from the command line, on a model as loaded from disk."""
+"""`keras-vit evaluate`, on a model as loaded from disk."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
-
-ROOT = pathlib.Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
-def run(*flags):
-    command = [sys.executable, ROOT / "scripts" / "evaluate.py", *map(str, flags)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, env=ENVIRONMENT
-    )
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +20,8 @@ def folder(image_sets, tmp_path_factory):
     return folder
 
 
-def test_the_figures_stand_beside_the_baselines(folder, tmp_path):
-    result = run(f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
+def test_the_figures_stand_beside_the_baselines(run, folder, tmp_path):
+    result = run("evaluate", f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
                  f"--output_dir={tmp_path}")  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "measured on validation" in result.stdout
@@ -49,15 +35,15 @@ def test_the_figures_stand_beside_the_baselines(folder, tmp_path):
     assert (tmp_path / "confusion_matrix.png").stat().st_size > 1000
 
 
-def test_a_missing_model_is_one_line(folder):
-    result = run("--model=no.keras", f"--dataset={folder / 'photos'}")
+def test_a_missing_model_is_one_line(run, folder):
+    result = run("evaluate", "--model=no.keras", f"--dataset={folder / 'photos'}")
     assert result.returncode == 1
-    assert "Error: Expected the `.keras` file of a model. Received: 'no.keras'." in result.stderr
+    assert "Received: 'no.keras', which is not there." in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_probes_stand_in_the_same_record(folder, tmp_path):
-    result = run(f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
+def test_probes_stand_in_the_same_record(run, folder, tmp_path):
+    result = run("evaluate", f"--model={folder / 'model.keras'}", f"--dataset={folder / 'photos'}",
                  f"--output_dir={tmp_path}", "--nobaselines", "--probes=all", "--k=1,99",
                  "--shots=1,25", "--seeds=2")  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -71,18 +57,18 @@ def test_probes_stand_in_the_same_record(folder, tmp_path):
     assert 0 <= values["probes"]["linear"]["accuracy"] <= 1
 
 
-def test_a_model_without_head_has_its_features_measured_alone(folder, tmp_path):
+def test_a_model_without_head_has_its_features_measured_alone(run, folder, tmp_path):
     config = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=8, num_layers=1,
                                      num_heads=2, mlp_dim=8, num_classes=0,
                                      pooling="none")  # fmt: skip
     VisionTransformer(config).save(tmp_path / "tower.keras")
     flags = (f"--model={tmp_path / 'tower.keras'}", f"--dataset={folder / 'photos'}")
-    result = run(*flags, "--probes=knn", "--k=1", "--tokens=mean")
+    result = run("evaluate", *flags, "--probes=knn", "--k=1", "--tokens=mean")
     assert result.returncode == 0, result.stderr
     assert "its features alone are measured" in result.stdout
     values = json.loads((tmp_path / "evaluation.json").read_text())
     assert "top1" not in values and values["probes"]["linear"] is None
     assert not (tmp_path / "confusion_matrix.png").exists()
-    result = run(*flags)
+    result = run("evaluate", *flags)
     assert result.returncode == 1
     assert "Expected a model with 2 classes" in result.stderr and "--probes=all" in result.stderr

@@ -1,9 +1,7 @@
-"""scripts/predict.py from the command line."""
+"""`keras-vit predict`."""
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,13 +9,6 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import export
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def run(*arguments):
-    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +40,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("model", ["model.keras", "served", "small.tflite"])
-def test_json_names_every_file(folder, model):
+def test_json_names_every_file(run, folder, model):
     result = run(
-        f"--model={folder / model}", "--top_k=2", "--output=json", folder / "images" / "*.png"
+        "predict",
+        f"--model={folder / model}",
+        "--top_k=2",
+        "--output=json",
+        folder / "images" / "*.png",
     )
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
@@ -62,10 +57,12 @@ def test_json_names_every_file(folder, model):
     assert all(len(best) == 2 and best[0]["score"] > 0.5 for best in names.values())
 
 
-def test_text_goes_on_after_a_bad_file_and_fails(folder, tmp_path):
+def test_text_goes_on_after_a_bad_file_and_fails(run, folder, tmp_path):
     (tmp_path / "bad.png").write_text("no image")
     red = folder / "images" / "red.png"
-    result = run(f"--model={folder / 'model.keras'}", f"--images={tmp_path / 'bad.png'}", red)
+    result = run(
+        "predict", f"--model={folder / 'model.keras'}", f"--images={tmp_path / 'bad.png'}", red
+    )
     assert result.returncode == 1
     lines = result.stdout.splitlines()
     assert lines[0] == str(tmp_path / "bad.png") and "Expected a JPEG" in lines[1]
@@ -73,7 +70,7 @@ def test_text_goes_on_after_a_bad_file_and_fails(folder, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_a_missing_model_is_one_line(folder):
-    result = run("--model=nowhere.keras", folder / "images")
+def test_a_missing_model_is_one_line(run, folder):
+    result = run("predict", "--model=nowhere.keras", folder / "images")
     assert result.returncode == 1 and "nowhere.keras" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""scripts/train.py from the command line."""
+"""`keras-vit train`."""
 
 import json
 import os
@@ -16,11 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def run(*flags):
-    command = [sys.executable, ROOT / "scripts" / "train.py", *map(str, flags)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, env=ENVIRONMENT
-    )
+COMMAND = [sys.executable, "-m", "keras_vit_command", "train"]
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +29,23 @@ def test_two_replicas_write_the_figures_of_one(photos, tmp_path):
     summaries = []
     for flags in ((), ("--strategy=mirrored", "--replicas=2")):
         folder = tmp_path / str(len(flags))
-        result = run(f"--dataset={photos}", "--model=digits", "--recipe=deit_smoke",
+        arguments = [f"--dataset={photos}", "--model=digits", "--recipe=deit_smoke",
                      "--set=steps=3", "--set=drop_path_rate=0", "--set=image_size=16",
                      "--set=accumulation_steps=2", "--set=layer_decay=0.7",
-                     f"--output_dir={folder}", *flags)  # fmt: skip
+                     f"--output_dir={folder}", *flags]  # fmt: skip
+        result = subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT
+        )
         assert result.returncode == 0, result.stderr
         summaries.append(json.loads((folder / "summary.json").read_text()))
     for name in ("training_loss", "validation_loss", "validation_accuracy"):
         assert summaries[0][name] == pytest.approx(summaries[1][name], rel=1e-5)
 
 
-def test_a_folder_becomes_a_model_and_its_record(photos, tmp_path):
-    result = run(f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=3",
-                 "--set=batch_size=8", "--seed=5", f"--output_dir={tmp_path / 'run'}")  # fmt: skip
+def test_a_folder_becomes_a_model_and_its_record(run, photos, tmp_path):
+    flags = [f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=3",
+             "--set=batch_size=8", "--seed=5", f"--output_dir={tmp_path / 'run'}"]  # fmt: skip
+    result = run("train", *flags)
     assert result.returncode == 0, result.stderr
     assert "2 classes, images: 16 train, 4 validation" in result.stdout
     assert "Accuracy on the validation split" in result.stdout
@@ -59,14 +59,13 @@ def test_a_folder_becomes_a_model_and_its_record(photos, tmp_path):
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_the_same_command_goes_on(photos, tmp_path, number, status):
+def test_a_signal_saves_and_the_same_command_goes_on(run, photos, tmp_path, number, status):
     folder = tmp_path / "run"
     flags = [f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=batch_size=8",
              "--deterministic", f"--output_dir={folder}"]  # fmt: skip
-    command = [sys.executable, ROOT / "scripts" / "train.py", *flags, "--set=steps=100000",
-               "--checkpoint_every=2"]  # fmt: skip
+    command = [*COMMAND, *flags, "--set=steps=100000", "--checkpoint_every=2"]
     process = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=ENVIRONMENT,
     )  # fmt: skip
     while not list(folder.glob("checkpoints/step_*")):
@@ -80,12 +79,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(photos, tmp_path, number, s
     step = int(re.search(r"stopped after step (\d+), saved in .*step_0*\1\.saf", output)[1])
     if number == signal.SIGINT:
         return
-    refused = run(*flags, "--set=steps=3")
+    refused = run("train", *flags, "--set=steps=3")
     assert refused.returncode == 1
     assert "recipe.steps: 100000 in the checkpoint, 3 now" in refused.stderr
-    again = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
+    again = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
     for line in again.stdout:
         if line.startswith("Going on after step"):
             assert f"step {step:,} of 100,000" in line
@@ -96,24 +93,24 @@ def test_a_signal_saves_and_the_same_command_goes_on(photos, tmp_path, number, s
     again.communicate()
 
 
-def test_a_finished_run_is_not_trained_again(photos, tmp_path):
+def test_a_finished_run_is_not_trained_again(run, photos, tmp_path):
     flags = [f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=2",
              "--set=batch_size=8", f"--output_dir={tmp_path}", "--keep_checkpoints=1"]  # fmt: skip
-    assert run(*flags).returncode == 0
+    assert run("train", *flags).returncode == 0
     first = (tmp_path / "summary.json").read_text()
-    again = run(*flags)
+    again = run("train", *flags)
     assert again.returncode == 0 and "This run is finished" in again.stdout
     assert "Accuracy on the validation split" in again.stdout
     assert (tmp_path / "summary.json").read_text() == first
 
 
-def test_a_corrupt_file_can_be_left_out(photos, tmp_path):
+def test_a_corrupt_file_can_be_left_out(run, photos, tmp_path):
     broken = tmp_path / "photos"
     shutil.copytree(photos, broken)
     (broken / "cat" / "zzz.png").write_bytes(b"no picture")
     flags = [f"--dataset={broken}", "--model=digits", "--recipe=digits", "--set=steps=1",
              "--set=batch_size=8"]  # fmt: skip
-    result = run(*flags, f"--output_dir={tmp_path / 'run'}", "--skip_corrupt")
+    result = run("train", *flags, f"--output_dir={tmp_path / 'run'}", "--skip_corrupt")
     assert result.returncode == 0, result.stderr
     assert "zzz.png" in result.stderr
 
@@ -125,8 +122,8 @@ def test_a_corrupt_file_can_be_left_out(photos, tmp_path):
         (["--recipe=digit"], "Received: 'digit'. Nearest: 'digits'"),
     ],
 )
-def test_a_mistake_is_one_line(photos, tmp_path, flags, message):
-    result = run(f"--dataset={photos}", f"--output_dir={tmp_path}", *flags)
+def test_a_mistake_is_one_line(run, photos, tmp_path, flags, message):
+    result = run("train", f"--dataset={photos}", f"--output_dir={tmp_path}", *flags)
     assert result.returncode == 1
     assert "Error: Expected" in result.stderr and message in result.stderr
     assert "Traceback" not in result.stderr

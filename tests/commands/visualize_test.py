@@ -1,17 +1,10 @@
-"""The command from flags to files."""
-
-import os
-import pathlib
-import subprocess
-import sys
+"""`keras-vit visualize`, from flags to files."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +24,20 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, *flags):
-    command = [sys.executable, ROOT / "scripts" / "visualize.py", *flags]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "flags",
     [["--images=photos/*/*.png", "--labels=labels.txt"], ["--dataset=photos"]],
     ids=["images", "dataset"],
 )
-def test_writes_pictures_and_report(folder, tmp_path, flags):
-    result = run(folder, "--model=model.keras", f"--output_dir={tmp_path}", "--count=3", *flags)
+def test_writes_pictures_and_report(run, folder, tmp_path, flags):
+    result = run(
+        "visualize",
+        "--model=model.keras",
+        f"--output_dir={tmp_path}",
+        "--count=3",
+        *flags,
+        cwd=folder,
+    )
     assert result.returncode == 0, result.stderr
     assert "with tiny" in result.stdout and str(tmp_path / "report.html") in result.stdout
     assert (tmp_path / "predictions.png").read_bytes().startswith(b"\x89PNG")
@@ -56,12 +48,12 @@ def test_writes_pictures_and_report(folder, tmp_path, flags):
     ("flags", "message"),
     [
         (["--model=model.keras"], "Error: Expected either --images or --dataset."),
-        (["--model=no.keras", "--images=photos"], "Error: Expected the `.keras` file"),
+        (["--model=no.keras", "--images=photos"], "Error: Expected the file of a model"),
         (["--model=model.keras", "--images=nothing"], "Error: Expected an image file"),
     ],
 )
-def test_a_mistake_is_one_line(folder, tmp_path, flags, message):
-    result = run(folder, f"--output_dir={tmp_path / 'out'}", *flags)
+def test_a_mistake_is_one_line(run, folder, tmp_path, flags, message):
+    result = run("visualize", f"--output_dir={tmp_path / 'out'}", *flags, cwd=folder)
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1].startswith(message)
     assert "Traceback" not in result.stderr

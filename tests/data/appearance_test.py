@@ -7,7 +7,8 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from keras_vit.data import appearance
-from keras_vit.data.augment import Augmentation, Seeds, change_appearance
+from keras_vit.data.augment import Seeds, change_appearance
+from keras_vit.data.augmentation import Augmentation
 
 LEVEL = 0.9
 GREY = (128,) * 3

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from keras_vit.data.augment import (
-    Augmentation,
     Seeds,
     change_appearance,
     random_flip,
@@ -14,6 +13,7 @@ from keras_vit.data.augment import (
     random_window,
     transform,
 )
+from keras_vit.data.augmentation import Augmentation
 
 ALL = Augmentation(translation=0.2, rotation=20, zoom=0.2)
 

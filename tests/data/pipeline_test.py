@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit.data.augment import Augmentation
+from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.pipeline import (
     evaluation_batches,
     normalize_rows,

@@ -43,7 +43,7 @@ def test_any_other_model_is_read_with_the_summary_beside_it(tmp_path):
 
 
 def test_a_broken_or_missing_file_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="the `.keras` file"):
+    with pytest.raises(FileNotFoundError, match="none.keras"):
         load_classifier(tmp_path / "none.keras")
     (tmp_path / "summary.json").write_text(json.dumps({"preprocessing": GREY.to_dict()}))
     (tmp_path / "broken.keras").write_text("no model")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import keras_vit
 from keras_vit import export
 from keras_vit.export import exported
 from keras_vit.export.exportable import Exportable
@@ -36,6 +37,33 @@ def test_a_check_finds_agreement_until_the_weights_change(exports, name):
         assert export.check(model, path(name)) > 0.01
     finally:
         bias.assign(before)
+
+
+@pytest.mark.parametrize(
+    "name", ["openvino", *(pytest.param(n, marks=pytest.mark.slow) for n in ("litert", "onnx"))]
+)
+def test_a_compiled_model_predicts_as_the_model_does(exports, make_model, images, name):
+    exports[1](name)  # skips where its packages are missing
+    model = make_model(activation=None)
+    fast = keras_vit.compiled(model, name)
+    expected = model.predict(images, verbose=0)
+    np.testing.assert_allclose(fast.predict(images), expected, atol=1e-4)
+    np.testing.assert_allclose(fast.predict(images, batch_size=2), expected, atol=1e-4)
+    folder = fast.path.parent
+    assert folder.exists()
+    del fast
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "changes"),
+    [("features", {"num_classes": 0}), ("logits", {"activation": None}), ("probabilities", {})],
+)
+def test_it_is_known_what_the_model_itself_returns(make_model, images, output, changes):
+    model = make_model(**changes)
+    exportable = Exportable(model)
+    assert exportable.output == output
+    np.testing.assert_allclose(exportable.outputs(images)[output], model(images), atol=1e-6)
 
 
 @pytest.mark.parametrize(

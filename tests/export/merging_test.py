@@ -8,9 +8,9 @@ import pytest
 import keras_vit
 from keras_vit import export
 from keras_vit.export.agreement import model_outputs
+from keras_vit.export.exportable import Exportable
 from keras_vit.export.forms import FORMS
-
-TOLERANCES = {"saved_model": 1e-5, "litert": 1e-4, "onnx": 1e-4, "openvino": 1e-4}
+from keras_vit.export.graph import ServedModel
 
 
 def tiny(**changes):
@@ -27,26 +27,12 @@ def images(count):
     return np.random.default_rng(1).normal(size=(count, 32, 32, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("pooling", ["gap", pytest.param("token", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "name",
-    [
-        "saved_model",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in FORMS if name != "saved_model"),
-    ],
-)
-def test_probabilities_agree_for_any_batch(name, pooling, tmp_path):
-    form, tolerance = FORMS[name], TOLERANCES[name]
-    for package in form.needs:
-        if not importlib.util.find_spec(package):
-            pytest.skip(f"needs {package}")
-    model = tiny(pooling=pooling)
-    exported = export.open_exported(form.write(model, tmp_path / f"model{form.suffix}"))
+def assert_agrees(run, model, tolerance):
     plain = keras_vit.VisionTransformer(model.config.replace(token_merging=0))
     plain.set_weights(model.get_weights())
     for count in (2, 5):
         expected = model_outputs(model, images(count))
-        outputs = exported(images(count))
+        outputs = run(images(count))
         assert outputs["probabilities"].shape == (count, 7)
         for output in ("logits", "probabilities"):
             scale = max(1, np.abs(expected[output]).max())
@@ -55,6 +41,26 @@ def test_probabilities_agree_for_any_batch(name, pooling, tmp_path):
             )
         unmerged = model_outputs(plain, images(count))["probabilities"]
         assert np.abs(outputs["probabilities"] - unmerged).max() > 10 * tolerance
+
+
+@pytest.mark.parametrize("pooling", ["gap", pytest.param("token", marks=pytest.mark.slow)])
+def test_the_graph_of_all_forms_agrees_for_any_batch(pooling):
+    model = tiny(pooling=pooling)
+    served = ServedModel(Exportable(model))  # keeps the weights alive
+    assert_agrees(served.all_outputs(), model, 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["gap", "token"])
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_agrees_for_any_batch(name, pooling, tmp_path):
+    form = FORMS[name]
+    for package in form.needs:
+        if not importlib.util.find_spec(package):
+            pytest.skip(f"needs {package}")
+    model = tiny(pooling=pooling)
+    exported = export.open_exported(form.write(model, tmp_path / f"model{form.suffix}"))
+    assert_agrees(exported, model, 1e-4)
 
 
 @pytest.mark.slow

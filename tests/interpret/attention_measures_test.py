@@ -10,7 +10,7 @@ from keras import ops
 from keras_vit import HybridConfig, VisionTransformer, VisionTransformerConfig, interpret
 from keras_vit.interpret import attention_measures as attention_module
 from keras_vit.interpret.attention_measures import AttentionWalk
-from keras_vit.interpret.observe import answer, encoded, readout
+from keras_vit.interpret.observe import readout
 
 TINY = {
     "image_size": (8, 12), "patch_size": 4, "hidden_size": 16, "num_layers": 3, "num_heads": 2,
@@ -67,9 +67,9 @@ def test_the_observed_path_equals_the_fast_path(model):
     fast = interpret.feature_extractor(model, -1)(images())
     np.testing.assert_allclose(walk.tokens, fast, atol=1e-5)
     if model.logits is not None:
-        pooled = model.get_layer("pooling")(encoded(model, walk.tokens))
+        logits = model.head(model.pool(model.parts.finish(walk.tokens)))
         expected = keras.Model(model.input, model.logits)(images())
-        np.testing.assert_allclose(answer(model, pooled), expected, atol=1e-4)
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
 def test_maps_are_attention_of_every_token(model):

@@ -26,7 +26,7 @@ def random(*shape, seed=0):
 
 @pytest.fixture
 def state():
-    return TokenState(ops.convert_to_tensor(random(2, 3, 4)), SIZES, PLACES)
+    return TokenState(ops.convert_to_tensor(random(2, 3, 4)), {"sizes": SIZES, "places": PLACES})
 
 
 def make(**fields):
@@ -72,7 +72,8 @@ def test_what_is_gathered_is_split_by_size(state):
     whole = split_row(merged, TokenState(random(2, 5, 4)), state)
     np.testing.assert_allclose(whole[1, [1, 2, 4]], merged[1, 1] / 3, rtol=1e-6)
     np.testing.assert_allclose(whole.sum(1), row.sum(1), rtol=1e-5)
-    before = TokenState(random(2, 4, 4), None, np.array([[0, 1, 2, 3, 3], [0, 1, 3, 2, 1]]))
+    places = np.array([[0, 1, 2, 3, 3], [0, 1, 3, 2, 1]])
+    before = TokenState(random(2, 4, 4), {"places": places})
     part = split_row(merged, before, state)
     np.testing.assert_allclose(part[1], merged[1] @ [[1, 0, 0, 0], [0, 2 / 3, 0, 1 / 3],
                                                      [0, 0, 1, 0]], rtol=1e-5)  # fmt: skip
@@ -91,13 +92,13 @@ def test_nothing_changes_where_nothing_merged():
 def test_rollout_is_the_path_that_the_tokens_went():
     """By hand, in the merged sequence: attention, then the averages that merging takes."""
     model = make(token_merging=2)
-    state, total = TokenState(model.embed(images())), np.tile(np.eye(7), (2, 1, 1))
+    state, total = TokenState.of(model.embed(images())), np.tile(np.eye(7), (2, 1, 1))
     for block in model.blocks:
         before = state
         state, attention = observe_block(block, before)
         mixed = ops.convert_to_numpy(attention).mean(1) + np.eye(attention.shape[-1])
         total = mixed / mixed.sum(-1, keepdims=True) @ total
-        sizes, places = (ops.convert_to_numpy(value) for value in state[1:])
+        sizes, places = (ops.convert_to_numpy(x) for x in (state.sizes, state.places))
         older = np.tile(np.arange(7), (2, 1)) if before.places is None else before.places
         older_sizes = np.ones((2, 7)) if before.sizes is None else before.sizes
         older, older_sizes = ops.convert_to_numpy(older), ops.convert_to_numpy(older_sizes)

@@ -47,11 +47,14 @@ def as_numpy(tensor):
 @pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
 def test_a_merging_block_computes_what_the_loops_compute(prefix, count, first):
     block = make(token_merging=count, num_prefix_tokens=prefix)
-    merged = () if first else (SIZES, PLACES)
-    outputs = list(map(as_numpy, block(TOKENS, *merged, return_attention=True)))
-    fast = block(TOKENS, *merged)
-    assert len(fast) == 3
-    sizes, places = (np.ones_like(SIZES), np.tile(np.arange(12), (3, 1))) if first else merged
+    state = None if first else {"sizes": SIZES, "places": PLACES}
+    tokens, behind, attention = block(TOKENS, state, return_attention=True)
+    outputs = [as_numpy(x) for x in (tokens, behind["sizes"], behind["places"], attention)]
+    tokens, behind = block(TOKENS, state)
+    fast = [tokens, behind["sizes"], behind["places"]]
+    sizes, places = np.ones_like(SIZES), np.tile(np.arange(12), (3, 1))
+    if not first:
+        sizes, places = SIZES, PLACES
     weights = reference.block_weights(block)
     for image in range(3):
         expected = reference.block(
@@ -66,26 +69,32 @@ def test_a_merging_block_computes_what_the_loops_compute(prefix, count, first):
 
 def test_a_block_behind_merged_ones_counts_keys_by_size():
     block = make()
-    tokens, sizes, places = map(as_numpy, block(TOKENS, SIZES, PLACES))
-    np.testing.assert_array_equal(sizes, SIZES)
-    np.testing.assert_array_equal(places, PLACES)
+    tokens, state = block(TOKENS, {"sizes": SIZES, "places": PLACES})
+    tokens = as_numpy(tokens)
+    np.testing.assert_array_equal(as_numpy(state["sizes"]), SIZES)
+    np.testing.assert_array_equal(as_numpy(state["places"]), PLACES)
     for image in range(3):  # as if each token stood there as often as its size says
         longer = np.repeat(TOKENS[image], SIZES[image], axis=0)[None]
         first = np.cumsum(SIZES[image]) - SIZES[image]
         np.testing.assert_allclose(as_numpy(block(longer))[0, first], tokens[image], atol=1e-5)
 
 
+def shapes(outputs):
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
+
+
 def test_symbolic_shapes_are_those_that_come_out():
     block = make(token_merging=3, num_prefix_tokens=1)
     symbolic = block(keras.KerasTensor((None, 12, 8)), return_attention=True)
-    shapes = [tuple(tensor.shape) for tensor in symbolic]
-    assert shapes == [(None, 9, 8), (None, 9), (None, 12), (None, 2, 12, 12)]
+    sizes = {"sizes": (None, 9), "places": (None, 12)}
+    assert shapes(symbolic) == ((None, 9, 8), sizes, (None, 2, 12, 12))
     outputs = block(TOKENS, return_attention=True)
-    assert [(None, *output.shape[1:]) for output in outputs] == shapes
-    for output, spec in zip(outputs, symbolic, strict=True):
+    for output, spec in zip(*map(keras.tree.flatten, (outputs, symbolic)), strict=True):
+        assert (None, *output.shape[1:]) == spec.shape
         assert keras.backend.standardize_dtype(output.dtype) == spec.dtype
     open_ended = block(keras.KerasTensor((None, None, 8)))
-    assert [tuple(tensor.shape) for tensor in open_ended] == [(None, None, 8), *2 * [(None, None)]]
+    sizes = {"sizes": (None, None), "places": (None, None)}
+    assert shapes(open_ended) == ((None, None, 8), sizes)
 
 
 def test_none_to_merge_is_the_plain_block_to_the_bit():
@@ -99,7 +108,7 @@ def test_config_and_weights_round_trip():
     assert twin.get_config() == block.get_config()
     twin.build(TOKENS.shape)
     twin.set_weights(block.get_weights())
-    for one, other in zip(block(TOKENS), twin(TOKENS), strict=True):
+    for one, other in zip(*(keras.tree.flatten(b(TOKENS)) for b in (block, twin)), strict=True):
         np.testing.assert_array_equal(as_numpy(one), as_numpy(other))
 
 

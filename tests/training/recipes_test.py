@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_vit.data.augment import Augmentation
+from keras_vit.data.augmentation import Augmentation
 from keras_vit.training.recipe_table import RECIPES, get_recipe
 from keras_vit.training.recipes import Recipe
 

@@ -25,7 +25,7 @@ def _train(folder):
     """One life: a tiny run with everything that has a state."""
     import keras
 
-    from keras_vit.data.augment import Augmentation
+    from keras_vit.data.augmentation import Augmentation
     from keras_vit.models.config import VisionTransformerConfig
     from keras_vit.models.vision_transformer import VisionTransformer
     from keras_vit.training import train

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vit.data.augment import Augmentation
+from keras_vit.data.augmentation import Augmentation
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training import train

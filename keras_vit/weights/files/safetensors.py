@@ -25,6 +25,7 @@ from keras_vit.weights.files.arrays import (
     empty,
     unfit,
 )
+from keras_vit.weights.files.suffixes import SAFETENSORS
 
 _KIND = "a .safetensors file"
 _MAX_HEADER_BYTES = 16 * 2**20
@@ -101,16 +102,12 @@ class ShardedFile(ArrayFile):
     """
 
     def __init__(self, index_path: Any):
-        index = read_json(index_path)
-        weight_map = index.get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise unfit(index_path, "no `weight_map`", "an index of .safetensors shards")
+        weight_map = read_index(index_path)
         folder = os.path.dirname(os.fspath(index_path))
-        shards = {}
-        for file_name in sorted(set(map(str, weight_map.values()))):
-            if os.path.basename(file_name) != file_name or not file_name.endswith(".safetensors"):
-                raise unfit(index_path, f"a shard named {file_name!r}", "plain file names")
-            shards[file_name] = SafetensorsFile(os.path.join(folder, file_name))
+        shards = {
+            file_name: SafetensorsFile(os.path.join(folder, file_name))
+            for file_name in sorted(set(weight_map.values()))
+        }
         specs = {}
         self._shards = {}
         for name, file_name in weight_map.items():
@@ -126,6 +123,27 @@ class ShardedFile(ArrayFile):
 
     def _read_raw(self, name: str) -> np.ndarray:
         return self._shards[name]._read_raw(name)
+
+
+def read_index(path: Any) -> dict[str, str]:
+    """Reads which shard has an array, by the name of the array.
+
+    Args:
+        path: a `model.safetensors.index.json`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another file, or shards that are no plain names of `.safetensors` files.
+    """
+    weight_map = read_json(path).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise unfit(path, "no `weight_map`", "an index of .safetensors shards")
+    for name in weight_map.values():
+        if not isinstance(name, str) or os.path.basename(name) != name:
+            raise unfit(path, f"a shard named {name!r}", "plain file names")
+        if not name.endswith(SAFETENSORS):
+            raise unfit(path, f"a shard named {name!r}", f"names of {SAFETENSORS} files")
+    return weight_map
 
 
 def write_safetensors(

@@ -1,0 +1,44 @@
+"""Files that the flags of a command name, looked for before Keras is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_vit.checks import nearest_names
+
+
+def check_model_file(source: str) -> None:
+    """Refuses the file of a model that is not there; what is in it is not looked at.
+
+    Args:
+        source: a path, or an address.
+
+    Raises:
+        ValueError: no such file; the error lists the nearest names in its folder.
+    """
+    from keras_vit.weights.download import is_address
+
+    if not is_address(source):
+        _check_file(source, "the file of a model, or an address such as hf://owner/repo")
+
+
+def check_labels_file(source: str | None) -> None:
+    """Refuses a file of labels that is not there.
+
+    Args:
+        source: its path, or None.
+
+    Raises:
+        ValueError: no such file; the error lists the nearest names in its folder.
+    """
+    if source:
+        _check_file(source, "a file with the names of the classes")
+
+
+def _check_file(source: str, what: str) -> None:
+    path = Path(source).expanduser()
+    if not path.exists():
+        folder = path.parent
+        beside = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+        near = nearest_names(path.name, beside) if beside else "Nothing is in that folder."
+        raise ValueError(f"Expected {what}. Received: {source!r}, which is not there. {near}")
