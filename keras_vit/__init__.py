@@ -10,6 +10,7 @@ import importlib
 import sys
 from typing import Any
 
+from keras_vit.checks import import_keras
 from keras_vit.version import __version__
 
 _ROOMS = ("benchmark", "data", "evaluation", "export", "interpret", "training")
@@ -20,6 +21,7 @@ __all__ = [*_ROOMS, *_OF_ROOMS, "__version__"]
 # A command answers mistakes in its flags before Keras is there, and takes what it needs from the
 # rooms. Everyone else may go on with `keras.saving.load_model`, which has to know our layers.
 if "keras_vit_command" not in sys.modules:
+    import_keras()
     from keras_vit import layers
     from keras_vit.applications.checkpoint import from_checkpoint
     from keras_vit.applications.factories import *

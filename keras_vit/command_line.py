@@ -62,9 +62,14 @@ def command(
             if needs_keras:
                 load_libraries()
             run(*arguments)
+        except BrokenPipeError:
+            raise
         except (ValueError, RuntimeError, OSError, ImportError) as error:
             logging.debug("Where it happened:", exc_info=True)
-            sys.exit(f"Error: {error}")
+            message = str(error)
+            if message == f"No module named {getattr(error, 'name', None)!r}":
+                message = f"Expected {error.name!r} to be installed. Received: no such package."
+            sys.exit(f"Error: {message}")
 
     return main
 

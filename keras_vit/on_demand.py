@@ -36,6 +36,7 @@ def on_demand(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module.startswith(package)
         for alias in node.names
+        if alias.name != "*"
     }
 
     def get(name: str) -> Any:

@@ -9,15 +9,17 @@ import sys
 import pytest
 
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-# Rooms and scripts that are TensorFlow's alone, and what need not run twice.
+# Rooms that are TensorFlow's alone, and what reads files and text alone and need not run twice.
 NEEDS_TENSORFLOW = (
     "benchmark", "benchmarks", "commands", "data", "evaluation", "export", "fitting", "training",
     "images/gif_test.py", "images/graph_decoding_test.py", "images/header_test.py",
 )  # fmt: skip
-NEEDS_NO_BACKEND = ("house_test.py", "readme_test.py", "files_test.py")
+NEEDS_NO_BACKEND = (
+    "house_test.py", "readme_test.py", "files_test.py", "on_demand_test.py", "tables_test.py",
+    "weights/download_test.py", "weights/lookup_test.py", "weights/published_test.py",
+    "weights/rows_test.py", "weights/files/npz_test.py", "weights/files/safetensors_test.py",
+)  # fmt: skip
 BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets")
-
-collect_ignore = []
 
 
 class _Blocker(importlib.abc.MetaPathFinder):
@@ -32,20 +34,38 @@ class _Blocker(importlib.abc.MetaPathFinder):
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
 
-# Each command starts processes of its own, and each of those imports TensorFlow. The measures run
-# operation by operation, which JAX compiles one by one.
+# A command goes all the way, from files to files. The measures run operation by operation, which
+# JAX compiles one by one.
 LONG = {"tensorflow": ("commands",), "jax": ("interpret",)}
+SHORT = ("command_line_test.py",)
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.parent.name in LONG.get(BACKEND, ()):
+        if item.path.parent.name in LONG.get(BACKEND, ()) and item.path.name not in SHORT:
             item.add_marker("slow")
+
+
+class _Nothing(pytest.Module):
+    """A file whose tests are for another backend; it is not imported."""
+
+    def collect(self):
+        return []
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """Also where such a file is asked for by name, which `collect_ignore` would not heed."""
+    if BACKEND == "tensorflow":
+        return None
+    place = module_path.relative_to(pathlib.Path(__file__).parent).as_posix()
+    for left_out in (*NEEDS_TENSORFLOW, *NEEDS_NO_BACKEND):
+        if place == left_out or place.startswith(f"{left_out}/"):
+            return _Nothing.from_parent(parent, path=module_path)
+    return None
 
 
 if BACKEND != "tensorflow":
     sys.meta_path.insert(0, _Blocker())
-    collect_ignore.extend([*NEEDS_TENSORFLOW, *NEEDS_NO_BACKEND])
 
 
 @pytest.fixture(scope="session")

@@ -130,12 +130,13 @@ def test_every_public_name_is_documented(name):
             documented(f"{name}.{inner}", member)
 
 
-def test_import_is_light():
+def test_import_is_light_and_registers_the_model():
     heavy = ["tensorflow_datasets", "keras_cv", "matplotlib", "sklearn", "pooch", "huggingface_hub"]
     # Keras itself imports some of them where they are installed; what counts is what we add.
     code = (
         f"import sys, keras; heavy = [m for m in {heavy} if m not in sys.modules]; "
-        "import keras_vit; print([m for m in heavy if m in sys.modules])"
+        "import keras_vit; print([m for m in heavy if m in sys.modules], "
+        "keras.saving.get_registered_object('keras_vit>VisionTransformer').__name__)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -144,7 +145,7 @@ def test_import_is_light():
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert result.stdout.strip() == "[]"
+    assert result.stdout.strip() == "[] VisionTransformer"  # `load_model` finds it by name
 
 
 def test_setup_cfg_lists_every_package_and_bounds_every_requirement():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,14 @@ if (_CHECKOUT / "benchmarks" / "studies.py").is_file():  # not installed
 
 def main() -> None:
     """Runs `keras-vit COMMAND [FLAGS]`; each command explains its flags with `--help`."""
+    try:
+        _answer()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read us, as `head` does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _answer() -> None:
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help", "help"):
         print("usage: keras-vit COMMAND [FLAGS]; keras-vit COMMAND --help explains the flags\n")

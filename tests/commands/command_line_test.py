@@ -14,7 +14,7 @@ from keras_vit.version import __version__
 ROOT = pathlib.Path(__file__).parents[2]
 # As `keras-vit` does: in a process of its own, the entry before the package.
 PROGRAM = f"""
-import json, runpy, sys, time
+import json, runpy, sys
 import keras_vit_command
 run = runpy.run_path({str(pathlib.Path(__file__).with_name("conftest.py"))!r})["_run"]
 results = [vars(run(*arguments)) for arguments in json.loads(sys.argv[1])]
@@ -101,3 +101,27 @@ def test_the_commands_and_the_version_are_told():
     assert process("-m", "keras_vit_command", "--version").stdout == f"keras-vit {__version__}\n"
     overview = process("-m", "keras_vit_command").stdout
     assert all(f"  {name}  " in overview for name in COMMANDS)
+
+
+@pytest.mark.slow
+def test_commands_run_quietly_where_keras_is_not_loaded_yet(image_sets, tmp_path):
+    photos = image_sets.write_folder(tmp_path / "photos", {"cat": 6, "dog": 6})
+    model = f"--model={tmp_path}/run/model.keras"
+    asked = [
+        ("train", f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=2",
+         "--set=batch_size=8", f"--output_dir={tmp_path}/run"),
+        ("evaluate", model, f"--dataset={photos}", "--probes=knn", "--k=1"),
+        ("visualize", model, f"--images={photos}", "--count=2", f"--output_dir={tmp_path}/looks"),
+        ("export", model, f"--output_dir={tmp_path}/served"),
+        ("predict", f"--model={tmp_path}/served", str(photos / "cat"), "--top_k=1"),
+        ("train", f"--dataset={photos}", "--model=ViT_Ti16", "--image_size=32", "--set=steps=1",
+         "--recipe=digits", f"--output_dir={tmp_path}/variant"),
+        ("train", f"--dataset={photos}", model, "--recipe=digits", "--set=steps=1",
+         f"--output_dir={tmp_path}/again"),
+    ]  # fmt: skip
+    done = process("-c", PROGRAM, json.dumps(asked))
+    results, loaded = json.loads(done.stdout)
+    assert loaded == ["keras", "tensorflow"] and done.stderr == ""
+    for arguments, result in zip(asked, results, strict=True):
+        assert result["returncode"] == 0, (arguments, result["stderr"])
+        assert "cuInit" not in result["stderr"] and "oneDNN" not in result["stderr"]
