@@ -10,25 +10,27 @@ from keras_vit.models.config import config_of
 from keras_vit.weights.files.suffixes import is_keras_model
 
 
-def load_model(source: str | os.PathLike) -> Any:
+def load_model(source: str | os.PathLike, image_size: int | tuple[int, int] | None = None) -> Any:
     """Loads a model from a `.keras` file as it was saved, or builds it from a checkpoint.
 
     Args:
         source: a `.keras` file, or what `keras_vit.from_checkpoint` takes: `.npz`,
             `.safetensors`, an address such as `"hf://owner/repo"`.
+        image_size: pixels, (height, width) or both as one; position embeddings are resized to it.
+            None is the size that the model was saved with.
 
     Returns:
         A `keras_vit.VisionTransformer`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a broken one, or another kind of model.
+        ValueError: a broken one, another kind of model, or a size that it cannot take.
     """
     source = os.fspath(source)
     if not is_keras_model(source):
         from keras_vit.applications.checkpoint import from_checkpoint
 
-        return from_checkpoint(source)
+        return from_checkpoint(source, **({"image_size": image_size} if image_size else {}))
     from keras_vit.weights.files.keras_archive import load_archive
 
     model = load_archive(source)
@@ -39,7 +41,26 @@ def load_model(source: str | os.PathLike) -> Any:
             "Expected the file of a keras_vit.VisionTransformer. "
             f"Received: {source!r}, which holds a {type(model).__name__}."
         ) from error
-    return model
+    return model if image_size is None else _at_image_size(model, source, image_size)
+
+
+def _at_image_size(model: Any, source: str, image_size: int | tuple[int, int]) -> Any:
+    from keras_vit.weights.load import load_weights
+
+    config = model.config.replace(image_size=image_size)
+    if config == model.config:
+        return model
+    values = model.get_config()
+    if "lead" in values:
+        raise ValueError(
+            "Expected no `image_size` for a model with layers of its own before the patches. "
+            f"Received: image_size={image_size} and {source!r}."
+        )
+    values["config"] = config.to_dict()
+    values["preprocessing"] = model.preprocessing.replace(size=config.image_size).to_dict()
+    resized = type(model).from_config(values)
+    load_weights(resized, source)
+    return resized
 
 
 def in_float32(model: Any) -> Any:

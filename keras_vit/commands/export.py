@@ -57,6 +57,14 @@ _LABELS = flags.DEFINE_string(
     "left beside the model, else ImageNet's names with 1000 or 21,843 classes.",
 )
 
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size",
+    None,
+    "Height and width of the images in pixels; position embeddings are resized to it. Default: the "
+    "model's own.",
+    lower_bound=1,
+)
+
 section("Ranges of static integers")
 _IMAGES = flags.DEFINE_multi_string(
     "images", [], "For int8_static: image files, patterns or folders, like the images to come."
@@ -100,7 +108,7 @@ def run() -> None:
     from keras_vit.export.metadata import metadata_path
 
     form, options = FORMS[_FORMAT.value], form_options()
-    model = load_model(_MODEL.value)
+    model = load_model(_MODEL.value, _IMAGE_SIZE.value)
     path = Path(_OUTPUT_DIR.value)
     if form.suffix:
         path /= f"{Path(_MODEL.value).stem}{form.suffix}"

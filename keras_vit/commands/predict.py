@@ -3,20 +3,24 @@
 Examples:
   keras-vit predict --model=runs/digits/model.keras seven.png three.png
   keras-vit predict --model=phone/model.tflite seven.png
-  keras-vit predict --model=runs/digits/served --output=json 'photos/*.jpg' > predictions.json
+  keras-vit predict --model=runs/digits/served --output=predictions.csv photos 'more/*.jpg'
+  keras-vit predict --model=runs/digits/model.keras --output=json photos > predictions.json
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
 
 from absl import flags
 
 from keras_vit.command_line import command, section
 from keras_vit.commands.sources import check_labels_file, check_model_file
+from keras_vit.files import replacing
 
 section("What is classified")
 _MODEL = flags.DEFINE_string(
@@ -41,55 +45,121 @@ _LABELS = flags.DEFINE_string(
 _TOP_K = flags.DEFINE_integer("top_k", 5, "Classes to name for an image.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
 
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size",
+    None,
+    "Height and width of the images in pixels; position embeddings are resized to it. Default: the "
+    "model's own; an export has no other.",
+    lower_bound=1,
+)
+
 section("Output")
-_OUTPUT = flags.DEFINE_enum(
-    "output", "text", ["text", "json"], "A table to read, or one JSON list with every file."
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    "text",
+    "text to read, json on the standard output, or a file to write, .csv or .json: a row for each "
+    "image, one that cannot be read with the reason.",
 )
 flags.mark_flag_as_required("model")
 
 
 def check(arguments: list[str]) -> None:
-    """Refuses files that are not there, and labels for a model that has its own."""
-    from keras_vit.interpret.samples import find_images
-
+    """Refuses what names no image or no output, and a model that is not there."""
     if not _sources(arguments):
         raise ValueError("Expected image files, patterns or folders. Received: none.")
-    find_images(_sources(arguments))
+    if _OUTPUT.value not in ("text", "json") and _suffix() not in WRITERS:
+        raise ValueError(
+            "Expected --output to be text, json, or a file that ends in .csv or .json. "
+            f"Received: {_OUTPUT.value!r}."
+        )
     check_model_file(_MODEL.value)
     check_labels_file(_LABELS.value)
 
 
 def run(arguments: list[str]) -> None:
-    """Classifies and prints; an image that cannot be read ends the process with status 1."""
-    from keras_vit import export
-    from keras_vit.applications.model_files import load_labels, load_model
-    from keras_vit.export.exported import is_exported
-    from keras_vit.images.labels import CLASS_SETS
-    from keras_vit.interpret.samples import find_images
-
-    paths = find_images(_sources(arguments))
-    model, labels = _MODEL.value, None
-    if not is_exported(model):
-        model = load_model(model)
-        classes = model.config.num_classes
-        labels = load_labels(model, _MODEL.value, _LABELS.value)
-        if labels is None and classes not in CLASS_SETS:
-            labels = [str(column) for column in range(classes)]
-    elif _LABELS.value:
-        raise ValueError("Expected no --labels with an exported model, which has its own.")
-    results = export.classify_files(
-        model, paths, top=_TOP_K.value, labels=labels, batch_size=_BATCH_SIZE.value
-    )
-    show = show_json if _OUTPUT.value == "json" else show_text
-    if not show(results):
+    """Classifies and shows; an image that cannot be read ends the process with status 1."""
+    results = classify(_sources(arguments))
+    if _OUTPUT.value == "text":
+        all_good = show_text(results)
+    elif _OUTPUT.value == "json":
+        all_good = write_json_list(results, sys.stdout)
+    else:
+        with replacing(_OUTPUT.value) as path, path.open("w", encoding="utf-8", newline="") as file:
+            all_good = WRITERS[_suffix()](results, file)
+        print(f"{_OUTPUT.value}: a row for each image")
+    if not all_good:
         sys.exit(1)
 
 
-def show_json(results: Iterable[dict[str, Any]]) -> bool:
-    """Prints one list; returns whether every file was an image."""
+def classify(sources: list[str]) -> Iterator[dict[str, Any]]:
+    """Yields what `classify_files` says; a source where nothing is has its reason."""
+    from keras_vit import export
+    from keras_vit.export.exported import is_exported
+    from keras_vit.interpret.samples import find_images
+
+    found: dict[str, str | None] = {}
+    for source in sources:
+        try:
+            found |= dict.fromkeys(find_images([source]))
+        except ValueError as error:
+            found[source] = str(error)
+    model, labels = _MODEL.value, None
+    if not is_exported(model):
+        model, labels = load(model)
+    elif _LABELS.value or _IMAGE_SIZE.value:
+        raise ValueError(
+            "Expected no --labels and no --image_size with an exported model, which has its own."
+        )
+    results = export.classify_files(
+        model, found, top=_TOP_K.value, labels=labels, batch_size=_BATCH_SIZE.value
+    )
+    for result in results:
+        reason = found[result["file"]]
+        yield result | {"error": reason} if reason else result
+
+
+def load(source: str) -> tuple[Any, list[str] | None]:
+    """Loads a Keras model and the names of its classes; None for ImageNet's own."""
+    from keras_vit.applications.model_files import load_labels, load_model
+    from keras_vit.images.labels import CLASS_SETS
+
+    model = load_model(source, _IMAGE_SIZE.value)
+    classes = model.config.num_classes
+    labels = load_labels(model, source, _LABELS.value)
+    if labels is None and classes not in CLASS_SETS:
+        labels = [str(column) for column in range(classes)]
+    return model, labels
+
+
+def write_json_list(results: Iterable[dict[str, Any]], file: TextIO) -> bool:
+    """Writes one list; returns whether every file was an image."""
     results = list(results)
-    print(json.dumps(results, indent=2, ensure_ascii=False))
+    json.dump(results, file, indent=2, ensure_ascii=False)
+    file.write("\n")
     return not any("error" in result for result in results)
+
+
+def write_csv(results: Iterable[dict[str, Any]], file: TextIO) -> bool:
+    """Writes rows as they come; returns whether every file was an image.
+
+    Columns: `file`, `label` and `score` of the best class, `label_2`, `score_2` and so on, and
+    `error`, empty where there is none.
+    """
+    places = ["", *(f"_{place}" for place in range(2, _TOP_K.value + 1))]
+    columns = [name + place for place in places for name in ("label", "score")]
+    writer = csv.writer(file)
+    writer.writerow(["file", *columns, "error"])
+    all_good = True
+    for result in results:
+        best = result.get("predictions", [])
+        values = [value for each in best for value in (each["label"], f"{each['score']:.6f}")]
+        values += [""] * (len(columns) - len(values))
+        writer.writerow([result["file"], *values, result.get("error", "")])
+        all_good &= "error" not in result
+    return all_good
+
+
+WRITERS = {".csv": write_csv, ".json": write_json_list}
 
 
 def show_text(results: Iterable[dict[str, Any]]) -> bool:
@@ -103,6 +173,10 @@ def show_text(results: Iterable[dict[str, Any]]) -> bool:
             all_good = False
             print(f"  {result['error']}")
     return all_good
+
+
+def _suffix() -> str:
+    return Path(_OUTPUT.value).suffix.lower()
 
 
 def _sources(arguments: list[str]) -> list[str]:

@@ -31,3 +31,25 @@ def test_another_file_is_one_clear_error(tmp_path, kind):
     error = FileNotFoundError if kind == "missing" else ValueError
     with pytest.raises(error, match=r"Expected .*model\.keras'"):
         load_model(path)
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.npz"])
+def test_another_image_size_resizes_the_positions(tmp_path, file):
+    config = keras_vit.VisionTransformerConfig(**CONFIG)
+    model = keras_vit.VisionTransformer(config, classifier_activation=None)
+    model.get_layer("head").bias.assign([1.0, 2.0, 3.0])
+    if file.endswith("keras"):
+        model.save(tmp_path / file)
+    else:
+        keras_vit.save_checkpoint(model, tmp_path / file, layout="google")
+    resized = load_model(tmp_path / file, image_size=32)
+    assert resized.config.image_size == resized.preprocessing.size == (32, 32)
+    assert resized.input_shape == (None, 32, 32, 3)
+    embedding = resized.get_layer("patch_encoder").position_embedding
+    assert embedding.shape[-2] == 17
+    assert resized.get_layer("head").bias.numpy().tolist() == [1.0, 2.0, 3.0]
+    if file.endswith("keras"):
+        assert resized.classifier_activation is keras.activations.linear
+        assert load_model(tmp_path / file, image_size=16).config == config
+    with pytest.raises(ValueError, match="30"):
+        load_model(tmp_path / file, image_size=30)

@@ -1,5 +1,6 @@
 """`keras-vit predict`."""
 
+import csv
 import json
 import pathlib
 
@@ -68,6 +69,50 @@ def test_text_goes_on_after_a_bad_file_and_fails(run, folder, tmp_path):
     assert lines[0] == str(tmp_path / "bad.png") and "Expected a JPEG" in lines[1]
     assert lines[2] == str(red) and lines[3].endswith("%  red")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["out/rows.csv", "out/rows.json"])
+def test_a_file_has_a_row_for_each_image_and_the_reason_where_there_is_none(
+    run, folder, tmp_path, name
+):
+    (tmp_path / "bad.png").write_text("no image")
+    sources = [folder / "images", tmp_path / "bad.png", tmp_path / "gone.png", tmp_path / "*.jpg"]
+    model, output = f"--model={folder / 'model.keras'}", f"--output={tmp_path / name}"
+    result = run("predict", model, output, "--top_k=2", "--batch_size=2", *sources)
+    assert result.returncode == 1 and name in result.stdout
+    text = (tmp_path / name).read_text()
+    if name.endswith("json"):
+        rows = [
+            {"file": row["file"], "error": row.get("error", "")}
+            | ({"label": row["predictions"][0]["label"]} if "predictions" in row else {"label": ""})
+            for row in json.loads(text)
+        ]
+    else:
+        rows = list(csv.DictReader(text.splitlines()))
+        assert [*rows[0]] == ["file", "label", "score", "label_2", "score_2", "error"]
+        assert float(rows[0]["score"]) > 0.5 > float(rows[0]["score_2"])
+    assert [row["label"] for row in rows] == ["blue", "green", "red", "", "", ""]
+    assert [bool(row["error"]) for row in rows] == [False] * 3 + [True] * 3
+    assert rows[4]["file"] == str(tmp_path / "gone.png")
+    assert "no image was found" in rows[4]["error"] and "Expected a JPEG" in rows[3]["error"]
+
+
+def test_an_output_that_is_no_table_is_refused(run, folder):
+    result = run("predict", f"--model={folder / 'model.keras'}", "--output=rows.xlsx", folder)
+    assert result.returncode == 1 and ".csv or .json" in result.stderr
+
+
+def test_images_of_another_size(run, folder):
+    arguments = [f"--model={folder / 'model.keras'}", "--output=json", folder / "images"]
+    result = run("predict", *arguments, "--image_size=32")
+    assert result.returncode == 0, result.stderr
+    assert [row["predictions"][0]["label"] for row in json.loads(result.stdout)] == [
+        "blue", "green", "red",
+    ]  # fmt: skip
+    result = run("predict", *arguments, "--image_size=30")
+    assert result.returncode == 1 and "30" in result.stderr.splitlines()[-1]
+    result = run("predict", f"--model={folder / 'small.tflite'}", "--image_size=32", folder)
+    assert result.returncode == 1 and "which has its own" in result.stderr
 
 
 def test_a_missing_model_is_one_line(run, folder):
