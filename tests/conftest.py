@@ -12,7 +12,8 @@ BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Rooms that are TensorFlow's alone, and what reads files and text alone and need not run twice.
 NEEDS_TENSORFLOW = (
     "benchmark", "benchmarks", "commands", "data", "evaluation", "export", "fitting", "training",
-    "images/gif_test.py", "images/graph_decoding_test.py", "images/header_test.py",
+    "images/agreement_test.py", "images/gif_test.py", "images/graph_decoding_test.py",
+    "images/header_test.py",
 )  # fmt: skip
 NEEDS_NO_BACKEND = (
     "house_test.py", "readme_test.py", "files_test.py", "on_demand_test.py", "tables_test.py",

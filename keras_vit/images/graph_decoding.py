@@ -2,45 +2,87 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from keras_vit.images import gif, header
-from keras_vit.images.pillow_decoding import MAX_PIXELS
-
-MAX_BYTES = 32 * 2**20
-"""Longer bodies are refused before they are decoded."""
+from keras_vit.images import bmp, gif, header, webp
+from keras_vit.images.containers import JPEG_SCAN, MAX_BYTES, MAX_PIXELS, MAX_SCANNED_PIXELS
 
 
 def decode_image(data: Any, channels: int = 3) -> Any:
     """Decodes one image, upright.
 
     Args:
-        data: scalar string: a JPEG, PNG, GIF (its first frame), BMP or WebP file.
+        data: scalar string: a JPEG, PNG, GIF, BMP or WebP file; of an animation, its first frame.
         channels: 3 for RGB, or 1 for grey.
 
     Returns:
         uint8 (height, width, channels).
 
     Raises:
-        tf.errors.InvalidArgumentError: as the graph runs, for anything but such an image, more
-            than `MAX_BYTES` bytes or more than `MAX_PIXELS` pixels.
+        tf.errors.InvalidArgumentError: as the graph runs, for whatever
+            `pillow_decoding.decode_image` refuses.
     """
+    return _in_channels(_decode_rgb(data), channels)
+
+
+def decode_eighth(data: Any) -> Any:
+    """Decodes one image to see whether it can be decoded, a JPEG at an eighth of its size.
+
+    Args:
+        data: as for `decode_image`.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        tf.errors.InvalidArgumentError: as for `decode_image`.
+    """
+    return _decode_small(data)
+
+
+# Traced once in a process and called by every graph that reads images.
+_once = functools.partial(
+    tf.function, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
+)
+
+
+@_once()
+def _decode_rgb(data: Any) -> Any:
+    return _decode(data, _decode_jpeg)
+
+
+@_once()
+def _decode_small(data: Any) -> Any:
+    return _decode(data, lambda data: tf.io.decode_jpeg(data, channels=3, ratio=8))
+
+
+@_once()
+def _read_jpeg(data: Any) -> tuple[Any, Any, Any]:
+    """Returns height, width and whether it stands upright, or refuses to have it decoded."""
+    data = _check_size(data, tf.constant(header.JPEG))
+    height, width = header.image_size(data, tf.constant(header.JPEG))
+    return height, width, header.exif_orientation(header.jpeg_exif(data)) == 1
+
+
+def _decode(data: Any, decode_jpeg: Callable[[Any], Any]) -> Any:
     kind = header.image_kind(data)
-    data, _, _ = _check_size(data, kind)
-    pixels = tf.switch_case(
+    data = _check_size(data, kind)
+    pixels, exif = tf.switch_case(
         kind,
         {
-            header.JPEG: lambda: _decode_jpeg(data),
-            header.BMP: lambda: _decode_bmp(data),
-            header.GIF: lambda: _decode_any(gif.first_frame(data, MAX_PIXELS)),
+            header.JPEG: lambda: (decode_jpeg(data), header.jpeg_exif(data)),
+            header.BMP: lambda: (bmp.decode(data), tf.constant(b"")),
+            header.GIF: lambda: (_decode_gif(data), tf.constant(b"")),
+            header.PNG: lambda: _decode_png(data),
         },
-        default=lambda: _decode_any(data),
+        default=lambda: (_decode_webp(data), header.webp_exif(data)),
     )
     pixels = tf.ensure_shape(pixels, [None, None, 3])
-    return pixels if channels == 3 else _grey(pixels)
+    return upright(pixels, header.exif_orientation(exif))
 
 
 def decode_window(
@@ -54,7 +96,7 @@ def decode_window(
     A JPEG with a rotation mark, and any other format, is decoded whole and then cut.
 
     Args:
-        data: scalar string: a JPEG, PNG, GIF (its first frame), BMP or WebP file.
+        data: scalar string: a JPEG, PNG, GIF, BMP or WebP file; of an animation, its first frame.
         window: is given the height and width of the image, int32 scalars, and returns int32 `(4,)`:
             top, left, height and width of the part, which lies inside the image.
         channels: 3 for RGB, or 1 for grey.
@@ -73,21 +115,19 @@ def decode_window(
         return window(tf.cast(height, tf.int32), tf.cast(width, tf.int32))
 
     def part_of_jpeg():
-        whole, height, width = _check_size(data, tf.constant(header.JPEG))
-        return _decode_jpeg_window(whole, choose(height, width), min_size)
+        return _decode_jpeg_window(data, choose(height, width), min_size)
 
     def part_of_whole():
-        pixels = decode_image(data)
+        pixels = _decode_rgb(data)
         top, left, height, width = tf.unstack(choose(*tf.unstack(tf.shape(pixels)[:2])))
         return tf.slice(pixels, [top, left, 0], [height, width, 3])
 
-    is_plain = tf.cond(
-        header.is_jpeg(data),
-        lambda: header.jpeg_orientation(data) == 1,
-        lambda: tf.constant(False),
+    nothing = tf.constant(0, tf.int64), tf.constant(0, tf.int64), tf.constant(False)
+    height, width, is_plain = tf.cond(
+        header.is_jpeg(data), lambda: _read_jpeg(data), lambda: nothing
     )
     pixels = tf.ensure_shape(tf.cond(is_plain, part_of_jpeg, part_of_whole), [None, None, 3])
-    return pixels if channels == 3 else _grey(pixels)
+    return _in_channels(pixels, channels)
 
 
 def _decode_jpeg_window(data: Any, box: Any, min_size: tuple[int, int] | None) -> Any:
@@ -103,46 +143,66 @@ def _decode_jpeg_window(data: Any, box: Any, min_size: tuple[int, int] | None) -
     return tf.switch_case(halvings, [lambda ratio=ratio: at(ratio) for ratio in (1, 2, 4, 8)])
 
 
-def _check_size(data: Any, kind: Any) -> tuple[Any, Any, Any]:
-    """Returns the data, to be used from here on, and the height and width in its header."""
+def _check_size(data: Any, kind: Any) -> Any:
+    """Returns the data, to be used from here on, if it may be decoded."""
     with tf.control_dependencies(
         [tf.debugging.Assert(tf.strings.length(data) <= MAX_BYTES, ["more bytes than allowed"])]
     ):
         height, width = header.image_size(data, kind)
     sensible = (height > 0) & (width > 0) & (height <= MAX_PIXELS) & (width <= MAX_PIXELS)
-    with tf.control_dependencies(
-        [tf.debugging.Assert(sensible & (height * width <= MAX_PIXELS), ["size", height, width])]
-    ):
-        return tf.identity(data), height, width
+    pixels = tf.where(sensible, height * width, MAX_PIXELS + 1)
+    checks = [tf.debugging.Assert(pixels <= MAX_PIXELS, ["size", height, width])]
+    scans = tf.cond(
+        kind == header.JPEG,
+        lambda: tf.size(tf.strings.split(data, JPEG_SCAN), tf.int64) - 1,
+        lambda: tf.constant(0, tf.int64),
+    )
+    checks.append(tf.debugging.Assert(scans * pixels <= MAX_SCANNED_PIXELS, ["scans", scans]))
+    with tf.control_dependencies(checks):
+        return tf.identity(data)
 
 
-def _grey(pixels: Any) -> Any:
+def _in_channels(pixels: Any, channels: int) -> Any:
+    if channels == 3:
+        return pixels
     weights = tf.constant([[299.0], [587.0], [114.0]]) / 1000  # ITU-R BT.601, as Pillow's
     return tf.cast(tf.round(tf.tensordot(tf.cast(pixels, tf.float32), weights, 1)), tf.uint8)
 
 
-def _decode_any(data: Any) -> Any:
-    return tf.io.decode_image(data, channels=3, expand_animations=False)
-
-
 def _decode_jpeg(data: Any) -> Any:
-    pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    return upright(pixels, header.jpeg_orientation(data))
+    return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _decode_bmp(data: Any) -> Any:
-    """Looks colours up in the palette, which TensorFlow's decoder leaves out."""
-    pixels = tf.io.decode_bmp(data)
+def _decode_png(data: Any) -> tuple[Any, Any]:
+    exif = header.png_exif(data)  # refuses parts that promise more than there is
+    with tf.control_dependencies([exif]):
+        return tf.io.decode_png(data, channels=3), exif
 
-    def from_palette():
-        header = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 0, 18), tf.uint8), tf.int32)
-        places = 256 ** tf.range(4)
-        end = tf.reduce_sum(header[10:14] * places)  # where the pixels start
-        start = 14 + tf.reduce_sum(header[14:18] * places)
-        table = tf.io.decode_raw(tf.strings.substr(data, start, end - start), tf.uint8)
-        return tf.gather(tf.reshape(table, [-1, 4])[:, 2::-1], tf.cast(pixels[..., 0], tf.int32))
 
-    return tf.cond(tf.shape(pixels)[-1] == 1, from_palette, lambda: pixels[..., :3])
+def _decode_gif(data: Any) -> Any:
+    data, screen, corner = gif.first_frame(data, MAX_PIXELS)
+    return _place(tf.io.decode_gif(data)[0], screen, corner)
+
+
+def _decode_webp(data: Any) -> Any:
+    flags = tf.io.decode_raw(tf.strings.substr(data + b"\0" * 21, 20, 1), tf.uint8)[0]
+
+    def first_frame():
+        still, screen, corner = webp.first_frame(data)
+        return _place(tf.io.decode_webp(still)[0, ..., :3], screen, corner)
+
+    return tf.cond(
+        header.is_extended_webp(data) & (flags // 2 % 2 == 1),
+        first_frame,
+        lambda: tf.io.decode_webp(data)[0, ..., :3],
+    )
+
+
+def _place(pixels: Any, screen: Any, corner: Any) -> Any:
+    """Puts a frame on a black screen."""
+    rest = screen - corner - tf.shape(pixels)[:2]
+    sides = tf.concat([tf.stack([corner, rest], 1), tf.zeros([1, 2], tf.int32)], 0)
+    return tf.pad(pixels, sides)
 
 
 def upright(pixels: Any, orientation: Any) -> Any:

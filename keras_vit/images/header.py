@@ -10,11 +10,20 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_vit.images import bmp
+from keras_vit.images.chunks import find_in_png, find_in_webp
+from keras_vit.images.containers import (
+    EXIF_MARK,
+    EXIF_WINDOW,
+    JPEG_START,
+    MAX_EXIF_ENTRIES,
+    ORIENTATION_TAG,
+    PNG_START,
+)
+
 JPEG, BMP, GIF, PNG, WEBP, UNKNOWN = range(6)
 
 _HEADER_BYTES = 64
-_JPEG_START = b"\xff\xd8\xff"
-_EXIF_WINDOW = 1 << 16  # the mark stands in the first segment of a JPEG, at most 64 KiB long
 
 
 def image_kind(data: Any) -> Any:
@@ -32,8 +41,8 @@ def image_kind(data: Any) -> Any:
 
     tests = [
         (is_jpeg(data), JPEG),
-        (starts(b"\x89PNG\r\n\x1a\n"), PNG),
-        (starts(b"GIF8"), GIF),
+        (starts(PNG_START), PNG),
+        (starts(b"GIF87a") | starts(b"GIF89a"), GIF),
         (starts(b"BM"), BMP),
         (starts(b"RIFF") & starts(b"WEBP", 8), WEBP),
     ]
@@ -52,7 +61,7 @@ def is_jpeg(data: Any) -> Any:
     Returns:
         bool scalar.
     """
-    return tf.strings.substr(data, 0, len(_JPEG_START)) == _JPEG_START
+    return tf.strings.substr(data, 0, len(JPEG_START)) == JPEG_START
 
 
 def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
@@ -63,8 +72,8 @@ def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
         kind: its format, from `image_kind`; a constant `JPEG` leaves out what others need.
 
     Returns:
-        (height, width) in pixels, int64 scalars; (0, 0) for an unknown format and for an animated
-        WebP.
+        (height, width) in pixels, int64 scalars, those of the screen for an animation; (0, 0) for
+        an unknown format.
 
     Raises:
         tf.errors.InvalidArgumentError: as the graph runs, for a JPEG without a size.
@@ -86,80 +95,102 @@ def image_size(data: Any, kind: Any) -> tuple[Any, Any]:
     def gif():
         return _little_endian(head[8:10]), _little_endian(head[6:8])
 
-    def bmp():
-        height = _little_endian(head[22:26])  # negative where the top row comes first
-        height = tf.where(height >= 1 << 31, (1 << 32) - height, height)
-        return height, _little_endian(head[18:22])
-
     def unknown():
         return tf.constant(0, tf.int64), tf.constant(0, tf.int64)
 
-    branches = {JPEG: jpeg, PNG: png, GIF: gif, BMP: bmp, WEBP: lambda: _webp_size(head)}
+    branches = {
+        JPEG: jpeg,
+        PNG: png,
+        GIF: gif,
+        BMP: lambda: bmp.size(data),
+        WEBP: lambda: _webp_size(head),
+    }
     return tf.switch_case(kind, branches, default=unknown)
 
 
 def _webp_size(head: Any) -> tuple[Any, Any]:
-    """Height and width of the three kinds of WebP: lossy, lossless, extended; 0 if animated."""
+    """Height and width of the three kinds of WebP: lossy, lossless, extended."""
     bits = _little_endian(head[21:25])
     lossy = _little_endian(head[28:30]) % (1 << 14), _little_endian(head[26:28]) % (1 << 14)
     lossless = bits // (1 << 14) % (1 << 14) + 1, bits % (1 << 14) + 1
     extended = _little_endian(head[27:30]) + 1, _little_endian(head[24:27]) + 1
     is_lossless, is_extended = head[15] == ord("L"), head[15] == ord("X")
-    # TensorFlow 2.21 cannot make RGB of an animation, and its other ways of reading one corrupt
-    # the memory.
-    is_animated = is_extended & (head[20] // 2 % 2 == 1)
     return tuple(
         tf.where(is_extended, extended[i], tf.where(is_lossless, lossless[i], lossy[i]))
-        * tf.cast(~is_animated, tf.int64)
         for i in range(2)
     )
 
 
-def jpeg_orientation(data: Any) -> Any:
-    """Reads the EXIF rotation mark of a JPEG.
+def jpeg_exif(data: Any) -> Any:
+    """Finds the EXIF directory of a JPEG.
 
     Args:
         data: scalar string, an encoded JPEG.
 
     Returns:
-        int64 scalar, 1 to 8; 1, upright, where there is no mark or a senseless one.
-
-    Reference: Exif 2.3, tag 0x0112 (Orientation), of the TIFF header's first directory.
+        Scalar string that begins with it, empty where there is none.
     """
-    mark = b"Exif\0\0"
-    head = tf.strings.substr(data, 0, _EXIF_WINDOW)
-    return tf.cond(
-        tf.size(tf.strings.split(head, mark, maxsplit=1)) > 1,
-        lambda: _read_orientation(head, mark),
-        lambda: tf.constant(1, tf.int64),
-    )
+    return _behind(tf.strings.substr(data, 0, EXIF_WINDOW), EXIF_MARK)
 
 
-def _read_orientation(head: Any, mark: bytes) -> Any:
-    """Reads the rotation from the directory behind the first mark in the head of a file."""
-    start = tf.strings.length(tf.strings.split(head, mark, maxsplit=1)[0]) + len(mark)
-    start = tf.cast(start, tf.int64)
-    window = tf.io.decode_raw(head, tf.uint8)
-    values = tf.cast(tf.pad(window, [[0, 16]]), tf.int64)
-    last = tf.size(window, tf.int64)  # from here on zeros, which are no tag
+def png_exif(data: Any) -> Any:
+    """Does the same for a PNG; refuses one whose parts are not whole."""
+    start, length = tf.unstack(find_in_png(data, (b"eXIf",))[0])
+    return tf.strings.substr(data, start, length)
 
-    def byte_at(position):
-        return tf.gather(values, tf.clip_by_value(position, 0, last))
 
-    little = byte_at(start) == ord("I")
+def webp_exif(data: Any) -> Any:
+    """Does the same for a WebP; refuses one whose parts are not whole."""
 
-    def number(position, size):
-        digits = [byte_at(position + i) for i in range(size)]
-        low_first = sum(digit * 256**i for i, digit in enumerate(digits))
-        high_first = sum(digit * 256**i for i, digit in enumerate(reversed(digits)))
-        return tf.where(little, low_first, high_first)
+    def extended():
+        start, length = tf.unstack(find_in_webp(data, (b"EXIF",))[0])
+        exif = tf.strings.substr(data, start, length)
+        is_marked = tf.strings.substr(exif, 0, len(EXIF_MARK)) == EXIF_MARK
+        return tf.where(is_marked, _behind(exif, EXIF_MARK), exif)
 
-    directory = start + number(start + 4, 4)
-    count = tf.minimum(number(directory, 2), 512)
-    entries = directory + 2 + 12 * tf.range(count, dtype=tf.int64)
-    marks = tf.boolean_mask(entries, number(entries, 2) == 0x0112)
-    orientation = number(tf.concat([marks, [last]], 0)[0] + 8, 2)
-    return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
+    return tf.cond(is_extended_webp(data), extended, lambda: tf.constant(b""))
+
+
+def is_extended_webp(data: Any) -> Any:
+    """Whether a WebP has room for parts besides its picture, bool scalar."""
+    return tf.strings.substr(data, 12, 4) == b"VP8X"
+
+
+def exif_orientation(exif: Any) -> Any:
+    """Reads the rotation mark, as `containers.exif_orientation` does.
+
+    Args:
+        exif: scalar string, a directory of EXIF.
+
+    Returns:
+        int64 scalar, 1 to 8; 1, upright, where there is no mark or a senseless one.
+    """
+
+    def read():
+        window = tf.io.decode_raw(tf.strings.substr(exif, 0, EXIF_WINDOW), tf.uint8)
+        last = tf.size(window, tf.int64)  # from here on zeros, which are no tag
+        values = tf.cast(tf.pad(window, [[0, 1]]), tf.int64)
+        little = values[0] == ord("I")
+
+        def number(position, size):
+            places = tf.range(size, dtype=tf.int64)
+            digits = tf.gather(values, tf.minimum(position[..., None] + places, last))
+            powers = 256 ** tf.where(little, places, size - 1 - places)
+            return tf.reduce_sum(digits * powers, -1)
+
+        directory = number(tf.constant(4, tf.int64), 4)
+        count = tf.minimum(number(directory, 2), MAX_EXIF_ENTRIES)
+        entries = directory + 2 + 12 * tf.range(count, dtype=tf.int64)
+        marks = tf.boolean_mask(entries, number(entries, 2) == ORIENTATION_TAG)
+        orientation = number(tf.concat([marks, [last]], 0)[0] + 8, 2)
+        return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
+
+    return tf.cond(tf.strings.length(exif) > 0, read, lambda: tf.constant(1, tf.int64))
+
+
+def _behind(data: Any, mark: bytes) -> Any:
+    """What follows a mark; nothing where there is none."""
+    return tf.concat([tf.strings.split(data, mark, maxsplit=1), [b""]], 0)[1]
 
 
 def _padded(data: Any) -> Any:

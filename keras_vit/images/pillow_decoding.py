@@ -1,6 +1,6 @@
-"""From a file or encoded bytes to the pixels of an image.
+"""From a file or encoded bytes to the pixels of an image, decoded by Pillow.
 
-Read with Pillow, so that rotation marks and odd pixel formats come out as a viewer shows them.
+`graph_decoding` does the same in TensorFlow: the same pixels, or both refuse.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import io
 import os
 import pathlib
-import warnings
 from typing import Any
 
 import numpy as np
 
+from keras_vit.images.containers import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    Container,
+    Refused,
+    check_scans,
+    open_container,
+)
 from keras_vit.images.preprocessing import get_preprocessing, normalize, resize_plan
 from keras_vit.images.spec import Preprocessing
-
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-MAX_PIXELS = 80_000_000
-"""Larger images are refused before they are decoded: their header may lie."""
 
 
 def load_image(source: str | os.PathLike | bytes, model_or_preprocessing: Any) -> np.ndarray:
@@ -46,8 +49,9 @@ def load_image(source: str | os.PathLike | bytes, model_or_preprocessing: Any) -
 def decode_image(source: str | os.PathLike | bytes, channels: int = 3) -> np.ndarray:
     """Reads an image as it is.
 
-    Grey, palette, CMYK and 16-bit images become RGB of 8 bits, transparency is dropped, the EXIF
-    rotation is honoured, and of an animation the first frame is taken.
+    Grey, palette, CMYK and 16-bit images become RGB of 8 bits, transparency is dropped (what shows
+    through a GIF is black), the EXIF rotation is honoured, and of an animation the first frame is
+    taken.
 
     Args:
         source: path of a JPEG, PNG, GIF, BMP or WebP file, or its content as bytes.
@@ -57,7 +61,8 @@ def decode_image(source: str | os.PathLike | bytes, channels: int = 3) -> np.nda
         uint8 array (height, width, channels).
 
     Raises:
-        ValueError: not such an image, a broken one, one of more than `MAX_PIXELS` pixels, or other
+        ValueError: not such an image, a broken one, one of more than `MAX_PIXELS` pixels or
+            `MAX_BYTES` bytes, one made to take long, a BMP packed by run lengths, or other
             channels; the error names the file.
         OSError: the file cannot be read.
     """
@@ -65,10 +70,21 @@ def decode_image(source: str | os.PathLike | bytes, channels: int = 3) -> np.nda
     return array.reshape(*array.shape[:2], channels)
 
 
+def why_refused(data: bytes) -> str | None:
+    """Says in a few words why an image cannot be decoded, or None if it can.
+
+    Args:
+        data: content of the file.
+    """
+    try:
+        _decode(data)
+    except Refused as error:
+        return str(error)
+    return None
+
+
 def _open(source: str | os.PathLike | bytes, channels: int):
     """Returns a decoded PIL image of mode L or RGB."""
-    from PIL import Image, ImageOps
-
     if channels not in (1, 3):
         raise ValueError(
             "Expected preprocessing for 1 (grey) or 3 (RGB) channels, as image files have. "
@@ -76,24 +92,12 @@ def _open(source: str | os.PathLike | bytes, channels: int):
         )
     data, name = _read(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our limit on pixels is the stricter one
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Exception as error:  # Pillow's plugins raise many kinds
-        raise ValueError(_complaint(name, _describe(data, error))) from error
-    if image.width * image.height > MAX_PIXELS:
+        image = _decode(data)
+    except Refused as error:
         raise ValueError(
-            f"Expected an image of at most {MAX_PIXELS:,} pixels. "
-            f"Received: {name} of {image.width} x {image.height} pixels."
-        )
-    kind = image.format
-    try:
-        image = _to_eight_bits(ImageOps.exif_transpose(image))
-        if "transparency" in image.info and image.mode == "P":
-            image = image.convert("RGBA")
-        image = image.convert("RGB")
-    except Exception as error:
-        raise ValueError(_complaint(name, f"a broken {kind} file ({error})")) from error
+            "Expected a JPEG, PNG, GIF, BMP or WebP image of at most "
+            f"{MAX_PIXELS:,} pixels and {MAX_BYTES:,} bytes. Received: {name}, {error}."
+        ) from error
     return image.convert("L") if channels == 1 else image
 
 
@@ -106,39 +110,92 @@ def _read(source: Any) -> tuple[bytes, str]:
     raise ValueError(f"Expected the path of an image, or its bytes. Received: {source!r}.")
 
 
-def _to_eight_bits(image):
-    """Keeps the high byte of 16-bit grey; Pillow's own conversion would clip at 255."""
+def _decode(data: bytes):
+    """Returns an upright PIL image of mode RGB, or raises `Refused`."""
+    from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+    plugins = {
+        "JPEG": JpegImagePlugin.JpegImageFile,
+        "PNG": PngImagePlugin.PngImageFile,
+        "GIF": GifImagePlugin.GifImageFile,
+        "BMP": BmpImagePlugin.BmpImageFile,
+        "WebP": WebPImagePlugin.WebPImageFile,
+    }
+    container = open_container(data)
+    if container.canvas:
+        _check_pixels(container.kind, *container.canvas)
+    try:
+        image = plugins[container.kind](io.BytesIO(container.data))
+    except Exception as error:  # Pillow's plugins raise many kinds
+        raise Refused(f"a broken {container.kind} image ({error})") from error
+    _check_pixels(container.kind, image.height, image.width)
+    if container.kind == "JPEG":
+        check_scans(data, image.height * image.width)
+    try:
+        return _upright(_to_rgb(image, container), container.orientation)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"a broken {container.kind} image ({error})") from error
+
+
+def _check_pixels(kind: str, height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise Refused(f"a {kind} image of {width} x {height} pixels, more than {MAX_PIXELS:,}")
+
+
+def _to_rgb(image: Any, container: Container):
+    """Decodes an image; where Pillow and TensorFlow differ, as both can."""
     from PIL import Image
 
-    if not image.mode.startswith("I"):
+    if container.kind == "GIF":
+        return _first_frame(image, container)
+    image.load()
+    if image.mode.startswith("I"):  # the high byte of 16 bits; Pillow's own would clip at 255
+        levels = np.clip(np.asarray(image).astype("int64"), 0, 65535) >> 8
+        image = Image.fromarray(levels.astype("uint8"))
+    if image.mode == "CMYK":
+        light = np.asarray(image, "uint16")
+        if "adobe" in image.info:  # whose files alone hold light instead of ink
+            light = 255 - light
+        image = Image.fromarray((light[..., :3] * light[..., 3:] // 255).astype("uint8"))
+    image = image.convert("RGB")
+    if not container.canvas:
         return image
-    levels = np.clip(np.asarray(image).astype("int64"), 0, 65535) >> 8
-    return Image.fromarray(levels.astype("uint8"))
+    screen = Image.new("RGB", container.canvas[::-1])
+    screen.paste(image, container.corner[::-1])
+    return screen
 
 
-def _complaint(name: str, what: str) -> str:
-    return f"Expected a JPEG, PNG, GIF, BMP or WebP image. Received: {name}, {what}."
-
-
-def _describe(data: bytes, error: Exception) -> str:
+def _first_frame(image: Any, container: Container):
+    """Puts the frame of a GIF on a black screen; what is transparent is black too."""
     from PIL import Image
 
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not data:
-        return "which is empty"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"an image of far more than {MAX_PIXELS:,} pixels"
-    if b"<svg" in head:
-        return "an SVG drawing"
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page"
-    if head.startswith(b"%pdf"):
-        return "a PDF document"
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return "a TIFF image"
-    if not any(byte < 9 for byte in data[:512]):
-        return "which looks like text"
-    return f"which starts with {data[:8]!r}"
+    left, top, right, bottom = image.tile[0].extents
+    transparent = image.info.get("transparency")
+    indices = np.asarray(image)[top:bottom, left:right]
+    if ((indices >= container.colors) & (indices != transparent)).any():
+        raise Refused("a GIF image of colours that its palette lacks")
+    colors = np.repeat(np.arange(256, dtype="uint8")[:, None], 3, axis=1)
+    if image.mode == "P":
+        known = np.reshape(image.getpalette("RGB"), (-1, 3))
+        colors[: len(known)] = known
+    if transparent is not None:
+        colors[transparent] = 0
+    screen = np.zeros((*container.canvas, 3), "uint8")
+    screen[top:bottom, left:right] = colors[indices]
+    return Image.fromarray(screen)
+
+
+def _upright(image: Any, orientation: int):
+    from PIL import Image
+
+    turn = Image.Transpose
+    turns = {
+        2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE,
+        6: turn.ROTATE_270, 7: turn.TRANSVERSE, 8: turn.ROTATE_90,
+    }  # fmt: skip
+    return image.transpose(turns[orientation]) if orientation in turns else image
 
 
 def _resize(image, preprocessing: Preprocessing) -> np.ndarray:
