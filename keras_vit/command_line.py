@@ -69,9 +69,16 @@ def command(
             message = str(error)
             if message == f"No module named {getattr(error, 'name', None)!r}":
                 message = f"Expected {error.name!r} to be installed. Received: no such package."
-            sys.exit(f"Error: {message}")
+            sys.exit(f"Error: {_in_flags(message)}")
 
     return main
+
+
+def _in_flags(message: str) -> str:
+    """Names what a user can switch on as the flag that it is here."""
+    return re.sub(
+        r"\b(\w+)=True\b", lambda name: f"--{name[1]}" if name[1] in FLAGS else name[0], message
+    )
 
 
 def start(name: str, module: ModuleType, arguments: Sequence[str]) -> None:

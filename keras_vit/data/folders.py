@@ -59,6 +59,7 @@ def read_folder(
     roles = {name: _ROLES[name.lower()] for name in subfolders if name.lower() in _ROLES}
     if "train" in roles.values() and len(roles) == len(subfolders):
         files = {role: _class_files(subfolders[name]) for name, role in roles.items()}
+        _check_splits(folder, {name: files[role] for name, role in roles.items()})
     else:
         files = {"train": _class_files(folder)}
     classes = _check_classes(folder, files)
@@ -98,6 +99,16 @@ def _class_files(folder: Path) -> dict[str, list[Path]]:
 
 def _without(split: dict[str, list[Path]], skipped: frozenset[Path]) -> dict[str, list[Path]]:
     return {name: [path for path in paths if path not in skipped] for name, paths in split.items()}
+
+
+def _check_splits(folder: Path, splits: dict[str, dict[str, list[Path]]]) -> None:
+    flat = [f"'{name}'" for name, classes in splits.items() if not classes]
+    if flat:
+        raise ValueError(
+            f"Expected a subfolder of images for each class in every split of '{folder}'. Received "
+            f"{' and '.join(flat)} without one. If these names are classes and not splits, put "
+            "them into a folder 'train'."
+        )
 
 
 def _check_classes(folder: Path, files: dict[str, dict[str, list[Path]]]) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+from keras_vit.images.containers import MAX_BYTES, MAX_PIXELS
+from keras_vit.images.pillow_decoding import why_refused
 
 MAX_NAMED = 10
 
@@ -38,7 +40,8 @@ def check_images(
     more = f" and {len(broken) - MAX_NAMED} more" if len(broken) > MAX_NAMED else ""
     if not skip_corrupt:
         raise ValueError(
-            f"Expected whole JPEG, PNG, GIF, BMP or WebP images in '{folder}'. Received "
+            f"Expected whole JPEG, PNG, GIF, BMP or WebP images of at most {MAX_PIXELS:,} pixels "
+            f"and {MAX_BYTES:,} bytes in '{folder}'. Received "
             f"{len(broken)} that cannot be read: {', '.join(named)}{more}. Repair or remove them, "
             "or leave them out with skip_corrupt=True."
         )
@@ -52,52 +55,36 @@ def check_images(
 
 def unreadable_images(paths: Sequence[Path]) -> dict[Path, str]:
     """Returns the files that cannot be decoded and a short reason for each."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        reasons = list(pool.map(_why_unreadable, paths))
+    return {path: why for path, why in zip(paths, reasons, strict=True) if why}
+
+
+def _why_unreadable(path: Path) -> str | None:
     import tensorflow as tf
 
-    if not paths:
-        return {}
-    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
-    decoded = names.enumerate().map(_index_and_size, num_parallel_calls=tf.data.AUTOTUNE)
-    whole = {index for index, _ in decoded.ignore_errors(log_warning=False).as_numpy_iterator()}
-    return {path: _reason(path) for index, path in enumerate(paths) if index not in whole}
+    from keras_vit.images.graph_decoding import decode_eighth
 
-
-def _index_and_size(index: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the index, and the number of values so that the decoding is not optimised away."""
-    import tensorflow as tf
-
-    return index, tf.size(_decode_small(name))
-
-
-def _decode_small(name: tf.Tensor) -> tf.Tensor:
-    import tensorflow as tf
-
-    from keras_vit.images.graph_decoding import decode_image
-
-    contents = tf.io.read_file(name)
-    return tf.cond(
-        tf.io.is_jpeg(contents),
-        lambda: tf.io.decode_jpeg(contents, channels=3, ratio=8),
-        lambda: decode_image(contents),
-    )
-
-
-def _reason(path: Path) -> str:
-    """Says in a few words what is wrong with a file that does not decode."""
-    import tensorflow as tf
-
-    from keras_vit.images.header import UNKNOWN, image_kind
-
-    if path.is_dir():
-        return "a folder"
-    if path.stat().st_size == 0:
-        return "empty file"
     try:
-        _decode_small(str(path))
-    except tf.errors.OpError as error:
-        if "PermissionDenied" in type(error).__name__:
-            return "no permission to read it"
-        if image_kind(path.read_bytes()) == UNKNOWN:
-            return "not an image"
-        return "corrupt or cut short"
-    return "read on a second try"
+        if why := _why_unfit(path.stat()):
+            return why
+        data = path.read_bytes()
+        decode_eighth(data)
+    except FileNotFoundError:
+        return "a link to nothing"
+    except PermissionError:
+        return "no permission to read it"
+    except OSError as error:
+        return f"not read: {error.strerror}"
+    except tf.errors.OpError:
+        return why_refused(data) or "damaged"
+    return None
+
+
+def _why_unfit(status: os.stat_result) -> str | None:
+    """Says what stands there instead of a file that is worth reading."""
+    if not stat.S_ISREG(status.st_mode):
+        return "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"
+    if status.st_size == 0:
+        return "an empty file"
+    return f"a file of {status.st_size:,} bytes" if status.st_size > MAX_BYTES else None

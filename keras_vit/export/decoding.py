@@ -1,8 +1,7 @@
 """From encoded images to the input of a model, inside a TensorFlow graph.
 
 The same steps as `keras_vit.load_image`, in operations that a SavedModel can carry. One bad image
-does not spoil its batch. Two things differ: the EXIF rotation is read from JPEG files alone, and an
-animated WebP is refused, since TensorFlow cannot decode its first frame.
+does not spoil its batch.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import pathlib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,9 @@ def _decode(data: bytes):
     if container.canvas:
         _check_pixels(container.kind, *container.canvas)
     try:
-        image = plugins[container.kind](io.BytesIO(container.data))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is read of EXIF and not used
+            image = plugins[container.kind](io.BytesIO(container.data))
     except Exception as error:  # Pillow's plugins raise many kinds
         raise Refused(f"a broken {container.kind} image ({error})") from error
     _check_pixels(container.kind, image.height, image.width)
@@ -141,7 +144,7 @@ def _decode(data: bytes):
 
 def _check_pixels(kind: str, height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
-        raise Refused(f"a {kind} image of {width} x {height} pixels, more than {MAX_PIXELS:,}")
+        raise Refused(f"a {kind} image of {width} x {height} pixels")
 
 
 def _to_rgb(image: Any, container: Container):

@@ -110,6 +110,8 @@ def test_a_corrupt_file_can_be_left_out(run, photos, tmp_path):
     (broken / "cat" / "zzz.png").write_bytes(b"no picture")
     flags = [f"--dataset={broken}", "--model=digits", "--recipe=digits", "--set=steps=1",
              "--set=batch_size=8"]  # fmt: skip
+    refused = run("train", *flags, f"--output_dir={tmp_path / 'run'}")
+    assert refused.returncode == 1 and "leave them out with --skip_corrupt." in refused.stderr
     result = run("train", *flags, f"--output_dir={tmp_path / 'run'}", "--skip_corrupt")
     assert result.returncode == 0, result.stderr
     assert "zzz.png" in result.stderr

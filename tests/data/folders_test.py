@@ -90,6 +90,13 @@ def test_files_without_classes_are_refused(tmp_path):
         read_folder(tmp_path)
 
 
+def test_images_right_in_the_folder_of_a_split_are_named(tmp_path, image_sets):
+    """Or classes that bear the names of splits."""
+    image_sets.write_folder(tmp_path, {"train": 3, "test": 3})
+    with pytest.raises(ValueError, match="'test' and 'train' without one.*classes and not splits"):
+        read_folder(tmp_path)
+
+
 def test_a_class_that_a_split_lacks_is_named(tmp_path, image_sets):
     image_sets.write_folder(tmp_path / "train", {"cat": 3, "dog": 3})
     image_sets.write_folder(tmp_path / "test", {"cat": 3})
@@ -100,7 +107,7 @@ def test_a_class_that_a_split_lacks_is_named(tmp_path, image_sets):
 def test_a_foreign_file_stops_the_reading(tmp_path, image_sets):
     folder = image_sets.write_folder(tmp_path, {"cat": 3, "dog": 3})
     (folder / "dog" / "notes.txt").write_text("not a dog")
-    with pytest.raises(ValueError, match=r"'dog/notes.txt' \(not an image\)"):
+    with pytest.raises(ValueError, match=r"'dog/notes.txt' \(not an image but text\)"):
         read_folder(folder)
 
 

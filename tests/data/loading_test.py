@@ -24,9 +24,9 @@ def test_a_folder_of_classes_is_read(tmp_path, image_sets):
 def test_corrupt_files_of_a_folder_are_left_out_on_request(tmp_path, image_sets):
     folder = image_sets.write_folder(tmp_path, {"cat": 4, "dog": 4})
     (folder / "cat" / "empty.jpg").touch()
-    with pytest.raises(ValueError, match=r"'cat/empty.jpg' \(empty file\)"):
+    with pytest.raises(ValueError, match=r"'cat/empty.jpg' \(an empty file\)"):
         data.load(folder)
-    with pytest.warns(UserWarning, match=r"1 of 9 files .*'cat/empty.jpg' \(empty file\)"):
+    with pytest.warns(UserWarning, match=r"1 of 9 files .*'cat/empty.jpg' \(an empty file\)"):
         assert data.load(folder, skip_corrupt=True).num_classes == 2
 
 

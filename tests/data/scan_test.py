@@ -1,7 +1,11 @@
 """The scan names every file that training could not decode, and no other."""
 
+import io
+import struct
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_vit.data.scan import check_images, unreadable_images
 
@@ -15,34 +19,59 @@ def test_whole_images_of_every_kind_pass(tmp_path, image_sets):
     assert unreadable_images(files) == {}
 
 
-@pytest.mark.parametrize(
-    "kind, contents, reason",
-    [
-        ("empty.jpg", lambda whole: b"", "empty file"),
-        ("cut.jpg", lambda whole: whole[: len(whole) // 2], "corrupt or cut short"),
-        ("page.png", lambda whole: b"<html>Not found</html>", "not an image"),
-        ("notes.txt", lambda whole: b"remember the milk", "not an image"),
-    ],
-)
-def test_a_broken_file_is_named_with_the_reason(tmp_path, image_sets, kind, contents, reason):
-    good = tmp_path / "good.jpg"
+def _jpeg_of(height, width):
+    """A JPEG whose header says this size."""
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG")
+    data = file.getvalue()
+    start = data.index(b"\xff\xc0") + 5
+    return data[:start] + struct.pack(">HH", height, width) + data[start + 4 :]
+
+
+def _as(kind):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, kind)
+    return file.getvalue()
+
+
+def test_every_file_that_training_would_refuse_is_named_with_its_reason(tmp_path, image_sets):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    good.write_bytes(image_sets.encode(noise, "JPEG"))
-    bad = tmp_path / kind
-    bad.write_bytes(contents(good.read_bytes()))
-    assert unreadable_images([good, bad]) == {bad: reason}
-    with pytest.raises(ValueError, match=f"'{kind}' \\({reason}\\)"):
-        check_images(tmp_path, [good, bad])
-
-
-def test_a_folder_among_the_images_is_named(tmp_path):
+    jpeg = image_sets.encode(noise, "JPEG")
+    contents = {
+        "cut.jpg": (jpeg[: len(jpeg) // 2], "a JPEG image cut short"),
+        "cut.png": (image_sets.encode(noise)[:99], "a PNG image cut short"),
+        "page.png": (b"<html>Not found</html>", "an HTML page"),
+        "notes.txt": (b"remember the milk", "not an image but text"),
+        "scan.tif": (_as("TIFF"), "a TIFF image"),
+        "phone.avif": (_as("AVIF"), "an AVIF image"),
+        "phone.heic": (b"\0\0\0\x18ftypheic" + b"\0" * 40, "a HEIC image"),
+        "clip.mp4": (b"\0\0\0\x18ftypisom" + b"\0" * 40, "a video"),
+        "wide.jpg": (_jpeg_of(8_100, 10_000), "a JPEG image of 10000 x 8100 pixels"),
+        "rle.bmp": (_as("BMP")[:30] + b"\1" + _as("BMP")[31:], "packed by run lengths"),
+    }
+    for name, (data, _) in contents.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "empty.jpg").touch()
     (tmp_path / "inner").mkdir()
-    assert unreadable_images([tmp_path / "inner"]) == {tmp_path / "inner": "a folder"}
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(2**30)
+    (tmp_path / "good.jpg").write_bytes(jpeg)
+    found = unreadable_images(sorted(tmp_path.iterdir()))
+    expected = {name: why for name, (_, why) in contents.items()} | {
+        "empty.jpg": "an empty file",
+        "inner": "a folder",
+        "link.jpg": "a link to nothing",
+        "huge.png": "a file of 1,073,741,824 bytes",
+    }
+    assert sorted(path.name for path in found) == sorted(expected)
+    for path, reason in found.items():
+        assert expected[path.name] in reason
 
 
 def test_only_ten_files_are_named(tmp_path):
     paths = [tmp_path / f"{number:02d}.png" for number in range(13)]
     for path in paths:
         path.write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"Received 13 .*'09.png' \(not an image\) and 3 more"):
+    with pytest.raises(ValueError, match=r"Received 13 .*'09.png' \(not an .*\) and 3 more"):
         check_images(tmp_path, paths)

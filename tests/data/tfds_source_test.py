@@ -1,5 +1,7 @@
 """TFDS names and prepared folders become data sets; anything else is one error."""
 
+import socket
+
 import pytest
 
 from keras_vit.data import tfds_source
@@ -63,9 +65,26 @@ def test_a_failed_download_says_where_the_files_belong(tmp_path, monkeypatch):
     def offline(*args, **kwargs):
         raise ConnectionError("no route to host")
 
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **options: [])
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", offline)
     with pytest.raises(RuntimeError, match=f"'cifar10' in .*{tmp_path}.*no route to host"):
         tfds_source.read_tfds("cifar10", tmp_path)
+
+
+def test_without_a_network_the_download_fails_at_once(tmp_path, monkeypatch):
+    from tensorflow_datasets.core.download import downloader
+
+    asked = []
+
+    def no_address(host, port, *rest, **more):
+        asked.append(host)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    with pytest.raises(RuntimeError, match="'mnist' in .*No address is known of storage.goog"):
+        tfds_source.read_tfds("mnist", tmp_path)
+    assert len(asked) < 8  # not eleven times for each of four files
+    assert downloader.MAX_RETRIES > 0
 
 
 def test_a_lone_training_split_holds_out_its_end():

@@ -148,10 +148,3 @@ def test_rows_keep_their_order_in_a_large_batch():
     assert valid.numpy().all()
     levels = images.numpy().mean((1, 2, 3)) * 127.5 + 127.5
     np.testing.assert_allclose(levels, values, atol=0.01)
-
-
-def test_the_pixel_limit_is_checked_before_decoding(monkeypatch):
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 40 * 60 - 1)
-    fits, too_large = encode(picture(40, 59)), encode(picture(40, 60))
-    valid = in_graph(Preprocessing(8))(tf.constant([fits, too_large]))[1]
-    assert valid.numpy().tolist() == [True, False]

@@ -292,6 +292,13 @@ def test_damage_is_no_crash_and_no_other_picture():
             np.testing.assert_array_equal(result, pixels)
 
 
+@pytest.mark.parametrize(("height", "why"), [(8_000, "cut short"), (8_001, "size")])
+def test_the_size_is_checked_before_anything_is_decoded(height, why):
+    data = files.png_header(10_000, height)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=why):
+        graph_decoding.decode_image(data)
+
+
 def _gif_of(extensions):
     return files.gif(INDICES, COLORS, before=extensions)
 

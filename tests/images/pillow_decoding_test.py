@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_vit.images import pillow_decoding as images
+from keras_vit.images.containers import MAX_BYTES
 from keras_vit.images.pillow_decoding import decode_image, load_image
 from keras_vit.images.preprocessing import preprocess_input
 from keras_vit.images.spec import Preprocessing
@@ -168,7 +169,9 @@ BROKEN = {
     "gif cut": (encode(Image.fromarray(picture()).convert("P"), "GIF")[:-900], "GIF"),
     "webp cut": (encode(picture(), "WEBP")[:60], ""),
     "bmp cut": (encode(picture(), "BMP")[:500], "BMP"),
-    "bomb": (png(70_000, 70_000), "pixels"),
+    "avif": (b"\0\0\0\x20ftypavif", "an AVIF image"),
+    "bomb": (png(70_000, 70_000), "a PNG image of 70000 x 70000 pixels"),
+    "long": (encode(picture()) + b"\0" * MAX_BYTES, "a file of 33,5"),
     "large": (png(10_000, 10_000), "10000 x 10000 pixels"),
 }
 
@@ -186,7 +189,7 @@ def test_anything_else_is_one_clear_error_with_the_file_name(kind, tmp_path):
 
 def test_the_pixel_limit_is_checked_before_decoding(monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 40 * 60 - 1)
-    with pytest.raises(ValueError, match="at most 2,399 pixels"):
+    with pytest.raises(ValueError, match="at most 2,399 pixels.* PNG image of 60 x 40 pixels"):
         decode_image(encode(picture()))
 
 
