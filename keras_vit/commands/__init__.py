@@ -13,6 +13,7 @@ from keras_vit.version import __version__
 
 COMMANDS = {
     "train": "train or fine-tune a model on a data set or a folder",
+    "pretrain": "teach a model to fill in hidden patches, without labels",
     "evaluate": "measure a saved model on a data set",
     "predict": "classify image files",
     "visualize": "draw what a model attends to",

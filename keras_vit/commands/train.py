@@ -17,10 +17,15 @@ Examples:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from keras_vit.command_line import command, section
 from keras_vit.commands.sources import check_model_file
+
+if TYPE_CHECKING:
+    from keras_vit.training.objectives import Objective
 
 section("Data")
 _DATASET = flags.DEFINE_string(
@@ -120,24 +125,39 @@ def check() -> None:
 
 def run() -> None:
     """Loads, builds, trains and says where everything is."""
+    train()
+
+
+def train(objective: Objective | None = None, recipe_name: str | None = None) -> None:
+    """Trains as the flags say.
+
+    Args:
+        objective: what is learned; None for the class of each image. For another one no image
+            needs a label, and the model gets no head.
+        recipe_name: of the recipe where no flag names one; None for one that suits.
+    """
     from keras_vit import data as data_room
     from keras_vit import training
     from keras_vit.training import interruption, models, strategies
 
     strategy = strategies.make_strategy(_STRATEGY.value, replicas=_REPLICAS.value)
     data = data_room.load(
-        _DATASET.value, data_dir=_DATA_DIR.value, skip_corrupt=_SKIP_CORRUPT.value
+        _DATASET.value,
+        data_dir=_DATA_DIR.value,
+        skip_corrupt=_SKIP_CORRUPT.value,
+        labelled=objective is None,
     )
     spec = _MODEL.value or models.default_model(data)
     pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
-    recipe_name = _RECIPE.value or models.default_recipe(data, pretrained=pretrained)
+    suiting = recipe_name or models.default_recipe(data, pretrained=pretrained)
+    recipe_name = _RECIPE.value or suiting
     recipe = training.get_recipe(recipe_name).with_settings(_SET.value)
     flagged = {"seed": _SEED.value, "freeze": _FREEZE.value, "keep": _KEEP.value}
     recipe = recipe.replace(**{k: value for k, value in flagged.items() if value is not None})
     with strategy.scope():
         model = training.build_model(
             spec,
-            data,
+            data if objective is None else None,
             recipe,
             weights=_WEIGHTS.value,
             image_size=_IMAGE_SIZE.value,
@@ -153,6 +173,7 @@ def run() -> None:
             model,
             data,
             output_dir=_OUTPUT_DIR.value,
+            objective=objective,
             resume=_RESUME.value,
             checkpoint_every=_CHECKPOINT_EVERY.value,
             keep_checkpoints=_KEEP_CHECKPOINTS.value,
@@ -164,10 +185,12 @@ def run() -> None:
     summary, watched = result.summary, data.watched
     print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s, ", end="")
     print(f"{summary['images_per_second'] or 0:,.0f} img/s.")
+    figure = (objective or training.objectives.Classification()).best_by
+    name, title = f"{watched}_{figure.name}", figure.label
     if watched:
-        print(f"Accuracy on the {watched} split: {100 * summary[f'{watched}_accuracy']:.2f} %")
+        print(f"On the {watched} split, {title}: {figure.scale * summary[name]:.4g}")
     if best := summary["best_epoch"]:
-        print(f"Best epoch: {best['epoch']}, {100 * best[f'{watched}_accuracy']:.2f} %", end="")
+        print(f"Best epoch: {best['epoch']}, {figure.scale * best[name]:.4g}", end="")
         print("; its weights are kept" if recipe.keep == "best" else "; the last one is kept")
     for name, path in result.files.items():
         print(f"  {name:<12} {path}")

@@ -42,11 +42,11 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class ImageDataset:
-    """A classification data set; made by `keras_vit.data.load`.
+    """A data set of images, of one class each or of none; made by `keras_vit.data.load`.
 
     Attributes:
         name: what was asked for.
-        class_names: the name of each label, counted from 0.
+        class_names: the name of each label, counted from 0; empty without labels.
         train: what a model learns from, or None.
         validation: held out to watch the training and to choose between runs, or None.
         test: held out for the final figure, or None.
@@ -59,7 +59,7 @@ class ImageDataset:
     test: Split | None = None
 
     def __post_init__(self):
-        if len(self.class_names) < 2:
+        if len(self.class_names) == 1:
             raise ValueError(
                 f"Expected at least two classes in {self.name!r}. "
                 f"Received: {len(self.class_names)}: {list(self.class_names)}."
@@ -105,4 +105,5 @@ class ImageDataset:
     def describe(self) -> str:
         """Returns one line: name, classes and the size of each split."""
         sizes = ", ".join(f"{split.num_examples:,} {role}" for role, split in self.splits.items())
-        return f"{self.name}: {self.num_classes} classes, images: {sizes}"
+        classes = f"{self.num_classes} classes" if self.class_names else "no labels"
+        return f"{self.name}: {classes}, images: {sizes}"

@@ -75,7 +75,7 @@ def read_folder(
         role: Split(
             name=role,
             num_examples=len(paths),
-            references=functools.partial(_references, paths, labels),
+            references=functools.partial(path_references, paths, labels),
             images_are_paths=True,
             shuffle_buffer=len(paths),
         )
@@ -154,7 +154,8 @@ def _hold_out(folder: Path, paths: list[str], labels: np.ndarray, fraction: floa
     }
 
 
-def _references(paths: list[str], labels: np.ndarray) -> tf.data.Dataset:
+def path_references(paths: list[str], labels: np.ndarray) -> tf.data.Dataset:
+    """Returns the references of a split: paths, and a label each."""
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices({"image": paths, "label": labels})

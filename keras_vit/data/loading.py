@@ -15,6 +15,7 @@ from keras_vit.data.tfds_source import (
     read_prepared_folder,
     read_tfds,
 )
+from keras_vit.data.unlabelled import read_unlabelled_folder
 
 
 def load(
@@ -24,8 +25,9 @@ def load(
     held_out_fraction: float = HELD_OUT_FRACTION,
     data_dir: str | os.PathLike | None = None,
     skip_corrupt: bool = False,
+    labelled: bool = True,
 ) -> ImageDataset:
-    """Loads a labelled image data set.
+    """Loads an image data set.
 
     Args:
         name_or_folder: `"digits"` for the embedded ones; the path of a folder with a subfolder a
@@ -39,6 +41,8 @@ def load(
         data_dir: where TFDS keeps its files; None for its default (`~/tensorflow_datasets`).
         skip_corrupt: for a folder, whether files that are not whole images are left out with one
             warning that names them; otherwise they are an error. TFDS has checked its own.
+        labelled: whether the images need a class; if not, a folder is any tree of images, and a
+            TFDS data set any with an Image feature `image`.
 
     Returns:
         The data set: its splits, class names and counts.
@@ -53,15 +57,16 @@ def load(
     folder = Path(name_or_folder).expanduser()
     if not folder.is_dir():
         _refuse_missing_folder(name_or_folder)
-        return read_tfds(os.fspath(name_or_folder), data_dir, splits)
+        return read_tfds(os.fspath(name_or_folder), data_dir, splits, labelled=labelled)
     if is_prepared_folder(folder):
-        return read_prepared_folder(folder, splits)
+        return read_prepared_folder(folder, splits, labelled=labelled)
     if splits is not None:
         raise ValueError(
             "Expected `splits` only for a TFDS data set; a folder says them by its own "
             f"subfolders train, validation, test. Received: splits={dict(splits)}."
         )
-    return read_folder(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
+    read = read_folder if labelled else read_unlabelled_folder
+    return read(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
 
 
 def check_source(name_or_folder: str | os.PathLike) -> None:

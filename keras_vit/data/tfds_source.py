@@ -52,17 +52,20 @@ def read_digits(data_dir: str | os.PathLike | None = None) -> ImageDataset:
 
 
 def read_prepared_folder(
-    folder: str | os.PathLike, splits: Mapping[str, str] | None = None
+    folder: str | os.PathLike, splits: Mapping[str, str] | None = None, *, labelled: bool = True
 ) -> ImageDataset:
     """Reads a folder that TFDS has prepared.
 
     Args:
         folder: the folder of one version, with `dataset_info.json`.
         splits: TFDS split expressions by role; see `keras_vit.data.load`.
+        labelled: see there.
     """
     import tensorflow_datasets as tfds
 
-    return _from_builder(os.fspath(folder), tfds.builder_from_directory(_plain(folder)), splits)
+    return _from_builder(
+        os.fspath(folder), tfds.builder_from_directory(_plain(folder)), splits, labelled
+    )
 
 
 def check_name(name: str) -> None:
@@ -88,6 +91,8 @@ def read_tfds(
     name: str,
     data_dir: str | os.PathLike | None = None,
     splits: Mapping[str, str] | None = None,
+    *,
+    labelled: bool = True,
 ) -> ImageDataset:
     """Downloads and prepares a registered data set if it is not there yet, and reads it.
 
@@ -95,6 +100,7 @@ def read_tfds(
         name: TFDS name, with config and version if wanted: `"cifar10"`, `"name/config:1.0.0"`.
         data_dir: where TFDS keeps its files; None for its own default.
         splits: TFDS split expressions by role; see `keras_vit.data.load`.
+        labelled: see there.
 
     Raises:
         ValueError: an unknown name, or a data set that is not one of labelled images.
@@ -109,7 +115,7 @@ def read_tfds(
         raise ValueError(
             f"Expected a config and version that TFDS knows. Received: {name!r}. {error}"
         ) from error
-    _label_names(name, builder)  # before the download
+    _label_names(name, builder, labelled)  # before the download
     unknown = [host for host in _hosts(builder) if not _has_address(host)]
     try:
         with _no_retries() if unknown else contextlib.nullcontext():
@@ -122,7 +128,7 @@ def read_tfds(
             f"TFDS could not prepare {name!r} in {builder.data_dir!r}. Without network, copy a "
             f"prepared folder there. Reason: {reason}"
         ) from error
-    return _from_builder(name, builder, splits)
+    return _from_builder(name, builder, splits, labelled)
 
 
 def _hosts(builder: tfds.core.DatasetBuilder) -> list[str]:
@@ -158,12 +164,14 @@ def _plain(path: str | os.PathLike | None) -> str | None:
     return None if path is None else os.path.expanduser(os.fspath(path))
 
 
-def _label_names(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+def _label_names(name: str, builder: tfds.core.DatasetBuilder, labelled: bool) -> tuple[str, ...]:
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     is_dict = isinstance(features, tfds.features.FeaturesDict)
     image, label = (features[key] if is_dict and key in features else None for key in _KEYS)
+    if isinstance(image, tfds.features.Image) and not labelled:
+        return ()
     if not isinstance(image, tfds.features.Image) or not isinstance(
         label, tfds.features.ClassLabel
     ):
@@ -183,9 +191,12 @@ def _default_splits(available: Mapping) -> dict[str, str]:
 
 
 def _from_builder(
-    name: str, builder: tfds.core.DatasetBuilder, splits: Mapping[str, str] | None
+    name: str,
+    builder: tfds.core.DatasetBuilder,
+    splits: Mapping[str, str] | None,
+    labelled: bool = True,
 ) -> ImageDataset:
-    class_names = _label_names(name, builder)
+    class_names = _label_names(name, builder, labelled)
     available = builder.info.splits
     splits = dict(_default_splits(available) if splits is None else splits)
     if not splits or not splits.keys() <= set(SPLITS):
@@ -206,7 +217,7 @@ def _from_builder(
         made[role] = Split(
             name=expression,
             num_examples=info.num_examples,
-            references=functools.partial(_references, builder, expression),
+            references=functools.partial(_references, builder, expression, labelled),
             shuffle_buffer=max(1, min(info.num_examples, SHUFFLE_BYTES // bytes_each)),
         )
         if not info.num_examples:
@@ -216,7 +227,7 @@ def _from_builder(
     return ImageDataset(name=name, class_names=class_names, **made)
 
 
-def _references(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+def _references(builder: tfds.core.DatasetBuilder, split: str, labelled: bool) -> tf.data.Dataset:
     import tensorflow_datasets as tfds
 
     examples = builder.as_dataset(
@@ -225,4 +236,6 @@ def _references(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Datase
         decoders={"image": tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(try_autocache=False),
     )
+    if not labelled:
+        return examples.map(lambda example: {"image": example["image"], "label": 0})
     return examples.map(lambda example: {key: example[key] for key in _KEYS})

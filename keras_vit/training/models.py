@@ -91,7 +91,7 @@ def check_model(spec: str, weights: str | None = None) -> None:
 
 def build_model(
     spec: str | os.PathLike,
-    data: ImageDataset,
+    data: ImageDataset | None,
     recipe: Recipe,
     *,
     weights: str | None = None,
@@ -105,7 +105,8 @@ def build_model(
     Args:
         spec: a key of `SMALL_MODELS`; a variant such as `"ViT_S16"`; or a checkpoint: a path to
             `.keras`, `.npz`, `.safetensors` or `.weights.h5`, or `"hf://owner/repo"`.
-        data: gives the number of classes.
+        data: gives the number of classes; None for a model without a head, with the pooling that it
+            would have under one.
         recipe: gives the seed, and the rates of dropout and drop path, rematerialisation and image
             size where it has any.
         weights: for a variant, what its factory takes as `weights`; None for initial values.
@@ -134,7 +135,8 @@ def build_model(
     if spec in SMALL_MODELS:
         from keras_vit.models.vision_transformer import VisionTransformer
 
-        config = SMALL_MODELS[spec].replace(num_classes=data.num_classes, **overrides)
+        classes = 0 if data is None else data.num_classes
+        config = SMALL_MODELS[spec].replace(num_classes=classes, **overrides)
         if image_size is not None:
             config = config.replace(image_size=image_size)
         return VisionTransformer(config, name=spec, dtype=dtype)
@@ -146,9 +148,13 @@ def _build_variant(spec, data, weights, image_size, dtype, overrides):
 
     if dtype is not None:
         overrides["dtype"] = dtype
+    if data is None:
+        top = {"include_top": False, "pooling": VARIANTS[spec].pooling}
+    else:
+        top = {"classes": data.num_classes}
     return getattr(applications, spec)(
         weights=weights,
-        classes=data.num_classes,
+        **top,
         input_shape=None if image_size is None else (image_size, image_size, 3),
         **overrides,
     )
@@ -161,4 +167,18 @@ def _build_from_checkpoint(spec, data, image_size, dtype, overrides):
         overrides["dtype"] = dtype
     if image_size is not None:
         overrides["image_size"] = image_size
+    if data is None:
+        return _without_head(from_checkpoint(spec, **overrides))
     return from_checkpoint(spec, classes=data.num_classes, **overrides)
+
+
+def _without_head(model: VisionTransformer) -> VisionTransformer:
+    """Returns the same weights in a model whose output is what the head reads."""
+    if not model.config.num_classes:
+        return model
+    other = type(model).from_config(
+        {**model.get_config(), "config": model.config.replace(num_classes=0).to_dict()}
+    )
+    for layer in other.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    return other

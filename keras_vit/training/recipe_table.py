@@ -155,6 +155,30 @@ RECIPES: dict[str, Recipe] = {
             cutmix_alpha=1.0,
         ),
     ),
+    # "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2111.06377), Table 8, 800 epochs:
+    # AdamW(0.9, 0.95) at 1.5e-4 * 4096 / 256 with decay 0.05, 40 epochs of warm-up, crops and flips
+    # alone. For `keras-vit pretrain`.
+    "mae": Recipe(
+        epochs=800,
+        batch_size=4096,
+        learning_rate=2.4e-3,
+        warmup=40 / 800,
+        beta_2=0.95,
+        weight_decay=0.05,
+        clip_norm=None,
+        image_size=224,
+        augmentation=Augmentation(crop_min_area=0.2, horizontal_flip=True),
+    ),
+    # Ours: the same on a small folder, with a batch that a laptop holds.
+    "pretrain_small": Recipe(
+        epochs=200,
+        batch_size=64,
+        learning_rate=1e-3,
+        warmup=0.1,
+        beta_2=0.95,
+        weight_decay=0.05,
+        augmentation=Augmentation(crop_min_area=0.2, horizontal_flip=True),
+    ),
 }
 RECIPES |= {f"{name}_smoke": recipe.smoke() for name, recipe in RECIPES.items()}
 

@@ -16,7 +16,8 @@ from keras_vit.checks import check_int
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import replacing
 from keras_vit.fitting import TrainableModel
-from keras_vit.training.objectives.masking import VisibleTokens, build_decoder
+from keras_vit.training.objectives.decoder import build_decoder, load_decoder
+from keras_vit.training.objectives.masking import VisibleTokens
 from keras_vit.training.objectives.objective import Figure, Objective
 from keras_vit.training.recipes import Recipe
 
@@ -41,7 +42,8 @@ class MaskedAutoencoder(Objective):
         decoder_layers: blocks of the decoder; None for 8, or as many as the encoder has if fewer.
         decoder_heads: heads of a block; None for heads of 32 numbers.
         normalize_pixels: whether each patch is normalised before the error is taken.
-        decoder: a `decoder.keras` of another run to begin with; None for initial values.
+        decoder: what the decoder begins with: the `decoder.keras` of another run, or a checkpoint
+            of transformers' `ViTMAEForPreTraining`; None for initial values.
 
     Reference: "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2111.06377), section 3 and
     Table 1.
@@ -125,19 +127,18 @@ class MaskedAutoencoder(Objective):
         seen = VisibleTokens(config.num_prefix_tokens, visible, name="visible_tokens")(
             model.parts.ways["embedded"].output, order
         )
-        tokens, _ = model.parts.run_blocks(seen)
+        tokens = model.parts.finish(model.parts.run_blocks(seen)[-1].tokens)
         pixels = self._decoder(model)([tokens, order])
         return TrainableModel([model.inputs[0], order], pixels, name="trainer")
 
     def _decoder(self, model: keras.Model) -> keras.Model:
+        config, shape = model.config, (self._grid(model), self._patches(model)[1])
         if self.decoder is not None:
-            return load_decoder(self.decoder)
-        config = model.config
+            return load_decoder(self.decoder, config, *shape)
         size = self.decoder_size or min(512, config.hidden_size)
         return build_decoder(
             config,
-            self._grid(model),
-            self._patches(model)[1],
+            *shape,
             hidden_size=size,
             num_layers=self.decoder_layers or min(8, config.num_layers),
             num_heads=self.decoder_heads or max(1, size // _HEAD_WIDTH),
@@ -208,8 +209,22 @@ class MaskedPatches:
     def __call__(self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple:
         import tensorflow as tf
 
+        rows, columns = (side // self.patch_size for side in image.shape[:2])
+        return self.hide(image, tf.random.stateless_uniform([rows * columns], seed))
+
+    def hide(self, image: tf.Tensor, noise: tf.Tensor) -> tuple:
+        """Makes the example in which the patches with the most noise are hidden.
+
+        Args:
+            image: float32 `(height, width, channels)`, as the model gets it.
+            noise: `(patches,)`.
+
+        Returns:
+            `(image, order)`, patches `(patches, values)`, and 1 for each hidden patch, else 0.
+        """
+        import tensorflow as tf
+
         patches = to_patches(image[tf.newaxis], self.patch_size)[0]
-        noise = tf.random.stateless_uniform([patches.shape[0]], seed)
         order = tf.argsort(noise, stable=True)
         hidden = tf.cast(tf.argsort(order) >= self.num_visible, tf.float32)
         if self.normalize:
@@ -248,25 +263,3 @@ def to_images(patches: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     side = math.isqrt(patches.shape[-1] // channels)
     x = patches.reshape(batch, height // side, width // side, side, side, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(shape)
-
-
-def load_decoder(path: str | os.PathLike) -> keras.Model:
-    """Loads the decoder that a run with `MaskedAutoencoder` wrote.
-
-    Args:
-        path: of `decoder.keras`.
-
-    Returns:
-        The model from visible tokens and `order` to all patches.
-
-    Raises:
-        ValueError: no such file, or a broken one.
-    """
-    path = os.fspath(path)
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises many kinds for a broken file
-        raise ValueError(
-            f"Expected the `decoder.keras` of a pre-training. Received: {path!r}, which cannot be "
-            f"loaded: {error}"
-        ) from error

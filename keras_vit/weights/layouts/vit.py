@@ -57,7 +57,8 @@ class VitLayout(TransformersLayout):
         *linear("cls_classifier", "head/token"),
         *linear("distillation_classifier", "head/distillation"),
     )
-    ignored = (*IGNORED, r"(vit\.|deit\.)?pooler\.dense\.(weight|bias)")
+    # Beside the encoder of a masked autoencoder is its decoder.
+    ignored = (*IGNORED, r"(vit\.|deit\.)?pooler\.dense\.(weight|bias)", r"decoder\..*")
 
     def family_by_shapes(self, bound):
         return _DEIT if "patch_encoder/distillation_token" in bound.shapes else _VIT
