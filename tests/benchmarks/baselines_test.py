@@ -10,12 +10,12 @@ from benchmarks import baselines
 from keras_vit.images.preprocessing import normalize
 from keras_vit.images.spec import Preprocessing
 
-SMALL = "MobileNetV2:alpha=0.35"
+SMALL = "MobileNet:alpha=0.25"
 
 
 def test_a_baseline_has_logits_preprocessing_and_its_seed():
     model = baselines.build_baseline(SMALL, 7, seed=3)
-    assert model.name == "MobileNetV2"
+    assert model.name == "MobileNet"
     assert model.input_shape == (None, 32, 32, 3)
     assert model.output_shape == (None, 7)
     assert model.preprocessing == Preprocessing(size=32)
@@ -31,7 +31,7 @@ def test_a_baseline_has_logits_preprocessing_and_its_seed():
 
 
 def test_arguments_and_way_to_crop_are_passed_on():
-    wide = baselines.build_baseline("MobileNetV2:alpha=0.5", 7)
+    wide = baselines.build_baseline("MobileNet:alpha=0.5", 7)
     assert wide.count_params() > baselines.build_baseline(SMALL, 7).count_params()
     cropped = Preprocessing(size=64, resampling="bicubic", resize="crop", crop_fraction=0.9,
                             mean=(0.5,), std=(0.5,))  # fmt: skip

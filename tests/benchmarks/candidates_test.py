@@ -49,13 +49,13 @@ def test_a_baseline_learns_from_the_same_images_without_our_dropout(image_sets):
     assert recipe.drop_path_rate
     own = Preprocessing(size=16, resampling="bicubic", mean=(0.5,), std=(0.5,))
     baseline = candidates.baseline_candidate(
-        "MobileNetV2:alpha=0.35", data, recipe, preprocessing=own
+        "MobileNet:alpha=0.25", data, recipe, preprocessing=own
     )
     assert baseline.recipe == recipe.replace(drop_path_rate=None, layer_decay=None, freeze=None)
     model = baseline.build(baseline.recipe)
     assert model.preprocessing == Preprocessing(size=32, resampling="bicubic")  # 16 is too small
     assert model.output_shape == (None, 3)
-    larger = candidates.baseline_candidate("MobileNetV2", data, recipe, image_size=40)
+    larger = candidates.baseline_candidate("MobileNet:alpha=0.25", data, recipe, image_size=40)
     assert larger.build(larger.recipe).input_shape == (None, 40, 40, 3)
     assert larger.origin != baseline.origin
 

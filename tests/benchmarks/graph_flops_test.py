@@ -66,6 +66,7 @@ def test_a_published_size_counted_from_its_graph():
     assert count_flops(VisionTransformer(config)) == forward_flops(config)
 
 
+@pytest.mark.slow
 def test_resnet152v2_costs_what_is_known_of_it():
     # 10.9 billion multiplications and additions at 224 px: Keras's own ResNet-152 V2.
     model = keras.applications.ResNet152V2(weights=None, classifier_activation=None)

@@ -16,6 +16,7 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(pipeline.PIPELINES))
 def test_every_pipeline_makes_the_same_kind_of_batches(photos, name):
     for images, labels in pipeline.PIPELINES[name](str(photos), 4, 64).take(3):
