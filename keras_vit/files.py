@@ -1,4 +1,7 @@
-"""Files that are whole or not there: written beside their target and moved into place."""
+"""Files that are whole or not there: written beside their target and moved into place.
+
+By hand, since Python's own library has no such writer.
+"""
 
 from __future__ import annotations
 
