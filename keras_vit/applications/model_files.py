@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from typing import Any
 
 from keras_vit.images.labels import labels_beside, read_labels
@@ -119,4 +120,6 @@ def load_labels(
     classes = model.config.num_classes
     if labels_file:
         return read_labels(labels_file, classes)
-    return labels_beside(source, classes)
+    path = pathlib.Path(os.fspath(source))
+    beside = [path, path.parent]  # a checkpoint of a run lies one folder below its summary
+    return next((found for each in beside if (found := labels_beside(each, classes))), None)

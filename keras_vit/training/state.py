@@ -14,23 +14,21 @@ import os
 import re
 import shutil
 import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_vit.checks import check_int
 from keras_vit.files import remove_leftovers, replacing
+from keras_vit.weights.files.run_checkpoint import KEY, checksum
 from keras_vit.weights.files.safetensors import SafetensorsFile, write_safetensors
 
 BEST = "best.safetensors"
 _FORMAT = 2
-_KEY = "keras_vit_checkpoint"
 _CHECKSUM = "checksum"
-_CHUNK = 2**20
 _FILE = re.compile(r"step_(\d+)\.safetensors")
 
 
@@ -180,9 +178,9 @@ def read(path: str | os.PathLike) -> Checkpoint:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            whole = _checksum(file) == file.read()
+            whole = checksum(file) == file.read()
         file = SafetensorsFile(path)
-        header = json.loads(file.metadata.get(_KEY, "null"))
+        header = json.loads(file.metadata.get(KEY, "null"))
         if header is None or header["format"] != _FORMAT:
             raise ValueError("not a checkpoint of a run, or one of another version of keras_vit")
         if not whole:
@@ -277,21 +275,9 @@ def _write(
 ) -> None:
     header = {"format": _FORMAT, "step": step, "record": record}
     arrays = {**arrays, _CHECKSUM: np.zeros(4, "uint8")}  # of the narrowest: the last in the file
-    write_safetensors(path, arrays, {_KEY: json.dumps(header)})
+    write_safetensors(path, arrays, {KEY: json.dumps(header)})
     with path.open("r+b") as file:
-        checksum = _checksum(file)
-        file.write(checksum)
-
-
-def _checksum(file: BinaryIO) -> bytes:
-    """Returns that of all but the last four bytes, and leaves the file before these."""
-    left = max(file.seek(0, os.SEEK_END) - 4, 0)
-    file.seek(0)
-    checksum = 0
-    while chunk := file.read(min(left, _CHUNK)):
-        checksum = zlib.crc32(chunk, checksum)
-        left -= len(chunk)
-    return checksum.to_bytes(4, "little")
+        file.write(checksum(file))
 
 
 def _place(name: str) -> str:

@@ -17,6 +17,7 @@ from keras_vit.weights.download import local_path
 from keras_vit.weights.files.arrays import FLOAT_BYTES
 from keras_vit.weights.files.keras_archive import canonical_variables, open_keras
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.run_checkpoint import is_run_checkpoint, open_run_checkpoint
 from keras_vit.weights.files.suffixes import is_keras_model, needs_model
 from keras_vit.weights.layouts import BoundCheckpoint
 from keras_vit.weights.layouts.features import missing_features, stored_features
@@ -97,6 +98,8 @@ def open_source(source: Any, model: keras.Model | None = None) -> BoundCheckpoin
     path = local_path(source)
     if is_keras_model(path) or needs_model(path):
         return open_keras(path, model)
+    if is_run_checkpoint(path):
+        return open_run_checkpoint(path)
     return bind(open_checkpoint(path))
 
 

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+import keras_vit
+from keras_vit.applications.model_files import load_labels, load_model
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
@@ -16,7 +18,7 @@ from keras_vit.training.callbacks import BrokenLossError
 from keras_vit.training.interruption import TrainingInterrupted
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.resuming import locked
-from keras_vit.training.state import Checkpoints
+from keras_vit.training.state import Checkpoints, read
 
 TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,
                                num_layers=1, num_heads=2, mlp_dim=16, num_classes=2)  # fmt: skip
@@ -223,6 +225,28 @@ def test_the_best_epoch_is_named_and_kept(whole):
     assert best["epoch"] == 1 + accuracies.index(max(accuracies))
     names = sorted(path.name for path in result.files["checkpoints"].iterdir())
     assert names == ["best.safetensors", "step_00000010.safetensors"]
+
+
+def test_a_checkpoint_is_opened_like_any_other(whole):
+    """The best epoch was evaluated with the averages, so these are its weights."""
+    result = whole[1]
+    path = result.files["checkpoints"] / "best.safetensors"
+    model = keras_vit.from_checkpoint(path)
+    loaded = load_model(path)
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert model.preprocessing == whole[0].preprocessing
+    assert load_labels(model, path) == ["a", "b"]
+    averages = {
+        name.rsplit("/", 1)[1]: array
+        for name, array in read(path).arrays.items()
+        if name.endswith("_average")
+    }
+    for variable in model.trainable_variables:
+        average = averages[variable.path.replace("/", "_") + "_average"]
+        np.testing.assert_array_equal(variable, average)
+    other = keras_vit.from_checkpoint(path, classes=5, image_size=16)
+    assert other.output_shape == (None, 5)
 
 
 def test_a_finished_run_is_returned_and_not_trained_again(whole, image_sets, capsys):

@@ -98,13 +98,24 @@ def open_keras(path: Any, model: keras.Model | None = None) -> BoundCheckpoint:
             copy.load_weights(path)
         except Exception as error:  # Keras raises many kinds for what does not fit
             raise _refusal(path, error, "the weights of this model") from error
-    file = _ModelArrays(path, copy)
+    return bind_model(path, copy)
+
+
+def bind_model(path: str, model: keras.Model) -> BoundCheckpoint:
+    """Returns the weights of a model as the checkpoint that they were read from.
+
+    Args:
+        path: of the file.
+        model: a `VisionTransformer` with its values.
+    """
+    file = _ModelArrays(path, model)
     row = Row(("",), ("",))
     bindings = tuple(Binding((name,), (name,), row) for name in file.specs)
     shapes = {name: spec.shape for name, spec in file.specs.items()}
     return BoundCheckpoint(
-        file, KERAS, "", bindings, shapes, config=copy.config, preprocessing=copy.preprocessing,
-        stored_grid=copy.config.grid_size, prefix_rows=copy.config.position_embedding_prefix_rows,
+        file, KERAS, "", bindings, shapes, config=model.config, preprocessing=model.preprocessing,
+        stored_grid=model.config.grid_size,
+        prefix_rows=model.config.position_embedding_prefix_rows,
     )  # fmt: skip
 
 
