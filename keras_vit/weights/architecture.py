@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -37,21 +38,38 @@ def infer_config(
     """
     if bound.config is not None:  # Keras's own file says it all
         return bound.config.replace(**overrides)
-    features = bound.layout.foreign_features(bound)
-    if features:
-        raise foreign_model(bound.file.path, features)
-    fields = _shape_fields(bound)
-    told = bound.layout.read_config(bound, fields, overrides)
-    fields = {**fields, **told, **overrides}
+    fields = {**told_fields(bound, overrides), **overrides}
     if isinstance(fields["hybrid"], Mapping):
         fields["hybrid"] = HybridConfig.from_dict(fields["hybrid"])
     if POSITIONS not in bound.shapes and "position_embedding" not in fields:
         raise foreign_model(bound.file.path, missing_features([POSITIONS]))
-    fields.setdefault("pooling", "token" if fields["class_token"] else "gap")
     if fields.get("num_heads") is None:
         fields["num_heads"] = _num_heads(bound, fields)
     fields.update(_positions(bound, fields, stored_grid))
-    return VisionTransformerConfig.from_dict(fields)
+    config = VisionTransformerConfig.from_dict(fields)
+    _check_amount(bound, config)
+    return config
+
+
+def told_fields(bound: BoundCheckpoint, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a checkpoint tells of the model that it was saved from, as config fields.
+
+    Args:
+        bound: a checkpoint whose layout is known.
+        given: fields that the user says, which are not compared with the arrays.
+
+    Raises:
+        ValueError: features that this package does not have, or as `Layout.read_config` raises.
+    """
+    if bound.config is not None:
+        return dict(vars(bound.config))
+    features = bound.layout.foreign_features(bound)
+    if features:
+        raise foreign_model(bound.file.path, features)
+    fields = _shape_fields(bound)
+    fields.update(bound.layout.read_config(bound, fields, given))
+    fields.setdefault("pooling", "token" if fields["class_token"] else "gap")
+    return fields
 
 
 def adapt_variant(
@@ -116,6 +134,20 @@ def _shape_fields(bound: BoundCheckpoint) -> dict[str, Any]:
         "pre_norm": "pre_norm/gamma" in shapes,
         **_top(bound, fields["hidden_size"]),
     }
+
+
+def _check_amount(bound: BoundCheckpoint, config: VisionTransformerConfig) -> None:
+    """Refuses a file that is much too small for its model before that is built."""
+    matrices = 3 if config.mlp == "swiglu" else 2
+    block = config.hidden_size * (4 * config.hidden_size + matrices * config.mlp_dim)
+    needed = config.num_layers * block + math.prod(bound.shapes[PATCHES])
+    stored = sum(spec.size for spec in bound.file.specs.values())
+    if needed > stored:
+        raise ValueError(
+            f"Expected at least {needed} values in {bound.file.path!r}, for {config.num_layers} "
+            f"blocks of hidden_size={config.hidden_size} and mlp_dim={config.mlp_dim}. Received: "
+            f"{stored}. {'; '.join(bound.misfits[:3])}"
+        )
 
 
 def _patches(bound: BoundCheckpoint) -> dict[str, Any]:

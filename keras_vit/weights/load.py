@@ -12,6 +12,7 @@ import numpy as np
 from keras_vit.checks import check_choice
 from keras_vit.layers.position_resize import resize_positions
 from keras_vit.models.config import config_of
+from keras_vit.weights.architecture import told_fields
 from keras_vit.weights.binding import bind
 from keras_vit.weights.download import local_path
 from keras_vit.weights.files.arrays import FLOAT_BYTES
@@ -23,6 +24,7 @@ from keras_vit.weights.layouts import BoundCheckpoint
 from keras_vit.weights.layouts.features import missing_features, stored_features
 from keras_vit.weights.layouts.layout import PATCHES, POSITIONS
 
+_COMPARED = ("gelu", "layer_norm_epsilon")  # what changes every output, and no array shows
 _MOST_LINES = 12  # of what does not fit, where a feature explains it
 HEADS = ("auto", "keep", "reset")
 _TOP = ("pooling", "pre_logits", "projection", "head")
@@ -85,7 +87,7 @@ def load_weights(model: keras.Model, source: Any, *, head: str = "auto") -> Load
             unexpected and mis-shaped names, and the model is as it was.
     """
     config_of(model)
-    return assign(model, open_source(source, model), head=head)
+    return assign(model, open_source(source, model), head=head, compare=True)
 
 
 def open_source(source: Any, model: keras.Model | None = None) -> BoundCheckpoint:
@@ -109,6 +111,7 @@ def assign(
     *,
     head: str = "auto",
     careful: bool = True,
+    compare: bool = False,
 ) -> LoadReport:
     """Loads an open checkpoint into a model.
 
@@ -118,6 +121,8 @@ def assign(
         head: as in `load_weights`.
         careful: whether all values are read and checked before the first is assigned. False needs
             half the memory; for a new model, which is thrown away when the values are not finite.
+        compare: whether what the checkpoint tells is compared with the config of the model, where
+            that was not read from it.
 
     Returns:
         What was loaded, resized and left out.
@@ -132,6 +137,8 @@ def assign(
     plan.decide_head(head)
     plan.decide_positions()
     plan.check()
+    if compare:
+        plan.compare()
 
     held, values = {}, plan.values()
     if careful:
@@ -253,6 +260,25 @@ class _Plan:
                 f"layout). Received:{named} with {len(lines)} misfits, and nothing was changed:"
                 "\n  " + "\n  ".join(lines)
             )
+
+    def compare(self) -> None:
+        """Says in which fields that no array shows the model is another than the checkpoint's."""
+        told = told_fields(self.bound, {})
+        heads = told.get("num_heads", self.config.num_heads)
+        if heads != self.config.num_heads:
+            raise ValueError(
+                f"Expected a model of num_heads={heads} for {self.bound.file.path!r}. Received: "
+                f"num_heads={self.config.num_heads}. Nothing was changed."
+            )
+        fields = _COMPARED
+        if not self.fresh and self.config.num_classes:
+            fields = (*fields, "pooling", "final_norm", "pooling_includes_prefix_tokens")
+        for name in fields:
+            own = getattr(self.config, name)
+            if name in told and told[name] != own:
+                self.bound.guess(
+                    f"the checkpoint was made with {name}={told[name]!r}, the model has {own!r}"
+                )
 
     def _source(self, name: str) -> str:
         binding = self.bound.find(name)

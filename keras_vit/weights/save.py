@@ -15,7 +15,7 @@ from keras_vit.files import replacing, write_json
 from keras_vit.models.config import config_of
 from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.safetensors import write_safetensors
-from keras_vit.weights.files.suffixes import NPZ
+from keras_vit.weights.files.suffixes import NPZ, SAFETENSORS
 from keras_vit.weights.layouts import layout_for
 
 _METADATA = {"format": "pt"}  # transformers reads no file without it
@@ -26,9 +26,10 @@ def save_checkpoint(model: keras.Model, path: Any, layout: str = "google") -> st
 
     Args:
         model: a `VisionTransformer`.
-        path: `"google"`: an `.npz` file; `"timm"`: a `.safetensors` file; `"huggingface"`: a folder
-            for `config.json` and `model.safetensors` (or a `.safetensors` file, with `config.json`
-            beside it). What is there is replaced only by a whole file.
+        path: `"google"`: an `.npz` file; `"timm"`: a `.safetensors` file, with the `config.json`
+            beside it that timm builds it from; `"huggingface"`: a folder for `model.safetensors`,
+            `config.json` and `preprocessor_config.json` (or a `.safetensors` file with these beside
+            it). What is there is replaced only by a whole file.
         layout: `"google"` (vit_jax names; big_vision ones for MAP pooling, sincos2d positions or a
             class token without a position), `"timm"` or `"huggingface"` (the published names, as
             transformers 4 and 5 read them).
@@ -53,12 +54,30 @@ def save_checkpoint(model: keras.Model, path: Any, layout: str = "google") -> st
         for name, variable in canonical_variables(model).items()
     }
     arrays = writer.write_arrays(values, config)
+    beside = writer.write_config(config, model.preprocessing)
+    _check_folder(target, beside)
     with contextlib.ExitStack() as stack:  # all files are written, then all are moved
         _write(stack.enter_context(replacing(target)), arrays)
-        for name, description in writer.write_config(config, model.preprocessing).items():
-            beside = stack.enter_context(replacing(target.with_name(name)))
-            write_json(beside, description)
+        for name, description in beside.items():
+            write_json(stack.enter_context(replacing(target.with_name(name))), description)
     return os.fspath(target)
+
+
+def _check_folder(target: Path, beside: Mapping[str, Any]) -> None:
+    """Refuses to replace a config that another checkpoint in the folder may need."""
+    taken = [name for name in beside if target.with_name(name).exists()]
+    others = [
+        path.name
+        for suffix in (NPZ, SAFETENSORS)
+        for path in target.parent.glob(f"*{suffix}")
+        if path != target and not path.name.startswith(".")
+    ]
+    if taken and others:
+        raise ValueError(
+            f"Expected a folder for {target.name} and its {', '.join(beside)} alone. Received: "
+            f"{os.fspath(target.parent)!r}, where {taken[0]} may belong to {others[0]}. Save to "
+            "a folder of its own."
+        )
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -49,12 +49,27 @@ def test_a_stored_grid_that_is_not_square_is_given_beside_the_size_wanted(tmp_pa
 
     wide = from_checkpoint(_RESIZED, input_shape=(12, 24, 3), num_heads=2)
     path = save_checkpoint(wide, tmp_path / "wide.safetensors", "timm")
-    again = from_checkpoint(path, input_shape=(12, 24, 3), num_heads=2)
+    expected = from_checkpoint(path, input_shape=(24, 24, 3))
+    assert expected.config.grid_size == (6, 6)
+    (tmp_path / "config.json").unlink()  # which tells the grid
+    with pytest.warns(UserWarning, match="3 rows and 6 columns, which nothing tells"):
+        again = from_checkpoint(path, input_shape=(12, 24, 3), num_heads=2)
     np.testing.assert_array_equal(again(_images(12, 24)), wide(_images(12, 24)))
     larger = from_checkpoint(path, stored_grid=(3, 6), input_shape=(24, 24, 3), num_heads=2)
-    assert larger.config.grid_size == (6, 6)
+    np.testing.assert_array_equal(larger(_images(24, 24)), expected(_images(24, 24)))
     with pytest.raises(ValueError, match="stored_grid"):
         from_checkpoint(path, input_shape=(24, 24, 3), num_heads=2)
+
+
+def test_a_square_grid_is_resized_to_a_wide_one_of_as_many_patches():
+    with pytest.warns(UserWarning, match="4 rows and 4 columns"):
+        wide = from_checkpoint(_TOKEN, input_shape=(8, 32, 3))
+    told = from_checkpoint(_TOKEN, input_shape=(8, 32, 3), stored_grid=(4, 4))
+    np.testing.assert_array_equal(wide(_images(8, 32)), told(_images(8, 32)))
+    assert np.any(
+        wide(_images(8, 32))
+        != from_checkpoint(_TOKEN, input_shape=(8, 32, 3), stored_grid=(2, 8))(_images(8, 32))
+    )
 
 
 def test_other_channels_are_an_error():

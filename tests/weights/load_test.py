@@ -4,6 +4,8 @@ import pytest
 
 from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.models.vision_transformer import VisionTransformer
+from keras_vit.weights.architecture import infer_config
+from keras_vit.weights.binding import bind
 from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.layouts import BoundCheckpoint
@@ -271,6 +273,51 @@ def test_half_precision_files_are_accepted(golden, tmp_path, dtype):
         load_weights(model, path)
         head = arrays["head/bias" if name.startswith("google") else "head.bias"]
         np.testing.assert_array_equal(_values(model)["head/bias"], head.astype("float32"))
+
+
+def test_what_no_array_shows_is_compared_with_the_model(golden, token):
+    model = _model(token, gelu="erf", layer_norm_epsilon=1e-5)
+    with pytest.warns(UserWarning, match="made with gelu='tanh', the model has 'erf'"):
+        report = load_weights(model, token.source)
+    assert any("layer_norm_epsilon=1e-06, the model has 1e-05" in note for note in report.notes)
+    other = _model(token, num_heads=4)
+    before = _values(other)
+    with pytest.raises(ValueError, match="num_heads=2 for .*num_heads=4. Nothing was changed"):
+        load_weights(other, token.source)
+    _assert_same(_values(other), before)
+    case = golden("hf/vit_classifier")
+    with pytest.warns(UserWarning, match="pooling='token', the model has 'gap'"):
+        load_weights(_model(case, pooling="gap"), case.source)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"head.weight": (16, 16)}, r"head/bias \(10,\) does not go with head/kernel \(16, 16\)"),
+        ({"head.weight": None}, "head/bias .* comes without what makes head/kernel"),
+        ({"blocks.1.norm1.weight": None}, "encoder_block_1/attention_norm/beta .* comes without"),
+        ({"blocks.1.mlp.fc1.bias": (3,)}, r"hidden/bias \(3,\) does not go with"),
+    ],
+)
+@pytest.mark.parametrize("classes", [None, 3])
+def test_a_layer_that_is_not_whole_is_refused(golden, tmp_path, changed, message, classes):
+    from safetensors.numpy import save_file
+
+    arrays = _arrays(golden("timm/vit"))
+    for name, shape in changed.items():
+        del arrays[name]
+        if shape is not None:
+            arrays[name] = np.zeros(shape, "float32")
+    save_file(arrays, tmp_path / "torn.safetensors")
+    with pytest.raises(ValueError, match=message):
+        from_checkpoint(tmp_path / "torn.safetensors", num_heads=2, classes=classes)
+
+
+def test_a_file_too_small_for_its_model_is_refused_before_that_is_built(shapes_file, timm_shapes):
+    shapes = {name: (1,) * len(shape) for name, shape in timm_shapes(8, 8, 300).items()}
+    shapes["patch_embed.proj.weight"] = (20000, 3, 1, 1)
+    with pytest.raises(ValueError, match="300 blocks of hidden_size=20000.*Received: "):
+        infer_config(bind(shapes_file(shapes)), num_heads=1)
 
 
 def test_arguments_of_the_wrong_kind_are_refused(token):

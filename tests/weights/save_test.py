@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from keras_vit.applications.checkpoint import from_checkpoint
+from keras_vit.images.spec import Preprocessing
 from keras_vit.models.vision_transformer import VisionTransformer
+from keras_vit.weights.architecture import infer_config
+from keras_vit.weights.binding import bind
 from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.layouts import NAMES, layout_for
@@ -15,6 +18,8 @@ from keras_vit.weights.save import save_checkpoint
 _FILES = {"google": "saved.npz", "timm": "saved.safetensors", "huggingface": "saved"}
 # Of the golden cases, those that each layout has a place for.
 _EXPRESSED = {"google": 19, "timm": 42, "huggingface": 33}
+# What every library has its own way of, and what does not matter without a layer before the head.
+_OWN = ("position_embedding_interpolation", "pre_logits_activation")
 _round_trips = dict.fromkeys(NAMES, 0)
 
 
@@ -31,6 +36,7 @@ def _assert_same(first, second):
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+@pytest.mark.filterwarnings("ignore:timm has no argument")
 def test_load_save_load_is_bit_exact_or_names_a_field(case, tmp_path):
     model = from_checkpoint(case.source, input_shape=case.input_shape, **case.arguments)
     for layout in NAMES:
@@ -46,6 +52,10 @@ def test_load_save_load_is_bit_exact_or_names_a_field(case, tmp_path):
         report = load_weights(again, written, head="keep")
         assert (report.layout, report.resized) == (layout, ())
         _assert_same(_values(again), _values(model))
+        if layout != "google":  # the config.json beside it tells all of the architecture
+            found = infer_config(bind(open_checkpoint(written)))
+            own = (*_OWN, "pooling") if model.config.pooling == "none" else _OWN
+            assert found == model.config.replace(**{name: getattr(found, name) for name in own})
         _round_trips[layout] += 1
 
 
@@ -101,6 +111,46 @@ def test_paths_and_layouts_of_another_kind_are_refused(golden, tmp_path, layout,
     with pytest.raises(ValueError, match=message):
         save_checkpoint(model, tmp_path / name, layout)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_epsilon_that_timm_has_no_argument_for_is_said_and_kept(golden, tmp_path):
+    model = from_checkpoint(golden("hf/ln_epsilon").source)
+    with pytest.warns(UserWarning, match="layer_norm_epsilon=1e-12.*1e-06 there"):
+        path = save_checkpoint(model, tmp_path / "model.safetensors", "timm")
+    assert from_checkpoint(path).config.layer_norm_epsilon == 1e-12
+
+
+@pytest.mark.parametrize("layout", ["timm", "huggingface"])
+def test_the_config_of_another_checkpoint_is_not_replaced(golden, tmp_path, layout):
+    model = from_checkpoint(golden("hf/dinov2").source)
+    save_checkpoint(model, tmp_path / "a.safetensors", layout)
+    save_checkpoint(model, tmp_path / "a.safetensors", layout)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match="may belong to a.safetensors.*folder of its own"):
+        save_checkpoint(model, tmp_path / "b.safetensors", layout)
+    assert (tmp_path / "config.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"resize": "crop", "resampling": "bicubic", "crop_fraction": 0.875},
+        {"crop_fraction": 0.875, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("layout", ["timm", "huggingface"])
+def test_the_preparation_of_images_comes_back(golden, tmp_path, layout, changes):
+    model = from_checkpoint(golden("hf/dinov2").source)
+    model.preprocessing = Preprocessing(size=(28, 28), **changes)
+    path = save_checkpoint(model, tmp_path / "model.safetensors", layout)
+    offset = "down" if layout == "huggingface" else "half_even"
+    found = from_checkpoint(path).preprocessing
+    assert found.replace(mean=model.preprocessing.mean, std=model.preprocessing.std) == (
+        model.preprocessing.replace(crop_offset=offset)
+    )
+    np.testing.assert_allclose(
+        found.mean + found.std, model.preprocessing.mean + model.preprocessing.std
+    )
 
 
 @pytest.mark.parametrize("layout", NAMES)

@@ -65,7 +65,7 @@ class BoundCheckpoint:
     def guess(self, line: str) -> None:
         """Notes what was taken for granted and could be otherwise, and warns of it."""
         self.notes.append(line)
-        warnings.warn(f"{self.file.path}: {line}.", stacklevel=2)
+        warnings.warn(f"{self.file.path}: {line}.", stacklevel=3)
 
     @functools.cached_property
     def _by_target(self) -> dict[str, Binding]:
@@ -136,11 +136,22 @@ class BoundCheckpoint:
         sides = [math.isqrt(max(stored[1] - rows, 0)) for rows in prefixes]
         squares = [(side, side) for side in sides if side]
         guesses = [*squares, likely] if square_first else [likely, *squares]
-        for grid in [given] if given else [self.layout.stated_grid(self), *guesses]:
-            for rows in prefixes:
-                if grid is not None and stored[1] - rows == math.prod(grid):
-                    self.prefix_rows, self.stored_grid = rows, tuple(grid)
-                    return
+        told = given or self.layout.stated_grid(self)
+        fitting = [
+            (rows, tuple(grid))
+            for grid in ([told] if given else [told, *guesses])
+            for rows in prefixes
+            if grid is not None and stored[1] - rows == math.prod(grid)
+        ]
+        if fitting:
+            self.prefix_rows, self.stored_grid = fitting[0]
+            rows, columns = self.stored_grid
+            if told is None and (rows != columns or len({grid for _, grid in fitting}) > 1):
+                self.guess(
+                    f"the stored position embedding is taken to have {rows} rows and {columns} "
+                    "columns, which nothing tells"
+                )
+            return
         counts = " or ".join(map(str, sorted(set(prefixes))))
         raise ValueError(
             f"Expected a square grid of positions in {self.file.path!r}, or its size as an "
@@ -199,6 +210,7 @@ class Layout:
                     continue
                 for binding in _bindings(row, sources, numbers, file.specs):
                     _add(binding, file.specs, bindings, shapes, misfits)
+        misfits += _torn_pairs(shapes)
         patterns = [re.compile(pattern) for pattern in self.ignored]
         rest = [name for name in file.specs if name not in used]
         ignored = {name for name in rest if any(pattern.fullmatch(name) for pattern in patterns)}
@@ -357,6 +369,7 @@ class Layout:
         return {}
 
 
+_BESIDE = {"bias": "kernel", "beta": "gamma"}
 _LEADING = ("class", "distillation")
 _HYBRID_STYLE = (
     "group_norm_groups",
@@ -403,6 +416,19 @@ def _add(binding, specs, bindings, shapes, misfits) -> None:
         return
     bindings.append(binding)
     shapes.update(zip(binding.targets, made, strict=True))
+
+
+def _torn_pairs(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Says of which layers a part is there without its other part, or of another size."""
+    lines = []
+    for name, shape in shapes.items():
+        layer, _, part = name.rpartition("/")
+        whole = f"{layer}/{_BESIDE.get(part)}"
+        if part in _BESIDE and whole not in shapes:
+            lines.append(f"{name} {shape} comes without what makes {whole}")
+        elif part in _BESIDE and shapes[whole][-1:] != shape:
+            lines.append(f"{name} {shape} does not go with {whole} {shapes[whole]}")
+    return lines
 
 
 def _row_for(name: str, rows: list[Row]) -> tuple[Row, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""How the `preprocessor_config.json` of transformers prepares images."""
+"""The `preprocessor_config.json` of transformers: how images are prepared, read and written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from keras_vit.images.spec import Preprocessing
 from keras_vit.weights.layouts.stated import Stated
 
 _RESAMPLINGS = {2: "bilinear", 3: "bicubic"}  # as Pillow counts them
@@ -103,3 +104,29 @@ def _sides(stated: Stated, name: str) -> tuple[tuple[int, int] | None, bool]:
     if height is None or width is None:
         return None, False
     return (height, width), False
+
+
+def write_processor(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Returns the `preprocessor_config.json` that prepares images so.
+
+    Args:
+        preprocessing: how images are prepared.
+    """
+    height, width = preprocessing.size
+    fraction, squash = preprocessing.crop_fraction, preprocessing.resize == "squash"
+    resized = {"height": round(height / fraction), "width": round(width / fraction)}
+    whole = squash and fraction == 1
+    description = {
+        "image_processor_type": "ViTImageProcessor" if whole else "BitImageProcessor",
+        "do_resize": True,
+        "size": resized if squash else {"shortest_edge": min(resized.values())},
+        "resample": {name: key for key, name in _RESAMPLINGS.items()}[preprocessing.resampling],
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preprocessing.mean),
+        "image_std": list(preprocessing.std),
+    }
+    if not whole:
+        description |= {"do_center_crop": True, "crop_size": {"height": height, "width": width}}
+    return description

@@ -16,6 +16,7 @@ from keras_vit.weights.layouts.timm_config import (
     read_published_preprocessing,
     read_timm_config,
 )
+from keras_vit.weights.layouts.timm_saving import write_timm_config
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
 _UNIT = "stem/stage_{s}/unit_{u}"
@@ -179,15 +180,23 @@ class TimmLayout(Layout):
             ),
             (
                 "position_embedding_prefix_rows",
-                rows in (0, config.num_prefix_tokens),
-                "for all prefix tokens or none",
+                rows in (0, config.num_prefix_tokens) and (rows or not distilled),
+                "for all prefix tokens or, where no model is distilled, none",
             ),
             (
                 "hybrid",
                 hybrid_fits(config.hybrid, HybridConfig(**_HYBRID_STYLE)),
                 "with timm's norms and variances",
             ),
+            (
+                "layer_scale",
+                config.layer_scale or config.mlp == "gelu",
+                "a model with a gated MLP has it",
+            ),
         ]
+
+    def write_config(self, config, preprocessing):
+        return {"config.json": write_timm_config(config, preprocessing)}
 
     def avoided(self, config):
         units = config.hybrid.units_per_stage if config.hybrid else ()

@@ -237,6 +237,8 @@ def _argument_fields(
     config: Stated, arguments: Stated, fields: Mapping[str, Any]
 ) -> dict[str, Any]:
     told: dict[str, Any] = {}
+    if "layer_norm_epsilon" in config:  # ours, for what timm has no argument for
+        told["layer_norm_epsilon"] = config.number("layer_norm_epsilon")
     heads = arguments.integer("num_heads")
     if heads is not None:
         told["num_heads"] = heads

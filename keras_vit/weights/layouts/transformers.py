@@ -12,7 +12,7 @@ from keras_vit.weights.files.arrays import ArrayFile
 from keras_vit.weights.files.suffixes import WHOLE
 from keras_vit.weights.layouts.activations import GELUS
 from keras_vit.weights.layouts.layout import POSITIONS, Layout
-from keras_vit.weights.layouts.processors import read_processor
+from keras_vit.weights.layouts.processors import read_processor, write_processor
 from keras_vit.weights.layouts.stated import Stated
 from keras_vit.weights.rows import BLOCK, Row, linear, row
 
@@ -257,7 +257,8 @@ class TransformersLayout(Layout):
             labels = {str(index): f"LABEL_{index}" for index in range(config.num_classes)}
             description["id2label"] = labels
             description["label2id"] = {label: int(index) for index, label in labels.items()}
-        return {"config.json": description}
+        processor = write_processor(preprocessing)
+        return {"config.json": description, "preprocessor_config.json": processor}
 
     def family_config(self, config) -> dict[str, Any]:
         """Returns the keys of `config.json` in which the layouts of transformers differ."""

@@ -1,0 +1,119 @@
+"""The `config.json` with which timm builds a model that is saved in its layout."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from keras_vit.images.spec import Preprocessing
+from keras_vit.models.config import VisionTransformerConfig
+
+_PLAIN, _CLIP = "vit_base_patch16_224", "vit_base_patch16_clip_224"
+_GATED, _DISTILLED = "vit_giant_patch14_dinov2", "deit_base_distilled_patch16_224"
+# By the units of the ResNet in front.
+_HYBRIDS = {
+    (): "vit_tiny_r_s16_p8_224",
+    (2, 2, 2, 2): "vit_small_r26_s32_224",
+    (3, 4, 9): "vit_base_r50_s16_224",
+    (3, 4, 6, 3): "vit_large_r50_s32_224",
+}
+_EPSILONS = {_CLIP: 1e-5}  # 1e-6 for the others
+_ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_tanh", "quick": "quick_gelu"}
+_POOLINGS = {
+    "token": "token", "token+distillation": "token", "gap": "avg", "max": "max", "map": "map",
+    "none": "",
+}  # fmt: skip
+
+
+def write_timm_config(
+    config: VisionTransformerConfig, preprocessing: Preprocessing
+) -> dict[str, Any]:
+    """Returns the `config.json` that timm writes beside a model of this architecture.
+
+    Args:
+        config: the architecture; one that the layout can express.
+        preprocessing: how its images are prepared.
+
+    Returns:
+        An architecture of timm and the arguments that make it this model. Without `architecture`
+        where timm has no name for the ResNet in front; `layer_norm_epsilon`, which timm does not
+        read, is there where the architecture has another, and a warning says so.
+    """
+    architecture = _architecture(config)
+    pooling = _POOLINGS[config.pooling]
+    description: dict[str, Any] = {
+        "num_classes": config.num_classes,
+        "num_features": config.hidden_size,
+        "global_pool": pooling,
+        "model_args": _arguments(config, pooling),
+        "pretrained_cfg": _published(config, preprocessing),
+    }
+    if architecture is not None:
+        description = {"architecture": architecture, **description}
+    epsilon = _EPSILONS.get(architecture, 1e-6)
+    if config.layer_norm_epsilon != epsilon:
+        description["layer_norm_epsilon"] = config.layer_norm_epsilon
+        warnings.warn(
+            f"timm has no argument for layer_norm_epsilon={config.layer_norm_epsilon}: the saved "
+            f"model computes with {epsilon} there, and with its own here.",
+            stacklevel=4,
+        )
+    return description
+
+
+def _architecture(config: VisionTransformerConfig) -> str | None:
+    if config.hybrid is not None:
+        return _HYBRIDS.get(config.hybrid.units_per_stage)
+    if config.pooling == "token+distillation":
+        return _DISTILLED
+    if config.mlp == "swiglu":
+        return _GATED
+    return _CLIP if config.layer_norm_epsilon == 1e-5 else _PLAIN
+
+
+def _arguments(config: VisionTransformerConfig, pooling: str) -> dict[str, Any]:
+    """The arguments of timm's class; it drops what is null."""
+    packed = config.mlp_dim * (2 if config.mlp == "swiglu" else 1)
+    ratio = packed / config.hidden_size
+    if int(config.hidden_size * ratio) != packed:  # timm rounds down
+        ratio = (packed + 0.5) / config.hidden_size
+    arguments = {
+        "img_size": list(config.image_size),
+        "patch_size": config.patch_size,
+        "in_chans": config.in_channels,
+        "num_classes": config.num_classes,
+        "global_pool": pooling,
+        "embed_dim": config.hidden_size,
+        "depth": config.num_layers,
+        "num_heads": config.num_heads,
+        "mlp_ratio": ratio,
+        "qkv_bias": config.qkv_bias,
+        "qk_norm": config.qk_norm,
+        "class_token": config.class_token,
+        "no_embed_class": config.num_prefix_tokens > 0
+        and config.position_embedding_prefix_rows == 0,
+        "reg_tokens": config.num_register_tokens,
+        "pre_norm": config.pre_norm,
+        "fc_norm": config.final_norm == "pooled",
+        "pool_include_prefix": config.pooling_includes_prefix_tokens,
+    }
+    if config.layer_scale:
+        arguments["init_values"] = config.layer_scale_init
+    if config.mlp == "gelu":
+        arguments["act_layer"] = _ACTIVATIONS[config.gelu]
+    return arguments
+
+
+def _published(config: VisionTransformerConfig, preprocessing: Preprocessing) -> dict[str, Any]:
+    return {
+        "input_size": [config.in_channels, *config.image_size],
+        "fixed_input_size": True,
+        "interpolation": preprocessing.resampling,
+        "crop_pct": preprocessing.crop_fraction,
+        "crop_mode": "squash" if preprocessing.resize == "squash" else "center",
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "num_classes": config.num_classes,
+        "first_conv": "patch_embed.proj",
+        "classifier": "head",
+    }
