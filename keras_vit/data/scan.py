@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from keras_vit.images.containers import MAX_BYTES, MAX_PIXELS
-from keras_vit.images.pillow_decoding import why_refused
 
 MAX_NAMED = 10
 
@@ -64,6 +63,7 @@ def _why_unreadable(path: Path) -> str | None:
     import tensorflow as tf
 
     from keras_vit.images.graph_decoding import decode_eighth
+    from keras_vit.images.pillow_decoding import why_refused
 
     try:
         if why := _why_unfit(path.stat()):
