@@ -54,6 +54,17 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 )
 _DTYPE = flags.DEFINE_string("dtype", None, "Such as mixed_bfloat16; default: float32.")
 
+section("Teacher")
+_TEACHER = flags.DEFINE_string(
+    "teacher", None, "A model or checkpoint of the same classes whose answers are learned too."
+)
+_DISTILLATION = flags.DEFINE_enum(
+    "distillation",
+    "soft",
+    ["soft", "hard", "features"],
+    "What of it: softened probabilities, its best class, or its features.",
+)
+
 section("Training")
 _RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one that suits.")
 _SET = flags.DEFINE_multi_string(
@@ -120,32 +131,37 @@ def check() -> None:
         models.check_model(_MODEL.value, _WEIGHTS.value)
         if models.is_checkpoint(_MODEL.value):
             check_model_file(_MODEL.value)
+    if _TEACHER.value:
+        check_model_file(_TEACHER.value)
     get_recipe(_RECIPE.value or "digits").with_settings(_SET.value)
 
 
 def run() -> None:
     """Loads, builds, trains and says where everything is."""
-    train()
+    from keras_vit.training.objectives import Distillation
+
+    train(Distillation(_TEACHER.value, _DISTILLATION.value) if _TEACHER.value else None)
 
 
 def train(objective: Objective | None = None, recipe_name: str | None = None) -> None:
     """Trains as the flags say.
 
     Args:
-        objective: what is learned; None for the class of each image. For another one no image
-            needs a label, and the model gets no head.
+        objective: what is learned; None for the class of each image. For one that needs no labels
+            the model gets no head.
         recipe_name: of the recipe where no flag names one; None for one that suits.
     """
     from keras_vit import data as data_room
     from keras_vit import training
     from keras_vit.training import interruption, models, strategies
 
+    labelled = objective is None or objective.needs_labels
     strategy = strategies.make_strategy(_STRATEGY.value, replicas=_REPLICAS.value)
     data = data_room.load(
         _DATASET.value,
         data_dir=_DATA_DIR.value,
         skip_corrupt=_SKIP_CORRUPT.value,
-        labelled=objective is None,
+        labelled=labelled,
     )
     spec = _MODEL.value or models.default_model(data)
     pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
@@ -157,7 +173,7 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     with strategy.scope():
         model = training.build_model(
             spec,
-            data if objective is None else None,
+            data if labelled else None,
             recipe,
             weights=_WEIGHTS.value,
             image_size=_IMAGE_SIZE.value,

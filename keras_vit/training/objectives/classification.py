@@ -30,7 +30,7 @@ class Classification(Objective):
 
     def check(self, recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
         """Refuses a model with another number of classes than the data set."""
-        classes = _logits(model).shape[-1]
+        classes = logits_of(model).shape[-1]
         if classes != data.num_classes:
             raise ValueError(
                 f"Expected a model with {data.num_classes} classes, as {data.name!r} has. "
@@ -43,7 +43,7 @@ class Classification(Objective):
 
     def network(self, model: keras.Model) -> TrainableModel:
         """Returns the model up to its logits, in float32."""
-        logits = keras.layers.Activation("linear", dtype="float32", name="logits")(_logits(model))
+        logits = keras.layers.Activation("linear", dtype="float32", name="logits")(logits_of(model))
         inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
         return TrainableModel(inputs, logits, name="trainer")
 
@@ -56,6 +56,7 @@ class Classification(Objective):
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
 
-def _logits(model: keras.Model) -> keras.KerasTensor:
+def logits_of(model: keras.Model) -> keras.KerasTensor:
+    """Returns the `logits` of a model, if it has that attribute, else its output."""
     logits = getattr(model, "logits", None)
     return model.outputs[0] if logits is None else logits

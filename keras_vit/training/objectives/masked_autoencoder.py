@@ -51,6 +51,7 @@ class MaskedAutoencoder(Objective):
 
     figures = (Figure("loss", "squared error of hidden patches"),)
     shows_outputs = True
+    needs_labels = False
 
     def __init__(
         self,

@@ -39,10 +39,12 @@ class Objective(abc.ABC):
     Attributes:
         figures: what a run measures, the loss first; by the last one the best epoch is found.
         shows_outputs: whether there are `output_pictures`.
+        needs_labels: whether each image needs a label.
     """
 
     figures: tuple[Figure, ...]
     shows_outputs = False
+    needs_labels = True
 
     @property
     def best_by(self) -> Figure:
