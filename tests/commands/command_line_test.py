@@ -21,7 +21,7 @@ results = [vars(run(*arguments)) for arguments in json.loads(sys.argv[1])]
 print(json.dumps([results, [name for name in ("keras", "tensorflow") if name in sys.modules]]))
 """
 MISTAKES = {
-    ("trian",): "unknown command 'trian'. Nearest: 'train'.",
+    ("trian",): "unknown command 'trian'. Nearest: 'train'",
     ("train", "--output_dirs=x"): "unknown flag --output_dirs. Nearest: '--output_dir'",
     ("train",): "Expected --output_dir. Received: nothing. See keras-vit train --help.",
     ("train", "--seed=a"): "Expected a number for --seed. Received: 'a'.",
@@ -35,7 +35,7 @@ MISTAKES = {
     ("train", "--output_dir=x", "--model=ViT_B16", "--weights=imagnet"): "Nearest: 'imagenet'",
     ("evaluate", "--model=READ.md"): "'READ.md', which is not there. Nearest: 'README.md'",
     ("export", "--model=README.md", "--output_dir=x", "--format=onx"): "saved_model|litert|onnx",
-    ("predict", "--model=README.md", "no.png"): "Received: 'no.png', where no image was found.",
+    ("predict", "--model=README.md"): "Expected image files, patterns or folders. Received: none.",
     ("weights", "--model=vit_b"): "Received: 'vit_b'. Nearest: 'ViT_B",
     ("benchmark", "--model=ViT_B_16"): "Received: 'ViT_B_16'. Nearest: 'ViT_B16'",
 }
