@@ -129,8 +129,8 @@ def _differences(
         yield from differences(run_prepared, exportable, prepared)
         encoded = np.array([*map(_png, pictures), b"no image"], object)
         answer = run({"classify_bytes": {"image_bytes": encoded}})
-    if answer:
-        yield from _answer_differences(answer, exportable.outputs(prepared)["probabilities"])
+        if answer:
+            yield from _answer_differences(answer, run_prepared(prepared)["probabilities"])
 
 
 @contextlib.contextmanager
