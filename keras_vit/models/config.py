@@ -101,6 +101,8 @@ class VisionTransformerConfig:
         image_size: (height, width) in pixels, or one integer for a square.
         dynamic_image_size: whether the model takes any height and width divisible by the patch
             stride and resizes the position embedding, stored at `image_size`, as it runs.
+        drop_remainder: whether pixels below and to the right of the last whole patch are left out;
+            else height and width must be divisible by the patch stride. Not with `hybrid`.
         in_channels: channels of the image.
         patch_size: side of a patch: pixels, or steps on the feature map of a hybrid.
         patch_bias: whether the patch projection has a bias.
@@ -153,6 +155,7 @@ class VisionTransformerConfig:
 
     image_size: tuple[int, int] = (224, 224)
     dynamic_image_size: bool = False
+    drop_remainder: bool = False
     in_channels: int = 3
     patch_size: int = 16
     patch_bias: bool = True
@@ -237,7 +240,7 @@ class VisionTransformerConfig:
             check_number(field, getattr(self, field), "[0, 1)")
         for field in ("layer_norm_epsilon", "layer_scale_init"):
             check_number(field, getattr(self, field), "(0, inf)")
-        for field in ("rematerialize", "multi_label"):
+        for field in ("rematerialize", "multi_label", "drop_remainder"):
             check_bool(field, getattr(self, field))
         self._check_token_merging()
 
@@ -278,7 +281,10 @@ class VisionTransformerConfig:
                 "Expected `hidden_size` to be divisible by `num_heads`. Received: "
                 f"hidden_size={self.hidden_size}, num_heads={self.num_heads}."
             )
-        if any(size % self.patch_stride for size in self.image_size):
+        if self.drop_remainder and self.hybrid is not None:
+            raise ValueError("Expected drop_remainder=False with `hybrid`. Received: True.")
+        whole = any(size < self.patch_stride for size in self.image_size) or not self.drop_remainder
+        if whole and any(size % self.patch_stride for size in self.image_size):
             raise ValueError(
                 f"Expected `image_size` to be divisible by the patch stride of {self.patch_stride} "
                 f"pixels in height and width. Received: image_size={self.image_size}."

@@ -135,7 +135,9 @@ def _embedding(config: VisionTransformerConfig, policy: Any):
             dtype=policy,
             name="stem",
         )
-    yield layers.Patches(config.patch_size, dtype=policy, name="patches")
+    yield layers.Patches(
+        config.patch_size, drop_remainder=config.drop_remainder, dtype=policy, name="patches"
+    )
     yield layers.PatchEncoder(
         config.hidden_size,
         use_bias=config.patch_bias,

@@ -172,17 +172,8 @@ def _patches(bound: BoundCheckpoint) -> dict[str, Any]:
     }
     root = bound.shapes.get("stem/root/kernel")
     if root is not None:
-        fields.update(in_channels=root[2], hybrid=_hybrid(bound, root[3]))
+        fields.update(in_channels=root[2], hybrid=HybridConfig(root[3], bound.stem_units))
     return fields
-
-
-def _hybrid(bound: BoundCheckpoint, stem_width: int) -> HybridConfig:
-    units: dict[int, int] = {}
-    for name in bound.shapes:
-        found = re.fullmatch(r"stem/stage_(\d+)/unit_(\d+)/conv1/kernel", name)
-        if found:
-            units[int(found[1])] = units.get(int(found[1]), 0) + 1
-    return HybridConfig(stem_width, tuple(units[stage] for stage in sorted(units)))
 
 
 def _num_layers(bound: BoundCheckpoint) -> int:
@@ -235,17 +226,22 @@ def _top(bound: BoundCheckpoint, hidden_size: int) -> dict[str, Any]:
 
 def _positions(bound, fields, stored_grid) -> dict[str, Any]:
     """Prefix rows of the position embedding, and the size of the image."""
-    stride = fields["patch_size"] * (fields["hybrid"].stride if fields["hybrid"] else 1)
-    size = fields.get("image_size")
+    stride = bound.patch_stride
+    size, stated = fields.get("image_size"), bound.layout.stated_size(bound)
     likely = None
     if size is not None:
         likely = tuple(side // stride for side in size_pair("image_size", size))
     bound.settle_grid(stored_grid, likely)
     if POSITIONS not in bound.shapes:
         return {"image_size": size or (224 if 224 % stride == 0 else stride * 16)}
-    found = {}
+    found: dict[str, Any] = {}
     if fields.get("position_embedding_prefix_rows") is None:
         found["position_embedding_prefix_rows"] = bound.prefix_rows
+    whole = tuple(side * stride for side in bound.stored_grid)
+    if stated and tuple(side // stride for side in stated) == bound.stored_grid:
+        # As in So400m/14 at 384 pixels, whose last 6 no patch sees.
+        found["drop_remainder"] = fields.get("drop_remainder", stated != whole)
+        whole = stated
     if size is None:
-        found["image_size"] = tuple(side * stride for side in bound.stored_grid)
+        found["image_size"] = whole
     return found

@@ -72,6 +72,14 @@ def test_a_square_grid_is_resized_to_a_wide_one_of_as_many_patches():
     )
 
 
+def test_pixels_that_no_patch_sees_are_dropped_where_the_model_was_made_so():
+    model = from_checkpoint(_GOLDEN.parent / "zoo" / "timm_not_divisible")
+    assert model.input_shape == (None, 18, 18, 3) and model.config.grid_size == (4, 4)
+    assert model.preprocessing.size == (18, 18)
+    larger = from_checkpoint(_GOLDEN.parent / "zoo" / "timm_not_divisible", input_shape=(21, 18, 3))
+    assert larger.config.grid_size == (5, 4)
+
+
 def test_other_channels_are_an_error():
     with pytest.raises(ValueError, match="channels differ"):
         from_checkpoint(_TOKEN, input_shape=(16, 16, 1))

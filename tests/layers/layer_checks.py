@@ -26,6 +26,12 @@ IMAGES = (2, 8, 12, 3)
 # name: (class, arguments, input shapes, output shape)
 CASES = {
     "patches": (layers.Patches, {"patch_size": 4}, [IMAGES], (2, 2, 3, 48)),
+    "patches without the rest": (
+        layers.Patches,
+        {"patch_size": 5, "drop_remainder": True},
+        [IMAGES],
+        (2, 1, 2, 75),
+    ),
     "patches of one": (layers.Patches, {"patch_size": 1}, [IMAGES], IMAGES),
     "patch encoder": (layers.PatchEncoder, {"hidden_size": 12}, [(2, 2, 3, 48)], (2, 7, 12)),
     "patch encoder, all tokens": (

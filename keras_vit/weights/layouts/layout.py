@@ -80,6 +80,25 @@ class BoundCheckpoint:
         flax = self.find(PATCHES).row.form == "flax_patch"
         return stored[:3] if flax else (*stored[2:], stored[1])
 
+    @property
+    def stem_units(self) -> tuple[int, ...] | None:
+        """Units of each stage of the ResNet in front, or None without one."""
+        if "stem/root/kernel" not in self.shapes:
+            return None
+        units: dict[int, int] = {}
+        for name in self.shapes:
+            found = match("stem/stage_{s}/unit_{u}/conv1/kernel", name)
+            if found:
+                units[found["s"]] = units.get(found["s"], 0) + 1
+        return tuple(units[stage] for stage in sorted(units))
+
+    @property
+    def patch_stride(self) -> int:
+        """Pixels of the image from one patch to the next."""
+        units = self.stem_units
+        stem = 1 if units is None else HybridConfig(units_per_stage=units).stride
+        return self.patch_shape[0] * stem
+
     def find(self, canonical: str) -> Binding | None:
         """Returns the binding that makes a variable, or None."""
         return self._by_target.get(canonical)
@@ -136,7 +155,8 @@ class BoundCheckpoint:
         sides = [math.isqrt(max(stored[1] - rows, 0)) for rows in prefixes]
         squares = [(side, side) for side in sides if side]
         guesses = [*squares, likely] if square_first else [likely, *squares]
-        told = given or self.layout.stated_grid(self)
+        size = self.layout.stated_size(self)
+        told = given or (size and tuple(side // self.patch_stride for side in size))
         fitting = [
             (rows, tuple(grid))
             for grid in ([told] if given else [told, *guesses])
@@ -251,8 +271,8 @@ class Layout:
         """Returns how many rows of the position embedding may belong to prefix tokens."""
         return [sum(f"patch_encoder/{token}_token" in bound.shapes for token in _LEADING)]
 
-    def stated_grid(self, bound: BoundCheckpoint) -> tuple[int, int] | None:
-        """Returns the grid of the stored positions, where a config beside the file says it."""
+    def stated_size(self, bound: BoundCheckpoint) -> tuple[int, int] | None:
+        """Returns the (height, width) in pixels that a config beside the file says, or None."""
         return None
 
     def preprocessing(

@@ -136,15 +136,8 @@ class TimmLayout(Layout):
             return [0] if without else [leading + registers]
         return [leading, 0, leading + registers]
 
-    def stated_grid(self, bound):
-        size = model_arguments(bound).size("img_size") or published_size(bound)
-        if size is None:
-            return None
-        units = {n.split("/")[1] for n in bound.shapes if n.startswith("stem/stage_")}
-        stem = HybridConfig(units_per_stage=(1,) * len(units)).stride
-        stride = stem if "stem/root/kernel" in bound.shapes else 1
-        height, width, _ = bound.patch_shape
-        return (size[0] // (height * stride), size[1] // (width * stride))
+    def stated_size(self, bound):
+        return model_arguments(bound).size("img_size") or published_size(bound)
 
     def prepare(self, bound, size):
         published = read_published_preprocessing(bound)

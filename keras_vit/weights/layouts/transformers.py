@@ -186,11 +186,8 @@ class TransformersLayout(Layout):
                     f"Received: {fields['num_classes'] or 'no'} classes in its arrays."
                 )
 
-    def stated_grid(self, bound):
-        size = own_config(bound.file).size("image_size")
-        if size is None:
-            return None
-        return tuple(side // patch for side, patch in zip(size, bound.patch_shape, strict=False))
+    def stated_size(self, bound):
+        return own_config(bound.file).size("image_size")
 
     def prepare(self, bound, size):
         fields = {"crop_offset": "down", **self.family_of(bound).preprocessing}
