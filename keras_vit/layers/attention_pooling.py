@@ -127,7 +127,8 @@ class AttentionPooling(keras.layers.Layer):
 
     def call(self, tokens, training=None, return_attention=False):
         skipped = self.skipped_tokens
-        x = self.attention(self.probe, tokens[:, skipped:], return_attention=return_attention)
+        tokens = tokens[:, skipped:] if skipped else tokens
+        x = self.attention(self.probe, tokens, return_attention=return_attention)
         x, weights = x if return_attention else (x, None)
         x = x + self.mlp(self.mlp_norm(x), training=training)
         if not return_attention:

@@ -18,8 +18,8 @@ from keras_vit.checks import (
     nearest_names,
     size_pair,
 )
+from keras_vit.models.poolings import POOLINGS
 
-POOLINGS = ("token", "gap", "map", "max", "token+distillation", "token+gap", "none")
 MLPS = ("gelu", "swiglu")
 GELUS = ("erf", "tanh", "quick")
 FINAL_NORMS = ("tokens", "pooled")
@@ -118,10 +118,10 @@ class VisionTransformerConfig:
         multi_label: whether an image may have several classes, or none, so that each logit is
             turned into a probability by itself (sigmoid); not with a softmax.
         pooling: what becomes of the encoded tokens: `"token"` (the class token), `"gap"` (mean of
-            the patch tokens), `"map"` (attention pooling), `"max"`, `"token+distillation"`,
-            `"token+gap"` (both, concatenated) or `"none"` (all tokens).
-        pooling_includes_prefix_tokens: whether mean, maximum and attention pooling take the prefix
-            tokens too.
+            the patch tokens), `"max"`, `"avgmax"` (mean of these two), `"map"` (attention pooling),
+            `"token+distillation"`, `"token+gap"` (both, concatenated) or `"none"` (all tokens).
+        pooling_includes_prefix_tokens: whether mean, maximum and attention take the prefix tokens
+            too.
         final_norm: whether the last norm acts on the `"tokens"` or on the `"pooled"` vector.
         pre_logits_size: width of a layer between pooling and head, or None.
         pre_logits_activation: its activation.
@@ -258,7 +258,7 @@ class VisionTransformerConfig:
             )
 
     def _check_choices(self) -> None:
-        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("pooling", self.pooling, tuple(POOLINGS))
         check_choice("mlp", self.mlp, MLPS)
         if self.gelu is not None:
             check_choice("gelu", self.gelu, GELUS)
@@ -294,21 +294,17 @@ class VisionTransformerConfig:
                 'Expected `hidden_size` to be divisible by 4 with position_embedding="sincos2d". '
                 f"Received: hidden_size={self.hidden_size}."
             )
-        for pooling, field in (
-            ("token", "class_token"),
-            ("token+gap", "class_token"),
-            ("token+distillation", "class_token"),
-            ("token+distillation", "distillation_token"),
-        ):
-            if self.pooling == pooling and not getattr(self, field):
+        pooling = POOLINGS[self.pooling]
+        for field in pooling.needs:
+            if not getattr(self, field):
                 raise ValueError(
-                    f"Expected {field}=True with pooling={pooling!r}. Received: {field}=False. "
-                    'Use pooling="gap", "map" or "max" for a model without that token.'
+                    f"Expected {field}=True with pooling={self.pooling!r}. Received: {field}=False."
+                    ' Use pooling="gap", "map" or "max" for a model without that token.'
                 )
-        if self.pooling == "none" and self.num_classes:
+        if pooling.keeps_all and self.num_classes:
             raise ValueError(
-                'Expected num_classes=0 with pooling="none", since a head reads one vector an '
-                f"image. Received: num_classes={self.num_classes}."
+                f"Expected num_classes=0 with pooling={self.pooling!r}, since a head reads one "
+                f"vector an image. Received: num_classes={self.num_classes}."
             )
         if self.position_embedding_prefix_rows > self.num_prefix_tokens:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.poolings import POOLINGS
 
 
 def forward_flops(config: VisionTransformerConfig) -> int:
@@ -25,12 +26,8 @@ def forward_flops(config: VisionTransformerConfig) -> int:
     for count in config.merged_per_block:
         products, length = _block_products(config, length, count)
         blocks += products
-    features = width * (2 if "+" in config.pooling else 1)
-    head = 0
-    if config.pooling == "map":
-        seen = tokens if config.pooling_includes_prefix_tokens else patches
-        head += seen * 2 * width * width + 2 * seen * width
-        head += width * (2 * width + 2 * config.mlp_dim)
+    pooling = POOLINGS[config.pooling]
+    features, head = width * pooling.width, pooling.count_products(config)
     for size in (config.pre_logits_size, config.projection_size, config.num_classes):
         if size:
             head += features * size

@@ -11,6 +11,7 @@ import keras
 from keras_vit import layers
 from keras_vit.layers.token_state import TokenState
 from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.poolings import POOLINGS
 
 
 def decays(variable: keras.Variable) -> bool:
@@ -71,8 +72,9 @@ class Parts:
         self.embedding = tuple(_embedding(config, policy))
         self.blocks = [_block(config, policy, index) for index in range(config.num_layers)]
         self.norm = _layer_norm(config, policy, "encoder_norm")
-        self.norms_tokens = config.pooling == "none" or config.final_norm == "tokens"
-        self.pooling = _pooling(config, policy)
+        pooling = POOLINGS[config.pooling]
+        self.norms_tokens = pooling.keeps_all or config.final_norm == "tokens"
+        self.pooling = pooling.make_layer(config, policy)
         self.projections = tuple(_projections(config, policy))
         self.head = _head(config, policy)
         self.ways: dict[str, keras.Model] = {}
@@ -183,33 +185,9 @@ def _layer_norm(config: VisionTransformerConfig, policy: Any, name: str):
     return layers.LayerNormalization(epsilon=config.layer_norm_epsilon, dtype=policy, name=name)
 
 
-def _pooling(config: VisionTransformerConfig, policy: Any) -> keras.layers.Layer | None:
-    """The layer from `(batch, tokens, D)` to `(batch, features)`."""
-    if config.pooling == "none":
-        return None
-    if config.pooling == "map":
-        skipped = 0 if config.pooling_includes_prefix_tokens else config.num_prefix_tokens
-        return layers.AttentionPooling(
-            config.num_heads,
-            config.mlp_dim,
-            gelu=config.gelu or "tanh",
-            epsilon=config.layer_norm_epsilon,
-            skipped_tokens=skipped,
-            dtype=policy,
-            name="pooling",
-        )
-    return layers.TokenPooling(
-        config.pooling,
-        num_prefix_tokens=config.num_prefix_tokens,
-        include_prefix_tokens=config.pooling_includes_prefix_tokens,
-        dtype=policy,
-        name="pooling",
-    )
-
-
 def _projections(config: VisionTransformerConfig, policy: Any):
     """Yields the layer before the head and the projection, where there are any."""
-    if config.pooling == "none":
+    if POOLINGS[config.pooling].keeps_all:
         return
     if config.pre_logits_size is not None:
         yield keras.layers.Dense(
@@ -228,7 +206,7 @@ def _head(config: VisionTransformerConfig, policy: Any) -> keras.layers.Layer | 
     """The layer from features to logits `(batch, num_classes)`."""
     if not config.num_classes:
         return None
-    if config.pooling == "token+distillation":
+    if POOLINGS[config.pooling].two_heads:
         return layers.DistilledHead(config.num_classes, dtype=policy, name="head")
     return keras.layers.Dense(
         config.num_classes, kernel_initializer="zeros", dtype=policy, name="head"

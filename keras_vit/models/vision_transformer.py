@@ -16,6 +16,7 @@ from keras_vit.images.carrier import before
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.parts import ParameterGroup, Parts, run
+from keras_vit.models.poolings import POOLINGS
 from keras_vit.models.probability import probabilities
 
 
@@ -75,8 +76,7 @@ class VisionTransformer(TrainableModel):
         if behind[-1].places is not None:
             unmerge = layers.TokenUnmerging(dtype=policy, name="unmerge")
             tokens = unmerge(tokens, behind[-1].places)
-            # What pools prefix tokens alone needs no patches.
-            read = read if config.pooling in ("token", "token+distillation") else tokens
+            read = tokens if POOLINGS[config.pooling].patches else read
         features = parts.pool(read)
         logits = None if parts.head is None else parts.head(features)
 
