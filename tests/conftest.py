@@ -35,6 +35,9 @@ class _Blocker(importlib.abc.MetaPathFinder):
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
 
+# TensorFlow uses oneDNN by itself on newer processors alone; here it does on all.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 # A command goes all the way, from files to files. The measures run operation by operation, which
 # JAX compiles one by one.
 LONG = {"tensorflow": ("commands",), "jax": ("interpret",)}

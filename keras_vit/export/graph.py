@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from keras_vit.export.decoding import decode_batch
 from keras_vit.export.exportable import Exportable
-from keras_vit.layers.mlp import gelu_for_converters
 
 
 class ServedModel:
@@ -108,7 +107,7 @@ def for_converters(exportable: Exportable) -> Callable:
     forward = exportable.forward()
 
     def run(images):
-        with gelu_for_converters():
+        with exportable.backbone.parts.gelu_form("portable"):
             return forward(images)
 
     return run

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -100,6 +101,25 @@ class Parts:
             sequence = TokenState.of(block(*sequence))
             behind.append(sequence)
         return behind
+
+    @contextlib.contextmanager
+    def gelu_form(self, form: str) -> Iterator[None]:
+        """Within it, what is traced has its GELUs in a form of `keras_vit.layers.gelu`.
+
+        Args:
+            form: `"portable"` for a graph that goes to another runtime.
+        """
+        mlps = [block.mlp for block in self.blocks]
+        if hasattr(self.pooling, "mlp"):
+            mlps.append(self.pooling.mlp)
+        before = [mlp.gelu_form for mlp in mlps]
+        try:
+            for mlp in mlps:
+                mlp.gelu_form = form
+            yield
+        finally:
+            for mlp, own in zip(mlps, before, strict=True):
+                mlp.gelu_form = own
 
     def finish(self, tokens: Any) -> Any:
         """Turns the tokens behind the last block into those that the pooling reads: norms them."""

@@ -1,0 +1,84 @@
+"""The Gaussian error linear unit in all its kinds and forms: one value, written in several ways.
+
+A runtime makes one kernel or one node of a GELU only where it is written as that runtime knows it.
+
+Reference: "Gaussian Error Linear Units" (arXiv 1606.08415).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+KINDS = ("erf", "tanh", "quick")
+FORMS = ("fused", "portable")
+
+
+def gelu(x: Any, kind: str, *, form: str = "fused", training: bool | None = None) -> Any:
+    """Applies a Gaussian error linear unit.
+
+    Args:
+        x: a tensor of any shape.
+        kind: `"erf"` (exact), `"tanh"` (its approximation, section 2 of the reference) or
+            `"quick"` (x * sigmoid(1.702 x), the same section).
+        form: `"fused"`, as the backend runs it fastest, or `"portable"`, as converters to other
+            runtimes make one node of it.
+        training: whether the derivative is written down too: what is kept for the gradient is the
+            input and the gate, and fewer operations run. Compilers (JAX) find that by themselves.
+
+    Returns:
+        A tensor of the same shape and type.
+    """
+    by_hand = training and keras.backend.backend() == "tensorflow"
+    if kind == "erf":
+        return _trained_erf(x) if by_hand else _erf(x)
+    if kind == "tanh":
+        return _trained_tanh(x) if by_hand else _tanh(x, form)
+    return x * ops.sigmoid(1.702 * x)
+
+
+def _erf(x):
+    # `keras.ops.gelu(approximate=False)` uses `erfc` on TensorFlow, which ONNX Runtime and LiteRT
+    # refuse after conversion.
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+
+
+def _tanh(x, form):
+    if keras.backend.backend() != "tensorflow" or form == "portable":
+        return ops.gelu(x, approximate=True)
+    # TensorFlow on a CPU runs this order of factors in one kernel with the matrix product and the
+    # bias before it, but not that of `keras.ops.gelu`.
+    cubic = x + x * (0.044715 * ops.square(x))
+    return 0.5 * x * (1.0 + ops.tanh(math.sqrt(2.0 / math.pi) * cubic))
+
+
+def _half_gate(gate):
+    return 0.5 + 0.5 * gate
+
+
+@ops.custom_gradient
+def _trained_erf(x):
+    gate = _half_gate(ops.erf(x * math.sqrt(0.5)))
+
+    def gradient(*inputs, upstream=None):
+        upstream = inputs[-1] if upstream is None else upstream
+        density = math.sqrt(0.5 / math.pi) * ops.exp(-0.5 * ops.square(x))
+        return upstream * (gate + x * density)
+
+    return x * gate, gradient
+
+
+@ops.custom_gradient
+def _trained_tanh(x):
+    scale = math.sqrt(2.0 / math.pi)
+    gate = _half_gate(ops.tanh(x * (scale + (0.044715 * scale) * ops.square(x))))
+
+    def gradient(*inputs, upstream=None):
+        upstream = inputs[-1] if upstream is None else upstream
+        slope = 2.0 * scale + (6.0 * 0.044715 * scale) * ops.square(x)
+        return upstream * (gate * (1.0 + x * ((1.0 - gate) * slope)))
+
+    return x * gate, gradient
