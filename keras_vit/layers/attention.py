@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.dropout import Dropout
+from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import LayerNormalization
 
 
@@ -54,7 +55,7 @@ def fused_attend(query, key, value, bias=None):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class MultiHeadSelfAttention(keras.layers.Layer):
+class MultiHeadSelfAttention(CompositeLayer):
     """Multi-head self-attention with one matrix for query, key and value.
 
     Args:
@@ -119,7 +120,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             )
             self.query_norm.build((None, None, self.num_heads, self.head_dim))
             self.key_norm.build((None, None, self.num_heads, self.head_dim))
-        self.built = True
+        self.finish_build()
 
     def draw_seed(self) -> Any:
         """Advances the random state and returns the seed, or None where nothing is dropped."""

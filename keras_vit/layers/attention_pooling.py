@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from keras_vit.layers.attention import attend, fused_attend, split_heads
+from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.mlp import Mlp
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class ProbeAttention(keras.layers.Layer):
+class ProbeAttention(CompositeLayer):
     """Multi-head attention of one set of queries to another set of tokens.
 
     Args:
@@ -47,7 +48,7 @@ class ProbeAttention(keras.layers.Layer):
         pair = keras.initializers.VarianceScaling(1.5, "fan_avg", "uniform")
         self.key_value = dense(2 * hidden_size, "key_value", kernel_initializer=pair)
         self.output_dense = dense(hidden_size, "output")
-        self.built = True
+        self.finish_build()
 
     def call(self, queries, tokens, return_attention=False):
         batch, num_tokens, hidden_size = ops.shape(tokens)
@@ -76,7 +77,7 @@ class ProbeAttention(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(CompositeLayer):
     """Multi-head attention pooling: a learned probe attends to all tokens, an MLP follows.
 
     There is no residual around the attention: y = attention(probe, tokens), y + MLP(norm(y)).
@@ -123,7 +124,7 @@ class AttentionPooling(keras.layers.Layer):
         self.attention.build((1, 1, hidden_size), input_shape)
         self.mlp_norm.build((None, 1, hidden_size))
         self.mlp.build((None, 1, hidden_size))
-        self.built = True
+        self.finish_build()
 
     def call(self, tokens, training=None, return_attention=False):
         skipped = self.skipped_tokens

@@ -5,9 +5,11 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_vit.layers.inner_state import CompositeLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class DistilledHead(keras.layers.Layer):
+class DistilledHead(CompositeLayer):
     """Classifies both halves of its input and returns the mean of the two sets of logits.
 
     Args:
@@ -31,7 +33,7 @@ class DistilledHead(keras.layers.Layer):
     def build(self, input_shape):
         self.token.build((None, input_shape[-1] // 2))
         self.distillation.build((None, input_shape[-1] // 2))
-        self.built = True
+        self.finish_build()
 
     def call(self, features):
         token, distillation = ops.split(features, 2, axis=-1)

@@ -31,9 +31,7 @@ class DropPath(keras.layers.Layer):
         self.rate = rate
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if rate else None
-
-    def build(self, input_shape):
-        self.built = True
+        self.built = True  # there is nothing to build
 
     def draw_seed(self) -> Any:
         """Advances the random state and returns the seed, or None where nothing is dropped."""

@@ -9,10 +9,11 @@ from keras import ops
 
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.gelu import FORMS, KINDS, gelu
+from keras_vit.layers.inner_state import CompositeLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class Mlp(keras.layers.Layer):
+class Mlp(CompositeLayer):
     """Widens each token, applies the non-linearity and narrows it again.
 
     Args:
@@ -67,7 +68,7 @@ class Mlp(keras.layers.Layer):
         self.output_dense = dense(hidden_size, "output")
         self.hidden.build((None, hidden_size))
         self.output_dense.build((None, self.mlp_dim))
-        self.built = True
+        self.finish_build()
 
     def draw_seeds(self) -> tuple[Any, Any]:
         """Advances the random state and returns the seeds of both dropouts, None for no dropout."""

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.dropout import Dropout
+from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.position_resize import resize_positions
 
 
@@ -33,7 +34,7 @@ def sincos2d(grid: tuple, hidden_size: int):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class PatchEncoder(keras.layers.Layer):
+class PatchEncoder(CompositeLayer):
     """Projects flat patches to tokens, puts learned tokens in front and adds positions.
 
     The sequence is: class token, distillation token, registers, patches row by row. The first
@@ -125,7 +126,7 @@ class PatchEncoder(keras.layers.Layer):
         if learned:
             rows += self.grid_size[0] * self.grid_size[1]
         self.position_embedding = token("position_embedding", learned, rows, normal())
-        self.built = True
+        self.finish_build()
 
     @property
     def num_prefix_tokens(self) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.standardized_conv import StandardizedConv2D
 
 
-class _ConvNorm(keras.layers.Layer):
+class _ConvNorm(CompositeLayer):
     """Makes the convolutions and norms of one ResNet alike."""
 
     def __init__(
@@ -88,7 +89,7 @@ class BottleneckUnit(_ConvNorm):
             self.shortcut_norm = self._norm("shortcut_norm")
             self.shortcut.build(input_shape)
             self.shortcut_norm.build(shape)
-        self.built = True
+        self.finish_build()
 
     def call(self, inputs):
         residual = inputs
@@ -142,7 +143,7 @@ class ResNetStage(_ConvNorm):
         for unit in self.units:
             unit.build(input_shape)
             input_shape = unit.compute_output_shape(input_shape)
-        self.built = True
+        self.finish_build()
 
     def call(self, inputs):
         for unit in self.units:
@@ -205,7 +206,7 @@ class ResNetStem(_ConvNorm):
         for stage in self.stages:
             stage.build(shape)
             shape = stage.compute_output_shape(shape)
-        self.built = True
+        self.finish_build()
 
     def call(self, images):
         x = ops.relu(self.root_norm(self.root(images)))

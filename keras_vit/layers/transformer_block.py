@@ -10,6 +10,7 @@ from keras import ops
 from keras_vit.layers.attention import MultiHeadSelfAttention
 from keras_vit.layers.drop_path import DropPath
 from keras_vit.layers.dropout import Dropout
+from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
@@ -27,7 +28,7 @@ _NO_SEEDS = {
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(CompositeLayer):
     """A pre-norm Transformer block.
 
     Args:
@@ -126,7 +127,7 @@ class TransformerBlock(keras.layers.Layer):
         ):
             if layer is not None:
                 layer.build(input_shape)
-        self.built = True
+        self.finish_build()
 
     def draw_seeds(self) -> dict[str, Any]:
         """Advances the random state as one training call does and returns the seeds of that call.

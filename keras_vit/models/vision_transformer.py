@@ -14,6 +14,7 @@ from keras_vit import layers
 from keras_vit.fitting import TrainableModel
 from keras_vit.images.carrier import before
 from keras_vit.images.spec import Preprocessing
+from keras_vit.layers.inner_state import get_inner_state, set_inner_state
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.parts import ParameterGroup, Parts, run
 from keras_vit.models.poolings import POOLINGS
@@ -87,6 +88,9 @@ class VisionTransformer(TrainableModel):
         inputs = images if input_tensor is None else _source_inputs(images)
         super().__init__(inputs=inputs, outputs=output, name=name, trainable=trainable)
 
+        if not trainable:
+            for layer in self.layers:
+                layer.trainable = False
         self.config = config
         self.classifier_activation = activation
         self.dtype_policy = policy
@@ -263,6 +267,25 @@ class VisionTransformer(TrainableModel):
                 f"Expected a model with a head. Received: {self.name!r} with num_classes=0."
             )
 
+    def save(self, filepath: Any, *args, **kwargs) -> None:
+        """Saves as Keras does, in its `.keras` format.
+
+        Args:
+            filepath: a path that ends in `.keras`.
+            *args: as in `keras.Model.save`.
+            **kwargs: as in `keras.Model.save`.
+
+        Raises:
+            ValueError: a path of Keras's older HDF5 format, which cannot hold such a model.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"Expected a path that ends in `.keras`. Received: {str(filepath)!r}. Use "
+                'model.save("model.keras"), or model.save_weights("model.weights.h5") for the '
+                "weights alone."
+            )
+        super().save(filepath, *args, **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         config = {
             "config": self.config.to_dict(),
@@ -274,6 +297,9 @@ class VisionTransformer(TrainableModel):
         }
         if not self._has_own_input:
             config["lead"] = keras.saving.serialize_keras_object(self.parts.ways["images"])
+        state = get_inner_state(self, {"predictions": "float32"})
+        if state:
+            config["inner_state"] = state
         return config
 
     @classmethod
@@ -284,7 +310,10 @@ class VisionTransformer(TrainableModel):
             lead = keras.saving.deserialize_keras_object(lead, custom_objects)
             config["input_tensor"] = lead.output
         config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**config)
+        state = config.pop("inner_state", {})
+        model = cls(**config)
+        set_inner_state(model, state)
+        return model
 
 
 def _input_tensor(config: VisionTransformerConfig, input_tensor: Any):
