@@ -5,6 +5,7 @@ import configparser
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -185,6 +186,23 @@ def test_model_layers_and_weights_know_no_backend():
             else:
                 continue
             assert not found, f"{name} imports {found}"
+
+
+def test_the_guide_to_adding_things_names_few_files_that_are_there():
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = guide.split("## To add a ..., change ...\n")[1].split("\n- ")[0]
+    rows = dict(re.findall(r"^\| ([^|`]+) \| (.*) \|$", table, re.MULTILINE))
+    rows.pop("a new")
+    at_most = {
+        "family of models": 4, "checkpoint of a known family": 1, "pooling": 2, "export form": 2,
+        "objective of training": 2, "adapter of a layer": 2, "recipe": 1,
+    }  # fmt: skip
+    assert rows.keys() == at_most.keys()
+    for kind, text in rows.items():
+        names = re.findall(r"`([^`]+)`", text)
+        assert 0 < len(names) <= at_most[kind], f"{kind}: {names}"
+        for name in names:
+            assert (ROOT / name).exists(), f"{kind}: {name}"
 
 
 def test_nearest_names_suggests_or_lists():
