@@ -8,12 +8,13 @@ from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.weights.layouts.dinov2 import DINOV2
 from keras_vit.weights.layouts.google import GOOGLE
 from keras_vit.weights.layouts.layout import BoundCheckpoint, Layout
+from keras_vit.weights.layouts.open_clip import OPEN_CLIP
 from keras_vit.weights.layouts.timm import TIMM
 from keras_vit.weights.layouts.towers import TOWERS
 from keras_vit.weights.layouts.vit import VIT
 
-LAYOUTS = (GOOGLE, TIMM, TOWERS, DINOV2, VIT)
-NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS))
+LAYOUTS = (GOOGLE, TIMM, TOWERS, DINOV2, VIT, OPEN_CLIP)
+NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
 
 
 def layout_for(name: str, config: VisionTransformerConfig) -> Layout:

@@ -191,8 +191,11 @@ class Layout:
         signature: a name that every file of this layout has, after its prefix.
         prefixes: what may stand in front of the names, most telling first.
         rows: the table of names.
-        ignored: patterns of full names that are left out: text towers, buffers, optimizer state.
+        ignored: patterns of names, as they are without a wrapper, that are left out: text towers,
+            buffers, optimizer state.
         suffix: that of the file with the weights.
+        saved: whether models can be saved in it.
+        prefixed_only: whether names without the prefix belong to something else.
     """
 
     name = ""
@@ -201,6 +204,8 @@ class Layout:
     rows: tuple[Row, ...] = ()
     ignored: tuple[str, ...] = ()
     suffix = SAFETENSORS
+    saved = True
+    prefixed_only = False
 
     def bind(self, file: ArrayFile) -> BoundCheckpoint | None:
         """Says what each array of a file makes; None for a file of another layout.
@@ -209,15 +214,32 @@ class Layout:
             file: an open checkpoint.
         """
         for prefix in self.prefixes:
-            if prefix + self.signature in file.specs:
-                return self._bind(file, prefix)
+            end = prefix + self.signature
+            found = [name.removesuffix(end) for name in file.specs if name.endswith(end)]
+            wrappers = [name for name in found if re.fullmatch(_WRAPPERS, name)]
+            if wrappers:  # of a teacher and its student the teacher, which is what is evaluated
+                best = min(wrappers, key=lambda name: ("teacher" not in name, len(name)))
+                return self._bind(file, best, best + prefix)
         return None
 
-    def _bind(self, file: ArrayFile, prefix: str) -> BoundCheckpoint:
-        full = {name.removeprefix(prefix): name for name in file.specs}
-        bindings, shapes, misfits, used = [], {}, [], set()
+    def table_name(self, name: str) -> str:
+        """Returns the name that the table has for a name in the file, which has no prefix."""
+        return name
+
+    def _bind(self, file: ArrayFile, wrapper: str, prefix: str) -> BoundCheckpoint:
+        full = {
+            self.table_name(name.removeprefix(prefix)): name
+            for name in file.specs
+            if name.startswith(prefix) or not self.prefixed_only
+        }
+        bindings, shapes, misfits, used, spare = [], {}, [], set(), set()
         for row in self.rows:
             if (row.when and row.when not in full) or (row.unless and row.unless in full):
+                spare.update(
+                    full.get(fill(source, numbers))
+                    for source in row.sources
+                    for numbers in _numbers(source, full)
+                )
                 continue
             for numbers in _numbers(row.sources[0], full):
                 sources = tuple(
@@ -231,9 +253,15 @@ class Layout:
                 for binding in _bindings(row, sources, numbers, file.specs):
                     _add(binding, file.specs, bindings, shapes, misfits)
         misfits += _torn_pairs(shapes)
-        patterns = [re.compile(pattern) for pattern in self.ignored]
+        ignored_names = (*self.ignored, *(_BESIDE_TEACHER if "teacher." in prefix else ()))
+        patterns = [re.compile(pattern) for pattern in ignored_names]
         rest = [name for name in file.specs if name not in used]
-        ignored = {name for name in rest if any(pattern.fullmatch(name) for pattern in patterns)}
+        ignored = {
+            name
+            for name in rest
+            if any(p.fullmatch(n) for p in patterns for n in (name, name.removeprefix(wrapper)))
+        }
+        ignored |= spare.intersection(rest)  # what another array takes the place of
         return BoundCheckpoint(
             file, self, prefix, tuple(bindings), shapes,
             tuple(name for name in rest if name in ignored),
@@ -389,6 +417,12 @@ class Layout:
         return {}
 
 
+# What programs put in front of all names of a model that they hold.
+_WRAPPERS = (
+    r"((module|model|_orig_mod|backbone|teacher|student|timm_model|vision_tower|encoder|net|visual"
+    r"|trunk)\.)*"
+)
+_BESIDE_TEACHER = (r"student\..*", r"teacher\.(?!backbone\.).*")
 _BESIDE = {"bias": "kernel", "beta": "gamma"}
 _LEADING = ("class", "distillation")
 _HYBRID_STYLE = (

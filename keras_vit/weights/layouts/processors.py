@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,20 +44,11 @@ def _statistics(stated: Stated) -> dict[str, Any]:
         return {}
     values = {}
     for name in ("image_mean", "image_std"):
-        numbers = stated.values.get(name)
-        numbers = [numbers] * 3 if isinstance(numbers, float) else numbers
-        if (
-            not isinstance(numbers, (list, tuple))
-            or len(numbers) not in (1, 3)
-            or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
-        ):
-            raise stated.refusal(name, "a number for each channel")
-        values[name] = numbers
-    scale = 1.0
-    if stated.flag("do_rescale", True):
-        scale = 255 * stated.number("rescale_factor", 1 / 255)
-    else:
-        scale = 255.0
+        if isinstance(stated.values.get(name), float):
+            stated.values[name] = [stated.values[name]] * 3
+        values[name] = stated.numbers(name, ())
+    rescaled = stated.flag("do_rescale", True)
+    scale = 255 * (stated.number("rescale_factor", 1 / 255) if rescaled else 1.0)
     if not stated.flag("do_normalize", True):
         values = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
     if min(values["image_std"]) <= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,6 +65,17 @@ class Stated:
             "a number above 0",
         )
         return None if value is None else float(value)
+
+    def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        """Returns finite numbers, one for each channel."""
+        values = self.values.get(name, default)
+        if (
+            not isinstance(values, (list, tuple))
+            or not values
+            or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
+        ):
+            raise self.refusal(name, "a number for each channel")
+        return tuple(values)
 
     def flag(self, name: str, default: bool | None = None) -> bool | None:
         """Returns True or False."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 from keras_vit.images.spec import STATISTICS
@@ -92,8 +93,16 @@ class TimmLayout(Layout):
         *linear("head", "head", unless="head_dist.weight"),
         *linear("head", "head/token", when="head_dist.weight"),
         *linear("head_dist", "head/distillation"),
+        row("visual.head.proj.weight", "projection/kernel", "linear"),
     )
-    ignored = ("mask_token",)
+    # The decoder is that of MAE; the rest stands beside the tower in files of open_clip.
+    ignored = (
+        r"(.*\.)?mask_token", r"(.*\.)?decoder_.*", r"text\..*", "logit_scale", "logit_bias",
+    )  # fmt: skip
+
+    def table_name(self, name):
+        """Facebook's DINOv2 counts blocks on through its chunks: `blocks.1.10` is block 10."""
+        return re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name)
 
     def foreign_features(self, bound):
         return foreign_architecture(bound) or super().foreign_features(bound)

@@ -6,7 +6,6 @@ names the rest, of which only what no array tells stands here.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -81,6 +80,12 @@ def architecture_of(bound) -> str:
     config = Stated(bound.file.config, _where(bound))
     if "architecture" in config:
         return config.text("architecture")
+    tower = Stated(
+        open_clip_config(bound).get("vision_cfg", {}),
+        f"vision_cfg of the open_clip_config.json beside {bound.file.path!r}",
+    )
+    if "timm_model_name" in tower:
+        return tower.text("timm_model_name")
     path = os.path.abspath(bound.file.path)
     for name in (os.path.basename(path), os.path.basename(os.path.dirname(path))):
         found = re.match(r"[a-z]+\d?_\w*", name)
@@ -122,6 +127,12 @@ def model_arguments(bound, given: Mapping[str, Any] | None = None) -> Stated:
     return Stated(values, f"model_args of {_where(bound)}", given)
 
 
+def open_clip_config(bound) -> Mapping[str, Any]:
+    """Returns the `model_cfg` of an `open_clip_config.json` beside the file, or nothing."""
+    config = bound.file.beside("open_clip_config.json").get("model_cfg")
+    return config if isinstance(config, Mapping) else {}
+
+
 def _published(bound) -> Stated:
     values = bound.file.config.get("pretrained_cfg") or {}
     return Stated(values, f"pretrained_cfg of {_where(bound)}")
@@ -148,15 +159,8 @@ def read_published_preprocessing(bound) -> dict[str, Any] | None:
         return None
     fields: dict[str, Any] = {}
     for key in ("mean", "std"):
-        values = published.values.get(key)
-        if values is not None:
-            if (
-                not isinstance(values, (list, tuple))
-                or not values
-                or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
-            ):
-                raise published.refusal(key, "a number for each channel")
-            fields[key] = tuple(values)
+        if key in published:
+            fields[key] = published.numbers(key, ())
     resampling = published.text("interpolation", "bicubic")
     if resampling in ("bilinear", "bicubic"):
         fields["resampling"] = resampling

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from keras_vit.images.spec import STATISTICS
 from keras_vit.weights.layouts.layout import POSITIONS
 from keras_vit.weights.layouts.transformers import IGNORED, Family, TransformersLayout
-from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
+from keras_vit.weights.rows import BLOCK, Row, linear, row, torch_norm
 
-_LAYER = "encoder.layers.{i}"
+_LAYERS = ("encoder.layers.{i}", "encoder.layer.{i}")  # the second in AltCLIP
 _PACKED = ("pooling/attention/query", "pooling/attention/key_value")
+_POOLING = (
+    row("head.probe", "pooling/probe"),
+    row(
+        "head.attention.in_proj_weight",
+        [f"{name}/kernel" for name in _PACKED],
+        "linear",
+        shares=(1, 2),
+    ),
+    row("head.attention.in_proj_bias", [f"{name}/bias" for name in _PACKED], shares=(1, 2)),
+    *linear("head.attention.out_proj", "pooling/attention/output"),
+    *torch_norm("head.layernorm", "pooling/mlp_norm"),
+    *linear("head.mlp.fc1", "pooling/mlp/hidden"),
+    *linear("head.mlp.fc2", "pooling/mlp/output"),
+)
 _CLIP = Family(
     "clip_vision_model",
     "CLIPVisionModel",
@@ -29,6 +45,17 @@ _SIGLIP = Family(
 )
 
 
+def _block_rows(layer: str) -> tuple[Row, ...]:
+    return (
+        *torch_norm(f"{layer}.layer_norm1", f"{BLOCK}/attention_norm"),
+        *linear([f"{layer}.self_attn.{p}_proj" for p in "qkv"], f"{BLOCK}/attention/qkv"),
+        *linear(f"{layer}.self_attn.out_proj", f"{BLOCK}/attention/output"),
+        *torch_norm(f"{layer}.layer_norm2", f"{BLOCK}/mlp_norm"),
+        *linear(f"{layer}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{layer}.mlp.fc2", f"{BLOCK}/mlp/output"),
+    )
+
+
 class TowerLayout(TransformersLayout):
     """`CLIPVisionModel`, the same with a projection, and `SiglipVisionModel`."""
 
@@ -40,7 +67,8 @@ class TowerLayout(TransformersLayout):
         *_CLIP.named(
             "clip", "altclip", "altclip_vision_model", "chinese_clip", "chinese_clip_vision_model",
             "clipseg", "clipseg_vision_model", "git", "git_vision_model", "metaclip_2",
-            "metaclip_2_vision_model",
+            "metaclip_2_vision_model", "owlvit", "owlvit_vision_model", "owlv2",
+            "owlv2_vision_model",
         ),
         *_SIGLIP.named("siglip"),
         *_SIGLIP.named("idefics3_vision", "smolvlm_vision", heads=16),
@@ -51,28 +79,26 @@ class TowerLayout(TransformersLayout):
         row("embeddings.class_embedding", "patch_encoder/class_token", "token"),
         row("embeddings.position_embedding.weight", POSITIONS, "table"),
         *torch_norm("pre_layrnorm", "pre_norm"),
-        *torch_norm(f"{_LAYER}.layer_norm1", f"{BLOCK}/attention_norm"),
-        *linear([f"{_LAYER}.self_attn.{p}_proj" for p in "qkv"], f"{BLOCK}/attention/qkv"),
-        *linear(f"{_LAYER}.self_attn.out_proj", f"{BLOCK}/attention/output"),
-        *torch_norm(f"{_LAYER}.layer_norm2", f"{BLOCK}/mlp_norm"),
-        *linear(f"{_LAYER}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
-        *linear(f"{_LAYER}.mlp.fc2", f"{BLOCK}/mlp/output"),
+        *torch_norm("pre_layernorm", "pre_norm"),  # OWL-ViT spells it otherwise
+        *(each for layer in _LAYERS for each in _block_rows(layer)),
         *torch_norm("post_layernorm", "encoder_norm"),
         row("visual_projection.weight", "projection/kernel", "linear"),
-        row("head.probe", "pooling/probe"),
-        row(
-            "head.attention.in_proj_weight",
-            [f"{name}/kernel" for name in _PACKED],
-            "linear",
-            shares=(1, 2),
-        ),
-        row("head.attention.in_proj_bias", [f"{name}/bias" for name in _PACKED], shares=(1, 2)),
-        *linear("head.attention.out_proj", "pooling/attention/output"),
-        *torch_norm("head.layernorm", "pooling/mlp_norm"),
-        *linear("head.mlp.fc1", "pooling/mlp/hidden"),
-        *linear("head.mlp.fc2", "pooling/mlp/output"),
+        # A classifier reads the mean of the patches; what pools them otherwise is not used.
+        *linear("classifier", "head"),
+        *(dataclasses.replace(each, unless="classifier.weight") for each in _POOLING),
     )
-    ignored = (*IGNORED, r"text_model\..*", r"text_projection\..*", "logit_scale", "logit_bias")
+    ignored = (
+        *IGNORED,
+        r"text_model\..*",
+        r"text_projection\..*",
+        "logit_scale",
+        "logit_bias",
+    )
+
+    def foreign_features(self, bound):
+        if "head/kernel" in bound.shapes and "pre_norm/gamma" in bound.shapes:
+            return ["a head on the mean of tokens without their final norm (classifier.weight)"]
+        return super().foreign_features(bound)
 
     def family_by_shapes(self, bound):
         return _CLIP if "pre_norm/gamma" in bound.shapes else _SIGLIP

@@ -172,7 +172,8 @@ class TransformersLayout(Layout):
             stated.agree("patch_size", fields["patch_size"], "patch_size")
         stated.agree("qkv_bias", fields["qkv_bias"], "qkv_bias")
         stated.agree("use_swiglu_ffn", fields["mlp"] == "swiglu", "mlp")
-        stated.agree("vision_use_head", fields.get("pooling") == "map", "pooling")
+        if not fields["num_classes"]:
+            stated.agree("vision_use_head", fields.get("pooling") == "map", "pooling")
         stated.must_be("apply_layernorm", True, "features of a backbone without their norm")
         stated.must_be("is_hybrid", False, "hybrid of transformers")
         whole = Stated(bound.file.config, f"the config.json beside {bound.file.path!r}")

@@ -32,7 +32,7 @@ class VitLayout(TransformersLayout):
     """`ViTModel`, `DeiTModel` and the same with a head, one of DeiT's with two."""
 
     signature = "embeddings.patch_embeddings.projection.weight"
-    prefixes = ("vit.", "deit.", "")
+    prefixes = ("vit.", "deit.", "ijepa.", "dpt.", "")
     families = (
         _VIT,
         _DEIT,
@@ -58,7 +58,7 @@ class VitLayout(TransformersLayout):
         *linear("distillation_classifier", "head/distillation"),
     )
     # Beside the encoder of a masked autoencoder is its decoder.
-    ignored = (*IGNORED, r"(vit\.|deit\.)?pooler\.dense\.(weight|bias)", r"decoder\..*")
+    ignored = (*IGNORED, r"decoder\..*")
 
     def family_by_shapes(self, bound):
         return _DEIT if "patch_encoder/distillation_token" in bound.shapes else _VIT
