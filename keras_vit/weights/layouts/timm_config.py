@@ -60,7 +60,9 @@ _TANH = (
     r"base_patch32_siglip|large_patch16_siglip(_gap)?_512|so400m_patch16_siglip"
     r"|giantopt_patch16_siglip"
 )
-_POOLINGS = {"token": "token", "avg": "gap", "max": "max", "map": "map", "": "none"}
+_POOLINGS = {
+    "token": "token", "avg": "gap", "max": "max", "avgmax": "avgmax", "map": "map", "": "none",
+}  # fmt: skip
 # Epsilons of the norms that timm makes by name.
 _NORMS = dict.fromkeys(("layernorm", "layer_norm", "layernormfp32"), 1e-6)
 # What a model of timm is trained with, or how it is made, and no output of it depends on.

@@ -20,7 +20,8 @@ _HYBRIDS = {
 _EPSILONS = {_CLIP: 1e-5}  # 1e-6 for the others
 _ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_tanh", "quick": "quick_gelu"}
 _POOLINGS = {
-    "token": "token", "token+distillation": "token", "gap": "avg", "max": "max", "map": "map",
+    "token": "token", "token+distillation": "token", "gap": "avg", "max": "max",
+    "avgmax": "avgmax", "map": "map",
     "none": "",
 }  # fmt: skip
 
