@@ -95,7 +95,7 @@ def read_labels(path: str | os.PathLike, count: int) -> list[str]:
     """
     path = pathlib.Path(path)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors put a mark before the first name
         values = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except ValueError as error:
         raise ValueError(
@@ -124,7 +124,11 @@ def labels_beside(model_path: str | os.PathLike, count: int) -> list[str] | None
 
 
 def decode_predictions(
-    preds: Any, top: int = 5, labels: Sequence[str] | None = None
+    preds: Any,
+    top: int = 5,
+    labels: Sequence[str] | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
 ) -> list[list[tuple[Any, str, float]]]:
     """Turns the outputs of a classifier into the names of its best classes, offline.
 
@@ -133,14 +137,15 @@ def decode_predictions(
             no softmax is applied, the scores are the values themselves.
         top: how many classes to name for each image; all of them where there are fewer.
         labels: one name for each class; None for ImageNet's own with 1000 or 21,843 classes.
+        class_names: the same, by the name that they have in data sets.
 
     Returns:
         For each image a list of (WordNet id, name, score), best first, classes of equal score in
         the order of their columns. With `labels` the first entry is the column, an integer.
 
     Raises:
-        ValueError: another rank, a class count without known names, `labels` of another length, or
-            `top` below 1.
+        ValueError: another rank, a class count without known names, `labels` of another length or
+            beside `class_names`, or `top` below 1.
 
     Example:
         >>> import numpy as np
@@ -154,7 +159,10 @@ def decode_predictions(
             f"Received: an array of shape {scores.shape}."
         )
     check_int("top", top, 1)
+    if labels is not None and class_names is not None:
+        raise ValueError("Expected `labels` or `class_names`, which mean the same. Received both.")
     count = scores.shape[1]
+    labels = class_names if labels is None else labels
     if labels is None:
         classes: Sequence[tuple[Any, str]] = imagenet_classes(count)
     else:

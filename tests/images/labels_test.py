@@ -71,6 +71,14 @@ def test_tensors_low_precision_and_no_rows():
     assert decode_predictions(np.zeros((0, 1000))) == []
 
 
+def test_class_names_are_labels():
+    preds = [[0.1, 0.9]]
+    named = decode_predictions(preds, class_names=("ant", "bee"))
+    assert named == decode_predictions(preds, labels=["ant", "bee"])
+    with pytest.raises(ValueError, match="Received both"):
+        decode_predictions(preds, labels=["ant", "bee"], class_names=["ant", "bee"])
+
+
 def test_an_unknown_class_count_says_what_is_known():
     with pytest.raises(ValueError, match=r"\[1000, 21843\].*Received: 10.*labels="):
         decode_predictions(np.zeros((1, 10)))
@@ -100,13 +108,15 @@ def test_wrong_labels_are_refused(labels):
     ("name", "content"),
     [
         ("labels.txt", "ant\nbee\n"),
+        ("with a mark.txt", "\ufeffant\r\nbee\r\n"),
+        ("with a mark.json", '\ufeff["ant", "bee"]'),
         ("labels.json", '["ant", "bee"]'),
         ("summary.json", '{"class_names": ["ant", "bee"], "steps": 3}'),
         ("metadata.json", '{"labels": ["ant", "bee"]}'),
     ],
 )
 def test_labels_come_from_text_and_json(tmp_path, name, content):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, "utf-8")
     assert read_labels(tmp_path / name, 2) == ["ant", "bee"]
 
 
