@@ -70,6 +70,12 @@ _RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one th
 _SET = flags.DEFINE_multi_string(
     "set", [], "A field of the recipe, as field=value; may be repeated."
 )
+_AUGMENT = flags.DEFINE_string(
+    "augment",
+    None,
+    "Layers of keras.layers or keras_cv.layers that change the training images, after those of the "
+    'recipe: "GridMask, AugMix(severity=0.2)".',
+)
 _FREEZE = flags.DEFINE_string(
     "freeze",
     None,
@@ -167,7 +173,8 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
     suiting = recipe_name or models.default_recipe(data, pretrained=pretrained)
     recipe_name = _RECIPE.value or suiting
-    recipe = training.get_recipe(recipe_name).with_settings(_SET.value)
+    settings = [f"augmentation.layers={_AUGMENT.value}"] if _AUGMENT.value else []
+    recipe = training.get_recipe(recipe_name).with_settings([*_SET.value, *settings])
     flagged = {"seed": _SEED.value, "freeze": _FREEZE.value, "keep": _KEEP.value}
     recipe = recipe.replace(**{k: value for k, value in flagged.items() if value is not None})
     with strategy.scope():

@@ -33,6 +33,8 @@ class Augmentation:
             in DeiT's code.
         color_jitter: brightness, contrast and saturation are each multiplied by up to one more or
             less than this, at least 0 (AlexNet's successors; "DeiT III", Table 1, has 0.3).
+        layers: any of `keras.layers` and `keras_cv.layers` by name, with arguments, commas between
+            them: `"GridMask, AugMix(severity=0.2)"`; labels are mixed where a layer mixes them.
         random_erasing: share of images in which a rectangle becomes noise, in [0, 1] ("Random
             Erasing Data Augmentation", arXiv 1708.04896).
         mixup_alpha: of the Beta distribution by which pairs of images and their labels are blended;
@@ -58,6 +60,7 @@ class Augmentation:
     rand_augment_magnitude_std: float = 0.0
     rand_augment_probability: float = 1.0
     color_jitter: float = 0.0
+    layers: str = ""
     random_erasing: float = 0.0
     mixup_alpha: float = 0.0
     cutmix_alpha: float = 0.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 SPLITS = ("train", "validation", "test")
@@ -23,6 +24,7 @@ class Split:
             fixed order; the image is its encoded bytes, or the path of its file.
         images_are_paths: which of the two it is.
         shuffle_buffer: number of references that may be held in memory to shuffle them.
+        augment: layers of `keras.layers` or `keras_cv.layers` that change its training batches.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Split:
     references: Callable[[], tf.data.Dataset]
     images_are_paths: bool = False
     shuffle_buffer: int = 10_000
+    augment: tuple[keras.layers.Layer, ...] = ()
 
     def read(self, reference: dict) -> dict:
         """Turns a reference into `{"image": encoded bytes, "label": () int64}`."""
@@ -101,6 +104,28 @@ class ImageDataset:
         Where it is the test split, nothing may be chosen by what it says.
         """
         return next((role for role in ("validation", "test") if role in self.splits), None)
+
+    def augmented(self, augment: Sequence[str | keras.layers.Layer]) -> ImageDataset:
+        """Returns this data set with layers that change its training batches.
+
+        Args:
+            augment: layers of `keras.layers` or `keras_cv.layers` in their order, or texts that
+                name them, such as `"GridMask"` and `"AugMix(severity=0.2)"`.
+
+        Raises:
+            ValueError: no such layers, or no training split.
+        """
+        if isinstance(augment, str) or not isinstance(augment, Sequence):
+            raise ValueError(f"Expected `augment` to be a list of layers. Received: {augment!r}.")
+        if not augment:
+            return self
+        from keras_vit.data.augmentation_layers import read_layers
+
+        layers = []
+        for layer in augment:
+            layers += read_layers(layer) if isinstance(layer, str) else [layer]
+        train = dataclasses.replace(self.split("train"), augment=tuple(layers))
+        return dataclasses.replace(self, train=train)
 
     def describe(self) -> str:
         """Returns one line: name, classes and the size of each split."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.data.folders import HELD_OUT_FRACTION, read_folder
@@ -17,6 +18,9 @@ from keras_vit.data.tfds_source import (
 )
 from keras_vit.data.unlabelled import read_unlabelled_folder
 
+if TYPE_CHECKING:
+    import keras
+
 
 def load(
     name_or_folder: str | os.PathLike,
@@ -26,6 +30,7 @@ def load(
     data_dir: str | os.PathLike | None = None,
     skip_corrupt: bool = False,
     labelled: bool = True,
+    augment: Sequence[str | keras.layers.Layer] = (),
 ) -> ImageDataset:
     """Loads an image data set.
 
@@ -43,6 +48,8 @@ def load(
             warning that names them; otherwise they are an error. TFDS has checked its own.
         labelled: whether the images need a class; if not, a folder is any tree of images, and a
             TFDS data set any with an Image feature `image`.
+        augment: layers of `keras.layers` or `keras_cv.layers` that change the training batches, in
+            their order: layers, or texts such as `"GridMask"` and `"AugMix(severity=0.2)"`.
 
     Returns:
         The data set: its splits, class names and counts.
@@ -52,6 +59,18 @@ def load(
             whole images in at least two classes; the error says what is wrong and where.
         RuntimeError: TFDS could not download or prepare the data set.
     """
+    data = _find(name_or_folder, splits, held_out_fraction, data_dir, skip_corrupt, labelled)
+    return data.augmented(augment)
+
+
+def _find(
+    name_or_folder: str | os.PathLike,
+    splits: Mapping[str, str] | None,
+    held_out_fraction: float,
+    data_dir: str | os.PathLike | None,
+    skip_corrupt: bool,
+    labelled: bool,
+) -> ImageDataset:
     if name_or_folder == "digits":
         return read_digits(data_dir)
     folder = Path(name_or_folder).expanduser()

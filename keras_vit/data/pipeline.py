@@ -30,6 +30,7 @@ from keras_vit.images.preprocessing import normalize, preprocess_input
 from keras_vit.images.spec import Preprocessing
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 
@@ -102,7 +103,8 @@ def training_batches(
     The numbers of a batch depend on the split, the arguments above `start_step` and the step, and
     on nothing else: `n` workers together get bit for bit what one would get, and a stream that
     starts at step `s` goes on as one that came there from 0. A worker does not decode the images
-    of another, nor any before `start_step`; whole passes are skipped unread.
+    of another, nor any before `start_step`; whole passes are skipped unread. Where layers of
+    `keras` or `keras_cv` change the batches, each worker reads all rows, one batch after the other.
 
     Args:
         split: what to read.
@@ -142,18 +144,28 @@ def training_batches(
             "Expected an even number of images a worker, as MixUp and CutMix mix pairs. Received: "
             f"{rows} (batch_size={batch_size}, num_shards={num_shards})."
         )
-    examples = training_stream(
+    targets = _targets(num_classes, targets)
+    layers = _layers(split, augmentation)
+    change = _change(split, preprocessing, seed, augmentation)
+    finish = _finish(preprocessing, targets, seed, augmentation)
+    stream = functools.partial(
+        training_stream,
         split,
         seed,
         batch_size=batch_size,
         repeats=augmentation.repeats,
         start_step=start_step,
-        num_shards=num_shards,
-        shard_index=shard_index,
     )
-    targets = _targets(num_classes, targets)
-    prepare = _preparation(split, preprocessing, targets, seed, augmentation)
-    examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    if layers:
+        examples = stream().map(change, num_parallel_calls=tf.data.AUTOTUNE)
+        on_batches = _on_batches(layers, seed, targets, shard_index * rows, rows)
+        examples = examples.batch(batch_size, drop_remainder=True).map(on_batches).unbatch()
+        examples = examples.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+    else:
+        examples = stream(num_shards=num_shards, shard_index=shard_index)
+        examples = examples.map(
+            lambda *example: finish(*change(*example)), num_parallel_calls=tf.data.AUTOTUNE
+        )
     batches = examples.batch(rows, drop_remainder=True)
     if augmentation.mixes:
         batches = batches.map(
@@ -168,14 +180,39 @@ def training_batches(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _preparation(
-    split: Split,
-    preprocessing: Preprocessing,
-    targets: Targets,
-    seed: int,
-    augmentation: Augmentation,
+def _layers(split: Split, augmentation: Augmentation) -> list[keras.layers.Layer]:
+    """Returns the layers of `keras` and `keras_cv` that a split and an augmentation ask for."""
+    if not augmentation.layers:
+        return list(split.augment)
+    from keras_vit.data.augmentation_layers import read_layers
+
+    return [*split.augment, *read_layers(augmentation.layers)]
+
+
+def _on_batches(
+    layers: list[keras.layers.Layer], seed: int, targets: Targets, first: int, rows: int
 ) -> Callable[..., tuple]:
-    """Returns what turns a place and a reference into an example and, to mix, its draws."""
+    """Returns what changes batches of all workers and keeps the rows of this one."""
+    import tensorflow as tf
+
+    from keras_vit.data.augmentation_layers import LayersOnBatches
+
+    changed = LayersOnBatches(layers, seed)
+    num_classes = getattr(targets, "num_classes", None)
+
+    def change(places, images, labels):
+        one_hot = tf.one_hot(labels, num_classes or 1)
+        images, mixed = changed(images, one_hot, places[0])
+        labels = labels if num_classes is None else mixed
+        return tuple(values[first : first + rows] for values in (places, images, labels))
+
+    return change
+
+
+def _change(
+    split: Split, preprocessing: Preprocessing, seed: int, augmentation: Augmentation
+) -> Callable[..., tuple]:
+    """Returns what turns a place and a reference into place, image of 0 to 255, and label."""
     import tensorflow as tf
 
     channels = len(preprocessing.mean)
@@ -193,26 +230,37 @@ def _preparation(
         )
         return resize_crop(crop, preprocessing)
 
-    def prepare(place, reference):
+    def change(place, reference):
         example = split.read(reference)
         seeds = Seeds(seed, place)
-        image = pixels(example["image"], seeds)  # 0 to 255 until it is normalised
-        image = tf.ensure_shape(image, [*preprocessing.size, channels])
+        image = tf.ensure_shape(pixels(example["image"], seeds), [*preprocessing.size, channels])
         if augmentation.horizontal_flip:
             image = random_flip(image, seeds.of("flip"))
         image = transform(image, layers, seeds.crop + tf.constant([0, 1], tf.int64))
         image = tf.ensure_shape(image, [*preprocessing.size, channels])
-        image = normalize_rows(change_appearance(image, augmentation, seeds), preprocessing)
+        return place, change_appearance(image, augmentation, seeds), example["label"]
+
+    return change
+
+
+def _finish(
+    preprocessing: Preprocessing, targets: Targets, seed: int, augmentation: Augmentation
+) -> Callable[..., tuple]:
+    """Returns what makes an example of what `_change` returned and, to mix, its draws."""
+
+    def finish(place, image, label):
+        seeds = Seeds(seed, place)
+        image = normalize_rows(image, preprocessing)
         if augmentation.random_erasing:
             image = mixing.random_erasing(image, augmentation.random_erasing, seeds.of("erasing"))
-        made = targets(image, example["label"], seeds.of("targets"))
+        made = targets(image, label, seeds.of("targets"))
         if not augmentation.mixes:
             return made
         alphas = augmentation.mixup_alpha, augmentation.cutmix_alpha
         image, label = made
         return image, label, mixing.mix_draws(*alphas, seeds.of("mixing"))
 
-    return prepare
+    return finish
 
 
 def normalize_rows(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:

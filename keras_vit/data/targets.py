@@ -18,6 +18,8 @@ Targets = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], tuple]
 class OneHot:
     """Makes image and one-hot label, float32 `(num_classes,)`, of an image and its class.
 
+    A label that is such a vector already stays as it is.
+
     Attributes:
         num_classes: width of the label.
     """
@@ -29,4 +31,6 @@ class OneHot:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         import tensorflow as tf
 
+        if label.shape.rank:  # one that was mixed
+            return image, label
         return image, tf.one_hot(label, self.num_classes)

@@ -44,10 +44,12 @@ def decode_eighth(data: Any) -> Any:
     return _decode_small(data)
 
 
-# Traced once in a process and called by every graph that reads images.
+# Traced once in a process, and called by every graph that reads images.
 _once = functools.partial(
     tf.function, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
 )
+# Nor put into its place there, so that a graph of JPEGs does not make room for the other formats.
+_apart = functools.partial(_once, experimental_attributes={"_noinline": True})
 
 
 @_once()
@@ -75,11 +77,11 @@ def _decode(data: Any, decode_jpeg: Callable[[Any], Any]) -> Any:
         kind,
         {
             header.JPEG: lambda: (decode_jpeg(data), header.jpeg_exif(data)),
-            header.BMP: lambda: (bmp.decode(data), tf.constant(b"")),
+            header.BMP: lambda: (_decode_bmp(data), tf.constant(b"")),
             header.GIF: lambda: (_decode_gif(data), tf.constant(b"")),
             header.PNG: lambda: _decode_png(data),
         },
-        default=lambda: (_decode_webp(data), header.webp_exif(data)),
+        default=lambda: _decode_webp(data),
     )
     pixels = tf.ensure_shape(pixels, [None, None, 3])
     return upright(pixels, header.exif_orientation(exif))
@@ -173,29 +175,38 @@ def _decode_jpeg(data: Any) -> Any:
     return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
 
+@_apart()
+def _decode_bmp(data: Any) -> Any:
+    return bmp.decode(data)
+
+
+@_apart()
+def _decode_gif(data: Any) -> Any:
+    data, screen, corner = gif.first_frame(data, MAX_PIXELS)
+    return _place(tf.io.decode_gif(data)[0], screen, corner)
+
+
+@_apart()
 def _decode_png(data: Any) -> tuple[Any, Any]:
     exif = header.png_exif(data)  # refuses parts that promise more than there is
     with tf.control_dependencies([exif]):
         return tf.io.decode_png(data, channels=3), exif
 
 
-def _decode_gif(data: Any) -> Any:
-    data, screen, corner = gif.first_frame(data, MAX_PIXELS)
-    return _place(tf.io.decode_gif(data)[0], screen, corner)
-
-
-def _decode_webp(data: Any) -> Any:
+@_apart()
+def _decode_webp(data: Any) -> tuple[Any, Any]:
     flags = tf.io.decode_raw(tf.strings.substr(data + b"\0" * 21, 20, 1), tf.uint8)[0]
 
     def first_frame():
         still, screen, corner = webp.first_frame(data)
         return _place(tf.io.decode_webp(still)[0, ..., :3], screen, corner)
 
-    return tf.cond(
+    pixels = tf.cond(
         header.is_extended_webp(data) & (flags // 2 % 2 == 1),
         first_frame,
         lambda: tf.io.decode_webp(data)[0, ..., :3],
     )
+    return pixels, header.webp_exif(data)
 
 
 def _place(pixels: Any, screen: Any, corner: Any) -> Any:

@@ -92,7 +92,8 @@ class Task:
 
         All of the recipe and of the objective counts; of the model its config, where it has one,
         its name, dtype policy, preprocessing and size; of the data its class names, the numbers of
-        its images and the last part of its name (the folder of photos may have moved).
+        its images, the last part of its name (the folder of photos may have moved), and the kinds
+        of the layers that change its batches.
         """
         model, data = self.model, self.data
         config = getattr(model, "config", None)
@@ -112,4 +113,6 @@ class Task:
                 "images": {role: split.num_examples for role, split in data.splits.items()},
             },
         }
+        if layers := data.split("train").augment:
+            values["data"]["augment"] = [type(layer).__name__ for layer in layers]
         return json.loads(json.dumps(values))
