@@ -5,13 +5,14 @@ from keras_vit.layers.attention_pooling import AttentionPooling
 from keras_vit.layers.distilled_head import DistilledHead
 from keras_vit.layers.drop_path import DropPath
 from keras_vit.layers.dropout import Dropout
-from keras_vit.layers.layer_norm import LayerNormalization
+from keras_vit.layers.layer_norm import LayerNormalization, RMSNormalization
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
 from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.patches import Patches
 from keras_vit.layers.position_resize import interpolation_matrix, resize_positions
 from keras_vit.layers.resnet_stem import ResNetStem
+from keras_vit.layers.rotary import PatchCoordinates, Rotary
 from keras_vit.layers.standardized_conv import StandardizedConv2D
 from keras_vit.layers.token_merging import (
     Matching,
@@ -33,9 +34,12 @@ __all__ = [
     "Matching",
     "Mlp",
     "MultiHeadSelfAttention",
+    "PatchCoordinates",
     "PatchEncoder",
     "Patches",
+    "RMSNormalization",
     "ResNetStem",
+    "Rotary",
     "StandardizedConv2D",
     "TokenPooling",
     "TokenUnmerging",

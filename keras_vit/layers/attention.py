@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,7 +10,8 @@ from keras import ops
 
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.inner_state import CompositeLayer
-from keras_vit.layers.layer_norm import LayerNormalization
+from keras_vit.layers.layer_norm import NORMS
+from keras_vit.layers.rotary import Rotary
 
 
 def split_heads(x, num_tokens, num_heads: int, head_dim: int):
@@ -64,13 +66,19 @@ class MultiHeadSelfAttention(CompositeLayer):
         qk_norm: whether queries and keys are layer-normalised per head before they meet.
         epsilon: added to the variance of these norms.
         dropout_rate: dropout of the attention weights, in [0, 1).
+        norm: kind of all norms, a key of `keras_vit.layers.layer_norm.NORMS`.
+        output_bias: whether the last matrix has a bias.
+        inner_norm: whether what the heads return is normalised before the last matrix (sub-LN).
+        rotary: arguments of `Rotary`, which turns queries and keys by the `"coordinates"` of the
+            state, or None.
 
     Input: `(batch, tokens, hidden_size)`, and the `state` that a `TransformerBlock` gets: with
     `"sizes"` in it, a token counts as a key as often as its size says (proportional attention).
     Output: the shape of the input; with
     `return_attention=True` also the weights `(batch, heads, tokens, tokens)` before dropout, and
-    with `return_keys=True` also the keys, mean over the heads, `(batch, tokens, head_dim)` in
-    float32. Called with `seed`, a result of `draw_seed`, it leaves its random state as it is.
+    with `return_keys=True` also the keys before they are turned, mean over the heads, `(batch,
+    tokens, head_dim)` in float32. Called with `seed`, a result of `draw_seed`, it leaves its random
+    state as it is.
 
     Reference: arXiv 2010.11929, appendix A, equations 5 to 8; arXiv 2210.09461, equation 1, for
     proportional attention.
@@ -84,14 +92,23 @@ class MultiHeadSelfAttention(CompositeLayer):
         qk_norm: bool = False,
         epsilon: float = 1e-6,
         dropout_rate: float = 0.0,
+        norm: str = "layer",
+        output_bias: bool = True,
+        inner_norm: bool = False,
+        rotary: Mapping[str, Any] | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Coordinates stay in float32.
+        super().__init__(**{"autocast": rotary is None, **kwargs})
         self.num_heads = num_heads
         self.use_bias = use_bias
         self.qk_norm = qk_norm
         self.epsilon = epsilon
         self.dropout_rate = dropout_rate
+        self.norm = norm
+        self.output_bias = output_bias
+        self.inner_norm = inner_norm
+        self.rotary_arguments = None if rotary is None else dict(rotary)
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy) if dropout_rate else None
 
     def build(self, input_shape):
@@ -110,14 +127,23 @@ class MultiHeadSelfAttention(CompositeLayer):
             dtype=self.dtype_policy,
             name="qkv",
         )
-        self.output_dense = keras.layers.Dense(hidden_size, dtype=self.dtype_policy, name="output")
+        self.output_dense = keras.layers.Dense(
+            hidden_size, use_bias=self.output_bias, dtype=self.dtype_policy, name="output"
+        )
         self.qkv.build((None, hidden_size))
         self.output_dense.build((None, hidden_size))
+
+        def norm(name):
+            return NORMS[self.norm](epsilon=self.epsilon, dtype=self.dtype_policy, name=name)
+
+        if self.inner_norm:
+            self.output_norm = norm("output_norm")
+            self.output_norm.build((None, hidden_size))
+        if self.rotary_arguments is not None:
+            self.rotary = Rotary(**self.rotary_arguments, name="rotary")
+            self.rotary.build((None, None, self.num_heads, self.head_dim))
         if self.qk_norm:
-            self.query_norm, self.key_norm = (
-                LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy, name=name)
-                for name in ("query_norm", "key_norm")
-            )
+            self.query_norm, self.key_norm = (norm(name) for name in ("query_norm", "key_norm"))
             self.query_norm.build((None, None, self.num_heads, self.head_dim))
             self.key_norm.build((None, None, self.num_heads, self.head_dim))
         self.finish_build()
@@ -143,6 +169,9 @@ class MultiHeadSelfAttention(CompositeLayer):
         )
         if self.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
+        unturned = key
+        if self.rotary_arguments is not None:
+            query, key = (self.rotary(x, state["coordinates"]) for x in (query, key))
         bias = None
         if state and "sizes" in state:
             bias = ops.cast(ops.log(ops.cast(state["sizes"], "float32")), query.dtype)
@@ -152,11 +181,12 @@ class MultiHeadSelfAttention(CompositeLayer):
             x, weights = attend(query, key, value, self.dropout, training, bias=bias, seed=seed)
         else:
             x = fused_attend(query, key, value, bias)
-        x = self.output_dense(ops.reshape(x, (-1, hidden_size)))
+        x = ops.reshape(x, (-1, hidden_size))
+        x = self.output_dense(self.output_norm(x) if self.inner_norm else x)
         x = ops.reshape(x, (-1, num_tokens, hidden_size))
         extras = [weights] if return_attention else []
         if return_keys:
-            extras.append(ops.mean(ops.cast(key, "float32"), axis=2))
+            extras.append(ops.mean(ops.cast(unturned, "float32"), axis=2))
         return (x, *extras) if extras else x
 
     def compute_output_shape(self, inputs_shape, state_shape=None):
@@ -170,4 +200,8 @@ class MultiHeadSelfAttention(CompositeLayer):
             "qk_norm": self.qk_norm,
             "epsilon": self.epsilon,
             "dropout_rate": self.dropout_rate,
+            "norm": self.norm,
+            "output_bias": self.output_bias,
+            "inner_norm": self.inner_norm,
+            "rotary": self.rotary_arguments,
         }

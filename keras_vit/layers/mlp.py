@@ -10,6 +10,7 @@ from keras import ops
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.gelu import FORMS, KINDS, gelu
 from keras_vit.layers.inner_state import CompositeLayer
+from keras_vit.layers.layer_norm import NORMS
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -21,6 +22,9 @@ class Mlp(CompositeLayer):
         kind: `"gelu"`, or `"swiglu"`: the first matrix makes gate and value, and what goes on is
             silu(gate) * value.
         gelu: `"erf"`, `"tanh"` or `"quick"`; not used by `"swiglu"`.
+        inner_norm: whether what the second matrix reads is normalised before (sub-LN).
+        norm: kind of that norm, a key of `keras_vit.layers.layer_norm.NORMS`.
+        epsilon: added to its variance.
         dropout_rate: dropout after the non-linearity and after the second matrix, in [0, 1).
 
     Input and output: `(batch, tokens, hidden_size)` or `(batch, hidden_size)`. Called with `seeds`,
@@ -39,6 +43,9 @@ class Mlp(CompositeLayer):
         *,
         kind: str = "gelu",
         gelu: str | None = "tanh",
+        inner_norm: bool = False,
+        norm: str = "layer",
+        epsilon: float = 1e-6,
         dropout_rate: float = 0.0,
         **kwargs,
     ):
@@ -51,6 +58,9 @@ class Mlp(CompositeLayer):
         self.kind = kind
         self.gelu = gelu
         self.gelu_form = FORMS[0]
+        self.inner_norm = inner_norm
+        self.norm = norm
+        self.epsilon = epsilon
         self.dropout_rate = dropout_rate
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
 
@@ -68,6 +78,11 @@ class Mlp(CompositeLayer):
         self.output_dense = dense(hidden_size, "output")
         self.hidden.build((None, hidden_size))
         self.output_dense.build((None, self.mlp_dim))
+        if self.inner_norm:
+            self.output_norm = NORMS[self.norm](
+                epsilon=self.epsilon, dtype=self.dtype_policy, name="output_norm"
+            )
+            self.output_norm.build((None, self.mlp_dim))
         self.finish_build()
 
     def draw_seeds(self) -> tuple[Any, Any]:
@@ -84,7 +99,7 @@ class Mlp(CompositeLayer):
         else:
             x = gelu(x, self.gelu, form=self.gelu_form, training=training)
         x = self.dropout(x, training=training, seed=seeds[0])
-        x = self.output_dense(x)
+        x = self.output_dense(self.output_norm(x) if self.inner_norm else x)
         x = self.dropout(x, training=training, seed=seeds[1])
         return ops.reshape(x, (-1, *shape[1:]))
 
@@ -97,5 +112,8 @@ class Mlp(CompositeLayer):
             "mlp_dim": self.mlp_dim,
             "kind": self.kind,
             "gelu": self.gelu,
+            "inner_norm": self.inner_norm,
+            "norm": self.norm,
+            "epsilon": self.epsilon,
             "dropout_rate": self.dropout_rate,
         }

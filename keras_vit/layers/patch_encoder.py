@@ -46,7 +46,7 @@ class PatchEncoder(CompositeLayer):
         class_token: whether a learned class token goes in front.
         distillation_token: whether a learned distillation token follows it.
         num_register_tokens: learned register tokens after these.
-        position_embedding: `"learned"` or `"sincos2d"`.
+        position_embedding: `"learned"`, `"sincos2d"` or `"none"`.
         position_embedding_prefix_rows: rows of the learned embedding for prefix tokens.
         interpolation: how the learned embedding is resized to another grid
             (`keras_vit.layers.interpolation_matrix`).
@@ -158,15 +158,15 @@ class PatchEncoder(CompositeLayer):
         batch, rows, columns, width = ops.shape(patches)
         tokens = self.projection(ops.reshape(patches, (-1, width)))
         tokens = ops.reshape(tokens, (-1, rows * columns, self.hidden_size))
-        positions = ops.cast(self.positions((rows, columns)), self.compute_dtype)
-
         prefix = [
             ops.cast(token, self.compute_dtype)
             for token in (self.class_token, self.distillation_token, self.register_tokens)
             if token is not None
         ]
         split = self.position_embedding_prefix_rows
-        tokens = tokens + positions[:, split:]
+        if self.position_embedding_kind != "none":
+            positions = ops.cast(self.positions((rows, columns)), self.compute_dtype)
+            tokens = tokens + positions[:, split:]
         if prefix:
             prefix = ops.concatenate(prefix, axis=1)
             if split:

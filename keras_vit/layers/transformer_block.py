@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from keras_vit.layers.attention import MultiHeadSelfAttention
 from keras_vit.layers.drop_path import DropPath
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.inner_state import CompositeLayer
-from keras_vit.layers.layer_norm import LayerNormalization
+from keras_vit.layers.layer_norm import NORMS
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
 from keras_vit.layers.token_merging import (
@@ -39,6 +40,11 @@ class TransformerBlock(CompositeLayer):
         epsilon: added to the variance of the layer norms.
         qkv_bias: whether query, key and value have a bias.
         qk_norm: whether queries and keys are normalised per head.
+        norm: kind of all norms, a key of `keras_vit.layers.layer_norm.NORMS`.
+        attention_output_bias: whether the last matrix of the attention has a bias.
+        attention_inner_norm: whether what it reads is normalised before (sub-LN).
+        mlp_inner_norm: whether what the last matrix of the MLP reads is.
+        rotary: arguments of `Rotary`, by which queries and keys are turned, or None.
         layer_scale_init: initial value of the learned scale of each branch; None for no scale.
         dropout_rate: dropout of attention output and MLP, in [0, 1).
         attention_dropout_rate: dropout of the attention weights, in [0, 1).
@@ -54,7 +60,9 @@ class TransformerBlock(CompositeLayer):
 
     - `"sizes"` `(batch, tokens)` int32, how many tokens of the full sequence each one holds, and
       `"places"` `(batch, all tokens)` int32, where each token of the full sequence is now: behind a
-      block that merges.
+      block that merges;
+    - `"coordinates"` `(batch or 1, tokens, 2)` float32, row and column of each token, where
+      positions are rotary. A merged token lies at the mean of its parts.
 
     A block that neither gets nor makes a state returns the tokens alone. Called with
     `return_attention=True`, it also returns the attention weights `(batch, heads, tokens, tokens)`,
@@ -74,6 +82,11 @@ class TransformerBlock(CompositeLayer):
         epsilon: float = 1e-6,
         qkv_bias: bool = True,
         qk_norm: bool = False,
+        norm: str = "layer",
+        attention_output_bias: bool = True,
+        attention_inner_norm: bool = False,
+        mlp_inner_norm: bool = False,
+        rotary: Mapping[str, Any] | None = None,
         layer_scale_init: float | None = None,
         dropout_rate: float = 0.0,
         attention_dropout_rate: float = 0.0,
@@ -83,7 +96,8 @@ class TransformerBlock(CompositeLayer):
         rematerialize: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Coordinates stay in float32.
+        super().__init__(**{"autocast": rotary is None, **kwargs})
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.epsilon = epsilon
@@ -94,19 +108,34 @@ class TransformerBlock(CompositeLayer):
         self.num_prefix_tokens = num_prefix_tokens
         self.rematerialize = rematerialize
         policy = {"dtype": self.dtype_policy}
-        self.attention_norm = LayerNormalization(epsilon=epsilon, name="attention_norm", **policy)
+        self.norm = norm
+        self.attention_norm, self.mlp_norm = (
+            NORMS[norm](epsilon=epsilon, name=name, **policy)
+            for name in ("attention_norm", "mlp_norm")
+        )
         self.attention = MultiHeadSelfAttention(
             num_heads,
             use_bias=qkv_bias,
             qk_norm=qk_norm,
             epsilon=epsilon,
             dropout_rate=attention_dropout_rate,
+            norm=norm,
+            output_bias=attention_output_bias,
+            inner_norm=attention_inner_norm,
+            rotary=rotary,
             name="attention",
             **policy,
         )
-        self.mlp_norm = LayerNormalization(epsilon=epsilon, name="mlp_norm", **policy)
         self.mlp = Mlp(
-            mlp_dim, kind=mlp, gelu=gelu, dropout_rate=dropout_rate, name="mlp", **policy
+            mlp_dim,
+            kind=mlp,
+            gelu=gelu,
+            inner_norm=mlp_inner_norm,
+            norm=norm,
+            epsilon=epsilon,
+            dropout_rate=dropout_rate,
+            name="mlp",
+            **policy,
         )
         scaled = layer_scale_init is not None
         self.attention_scale, self.mlp_scale = (
@@ -144,6 +173,7 @@ class TransformerBlock(CompositeLayer):
         }
 
     def call(self, tokens, state=None, training=None, return_attention=False):
+        tokens = ops.cast(tokens, self.compute_dtype)
         if not (self.rematerialize and training):
             return self._run(tokens, state, training, return_attention, _NO_SEEDS)
         # Drawn once, out here: the function runs twice and must drop the same both times.
@@ -199,6 +229,10 @@ class TransformerBlock(CompositeLayer):
         if isinstance(count, int) and not count:
             return tokens, state
         matching = match_tokens(keys, count, self.num_prefix_tokens)
+        if "coordinates" in state:
+            shape = (*ops.shape(tokens)[:2], 2)
+            everywhere = ops.broadcast_to(state["coordinates"], shape)
+            state["coordinates"], _ = merge_tokens(everywhere, state["sizes"], matching)
         tokens, state["sizes"] = merge_tokens(tokens, state["sizes"], matching)
         state["places"] = take_tokens(matching.places, state["places"])
         return tokens, state
@@ -217,6 +251,8 @@ class TransformerBlock(CompositeLayer):
             full = outputs["places"].shape[1] if "places" in outputs else num_tokens
             outputs["sizes"] = keras.KerasTensor((batch, length), "int32")
             outputs["places"] = keras.KerasTensor((batch, full), "int32")
+            if "coordinates" in outputs:
+                outputs["coordinates"] = keras.KerasTensor((batch, length, 2), "float32")
         outputs = {
             name: keras.KerasTensor(tensor.shape, tensor.dtype) for name, tensor in outputs.items()
         }
@@ -239,6 +275,11 @@ class TransformerBlock(CompositeLayer):
             "epsilon": self.epsilon,
             "qkv_bias": self.attention.use_bias,
             "qk_norm": self.attention.qk_norm,
+            "norm": self.norm,
+            "attention_output_bias": self.attention.output_bias,
+            "attention_inner_norm": self.attention.inner_norm,
+            "mlp_inner_norm": self.mlp.inner_norm,
+            "rotary": self.attention.rotary_arguments,
             "layer_scale_init": self.layer_scale_init,
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention.dropout_rate,

@@ -19,11 +19,13 @@ from keras_vit.checks import (
     size_pair,
 )
 from keras_vit.models.poolings import POOLINGS
+from keras_vit.models.rotary_config import RotaryConfig
 
 MLPS = ("gelu", "swiglu")
 GELUS = ("erf", "tanh", "quick")
-FINAL_NORMS = ("tokens", "pooled")
-POSITION_EMBEDDINGS = ("learned", "sincos2d")
+NORMS = ("layer", "rms")
+FINAL_NORMS = ("tokens", "pooled", "none")
+POSITION_EMBEDDINGS = ("learned", "sincos2d", "none")
 POSITION_INTERPOLATIONS = ("linear_align_corners", "bicubic_antialias", "bicubic", "linear")
 WEIGHT_STANDARDIZATIONS = ("std_plus_epsilon", "variance_plus_epsilon")
 
@@ -113,7 +115,11 @@ class VisionTransformerConfig:
         mlp: `"gelu"` (two matrices) or `"swiglu"` (the first matrix makes gate and value).
         gelu: `"erf"` (exact), `"tanh"` (its approximation) or `"quick"` (x * sigmoid(1.702 x)).
         qkv_bias: whether query, key and value have a bias.
-        layer_norm_epsilon: added to the variance of every layer normalisation.
+        norm: `"layer"` or `"rms"`, the kind of every norm.
+        attention_output_bias: whether the last matrix of the attention has a bias.
+        attention_inner_norm: whether what it reads is normalised before (sub-LN).
+        mlp_inner_norm: whether what the last matrix of the MLP reads is.
+        layer_norm_epsilon: added to the variance of every norm.
         num_classes: outputs of the head; 0 for none.
         multi_label: whether an image may have several classes, or none, so that each logit is
             turned into a probability by itself (sigmoid); not with a softmax.
@@ -122,7 +128,8 @@ class VisionTransformerConfig:
             `"token+distillation"`, `"token+gap"` (both, concatenated) or `"none"` (all tokens).
         pooling_includes_prefix_tokens: whether mean, maximum and attention take the prefix tokens
             too.
-        final_norm: whether the last norm acts on the `"tokens"` or on the `"pooled"` vector.
+        final_norm: whether the last norm acts on the `"tokens"` or on the `"pooled"` vector;
+            `"none"` for none.
         pre_logits_size: width of a layer between pooling and head, or None.
         pre_logits_activation: its activation.
         projection_size: width of a bias-free projection of the pooled vector, or None.
@@ -133,7 +140,9 @@ class VisionTransformerConfig:
         layer_scale_init: the initial value of that vector.
         qk_norm: whether queries and keys are layer-normalised per head.
         pre_norm: whether the sequence is layer-normalised before the first block (CLIP).
-        position_embedding: `"learned"` or `"sincos2d"` (fixed).
+        position_embedding: what is added to the tokens: `"learned"`, `"sincos2d"` (fixed) or
+            `"none"`.
+        rotary: how queries and keys are turned by their positions, a `RotaryConfig`, or None.
         position_embedding_prefix_rows: leading rows of the learned embedding that belong to the
             first prefix tokens; None for one to each class and distillation token.
         position_embedding_interpolation: how it is resized to another grid:
@@ -166,6 +175,10 @@ class VisionTransformerConfig:
     mlp: str = "gelu"
     gelu: str | None = "tanh"
     qkv_bias: bool = True
+    norm: str = "layer"
+    attention_output_bias: bool = True
+    attention_inner_norm: bool = False
+    mlp_inner_norm: bool = False
     layer_norm_epsilon: float = 1e-6
     num_classes: int = 1000
     multi_label: bool = False
@@ -185,6 +198,7 @@ class VisionTransformerConfig:
     position_embedding: str = "learned"
     position_embedding_prefix_rows: int | None = None
     position_embedding_interpolation: str | None = "linear_align_corners"
+    rotary: RotaryConfig | None = None
     hybrid: HybridConfig | None = None
     dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
@@ -209,6 +223,8 @@ class VisionTransformerConfig:
         put("image_size", size_pair("image_size", self.image_size))
         if isinstance(self.hybrid, Mapping):
             put("hybrid", HybridConfig.from_dict(self.hybrid))
+        if isinstance(self.rotary, Mapping):
+            put("rotary", RotaryConfig.from_dict(self.rotary))
         if self.pooling == "avg":
             put("pooling", "gap")
         elif self.pooling is None:
@@ -240,7 +256,10 @@ class VisionTransformerConfig:
             check_number(field, getattr(self, field), "[0, 1)")
         for field in ("layer_norm_epsilon", "layer_scale_init"):
             check_number(field, getattr(self, field), "(0, inf)")
-        for field in ("rematerialize", "multi_label", "drop_remainder"):
+        for field in (
+            "rematerialize", "multi_label", "drop_remainder", "attention_output_bias",
+            "attention_inner_norm", "mlp_inner_norm",
+        ):  # fmt: skip
             check_bool(field, getattr(self, field))
         self._check_token_merging()
 
@@ -262,6 +281,7 @@ class VisionTransformerConfig:
         check_choice("mlp", self.mlp, MLPS)
         if self.gelu is not None:
             check_choice("gelu", self.gelu, GELUS)
+        check_choice("norm", self.norm, NORMS)
         check_choice("final_norm", self.final_norm, FINAL_NORMS)
         check_choice("position_embedding", self.position_embedding, POSITION_EMBEDDINGS)
         check_choice(
@@ -269,11 +289,13 @@ class VisionTransformerConfig:
             self.position_embedding_interpolation,
             POSITION_INTERPOLATIONS,
         )
-        if self.hybrid is not None and not isinstance(self.hybrid, HybridConfig):
-            raise ValueError(
-                "Expected `hybrid` to be None, a HybridConfig or a mapping. "
-                f"Received: hybrid={self.hybrid!r}."
-            )
+        for field, kind in (("hybrid", HybridConfig), ("rotary", RotaryConfig)):
+            value = getattr(self, field)
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(
+                    f"Expected `{field}` to be None, a {kind.__name__} or a mapping. "
+                    f"Received: {field}={value!r}."
+                )
 
     def _check_agreement(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -293,6 +315,11 @@ class VisionTransformerConfig:
             raise ValueError(
                 'Expected `hidden_size` to be divisible by 4 with position_embedding="sincos2d". '
                 f"Received: hidden_size={self.hidden_size}."
+            )
+        if self.rotary is not None and (self.hidden_size // self.num_heads) % 4:
+            raise ValueError(
+                "Expected heads of a width divisible by 4 with `rotary`. Received: "
+                f"hidden_size={self.hidden_size}, num_heads={self.num_heads}."
             )
         pooling = POOLINGS[self.pooling]
         for field in pooling.needs:
@@ -370,6 +397,8 @@ class VisionTransformerConfig:
         values["image_size"] = list(self.image_size)
         if isinstance(self.token_merging, tuple):
             values["token_merging"] = list(self.token_merging)
+        if self.rotary is not None and self.rotary.reference_grid is not None:
+            values["rotary"]["reference_grid"] = list(self.rotary.reference_grid)
         if self.hybrid is not None:
             values["hybrid"]["units_per_stage"] = list(self.hybrid.units_per_stage)
         return values

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_vit import layers
+from keras_vit.layers.layer_norm import NORMS
 from keras_vit.layers.token_state import TokenState
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.poolings import POOLINGS
@@ -59,7 +60,8 @@ class Parts:
     Attributes:
         embedding: from images to the sequence that enters the first block, one after the other.
         blocks: the encoder blocks.
-        norm: the last norm.
+        coordinates: says of patches where they lie, for rotary positions, or None.
+        norm: the last norm, or None.
         norms_tokens: whether it acts on the tokens, or else on the pooled vector.
         pooling: makes one vector of the tokens; None where all tokens are the output.
         projections: what stands between the pooled vector and the head, one after the other.
@@ -72,9 +74,18 @@ class Parts:
     def __init__(self, config: VisionTransformerConfig, policy: Any):
         self.embedding = tuple(_embedding(config, policy))
         self.blocks = [_block(config, policy, index) for index in range(config.num_layers)]
-        self.norm = _layer_norm(config, policy, "encoder_norm")
+        self.coordinates = None
+        if config.rotary is not None:
+            self.coordinates = layers.PatchCoordinates(
+                num_prefix_tokens=config.num_prefix_tokens,
+                **config.rotary.counting,
+                name="coordinates",
+            )
+        self.norm = None
+        if config.final_norm != "none":
+            self.norm = _norm(config, policy, "encoder_norm")
         pooling = POOLINGS[config.pooling]
-        self.norms_tokens = pooling.keeps_all or config.final_norm == "tokens"
+        self.norms_tokens = pooling.keeps_all or config.final_norm != "pooled"
         self.pooling = pooling.make_layer(config, policy)
         self.projections = tuple(_projections(config, policy))
         self.head = _head(config, policy)
@@ -84,8 +95,17 @@ class Parts:
     @property
     def top(self) -> tuple[keras.layers.Layer, ...]:
         """All that follows the blocks, but for the head."""
-        pooling = () if self.pooling is None else (self.pooling,)
-        return (self.norm, *pooling, *self.projections)
+        chain = (self.norm, self.pooling, *self.projections)
+        return tuple(layer for layer in chain if layer is not None)
+
+    def embed(self, images: Any) -> Any:
+        """Turns images into what enters the first block: tokens, or a pair of tokens and state."""
+        x, state = images, None
+        for layer in self.embedding:
+            if isinstance(layer, layers.PatchEncoder) and self.coordinates is not None:
+                state = {"coordinates": self.coordinates(x)}
+            x = layer(x)
+        return x if state is None else (x, state)
 
     def run_blocks(self, embedded: Any) -> list[TokenState]:
         """Runs the blocks.
@@ -123,7 +143,7 @@ class Parts:
 
     def finish(self, tokens: Any) -> Any:
         """Turns the tokens behind the last block into those that the pooling reads: norms them."""
-        return self.norm(tokens) if self.norms_tokens else tokens
+        return self.norm(tokens) if self.norms_tokens and self.norm is not None else tokens
 
     def pool(self, tokens: Any) -> Any:
         """Turns tokens into the features that the head reads; without a pooling they stay."""
@@ -175,7 +195,7 @@ def _embedding(config: VisionTransformerConfig, policy: Any):
         name="patch_encoder",
     )
     if config.pre_norm:
-        yield _layer_norm(config, policy, "pre_norm")
+        yield _norm(config, policy, "pre_norm")
 
 
 def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.TransformerBlock:
@@ -188,6 +208,11 @@ def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.T
         epsilon=config.layer_norm_epsilon,
         qkv_bias=config.qkv_bias,
         qk_norm=config.qk_norm,
+        norm=config.norm,
+        attention_output_bias=config.attention_output_bias,
+        attention_inner_norm=config.attention_inner_norm,
+        mlp_inner_norm=config.mlp_inner_norm,
+        rotary=None if config.rotary is None else config.rotary.turning,
         layer_scale_init=config.layer_scale_init if config.layer_scale else None,
         dropout_rate=config.dropout_rate,
         attention_dropout_rate=config.attention_dropout_rate,
@@ -201,8 +226,9 @@ def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.T
     )
 
 
-def _layer_norm(config: VisionTransformerConfig, policy: Any, name: str):
-    return layers.LayerNormalization(epsilon=config.layer_norm_epsilon, dtype=policy, name=name)
+def _norm(config: VisionTransformerConfig, policy: Any, name: str):
+    kind = NORMS[config.norm]
+    return kind(epsilon=config.layer_norm_epsilon, dtype=policy, name=name)
 
 
 def _projections(config: VisionTransformerConfig, policy: Any):

@@ -16,7 +16,7 @@ from keras_vit.images.carrier import before
 from keras_vit.images.spec import Preprocessing
 from keras_vit.layers.inner_state import get_inner_state, set_inner_state
 from keras_vit.models.config import VisionTransformerConfig
-from keras_vit.models.parts import ParameterGroup, Parts, run
+from keras_vit.models.parts import ParameterGroup, Parts
 from keras_vit.models.poolings import POOLINGS
 from keras_vit.models.probability import probabilities
 
@@ -71,7 +71,7 @@ class VisionTransformer(TrainableModel):
 
         parts = Parts(config, policy)
         images = _input_tensor(config, input_tensor)
-        embedded = run(parts.embedding, images)
+        embedded = parts.embed(images)
         behind = parts.run_blocks(embedded)
         read = tokens = parts.finish(behind[-1].tokens)
         if behind[-1].places is not None:
@@ -136,7 +136,8 @@ class VisionTransformer(TrainableModel):
             training: whether dropout acts.
 
         Returns:
-            `(batch, tokens, hidden_size)`, prefix tokens first, positions added.
+            `(batch, tokens, hidden_size)`, prefix tokens first, positions added. With rotary
+            positions a pair: these, and the state that blocks take beside them.
         """
         return self.parts.ways["embedded"](images, training=training)
 

@@ -86,6 +86,19 @@ CASES = {
         [TOKENS],
         TOKENS,
     ),
+    "attention, inner norm": (
+        layers.MultiHeadSelfAttention,
+        {"num_heads": 3, "norm": "rms", "output_bias": False, "inner_norm": True},
+        [TOKENS],
+        TOKENS,
+    ),
+    "mlp, inner norm": (
+        layers.Mlp,
+        {"mlp_dim": 20, "kind": "swiglu", "inner_norm": True, "epsilon": 1e-5},
+        [TOKENS],
+        TOKENS,
+    ),
+    "rms norm": (layers.RMSNormalization, {"epsilon": 1e-5}, [TOKENS], TOKENS),
     "drop path": (layers.DropPath, {"rate": 0.3, "seed": 1}, [TOKENS], TOKENS),
     "layer scale": (layers.LayerScale, {"initial_value": 0.1}, [TOKENS], TOKENS),
     "attention pooling": (

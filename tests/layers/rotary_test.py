@@ -1,0 +1,183 @@
+"""Rotary positions against their formulas in NumPy, and in whole models."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_vit import VisionTransformer, VisionTransformerConfig
+from keras_vit.layers import MultiHeadSelfAttention, PatchCoordinates, Rotary
+
+GRID, PREFIX, HEADS, WIDTH = (3, 4), 2, 2, 8
+X = np.random.default_rng(0).normal(size=(2, PREFIX + 12, HEADS, WIDTH)).astype("float32")
+PATCHES = np.zeros((2, *GRID, 5), "float32")
+TINY = VisionTransformerConfig(
+    image_size=(12, 16), patch_size=4, hidden_size=16, num_layers=2, num_heads=2, mlp_dim=12,
+    num_classes=5, num_register_tokens=1, position_embedding="none", rotary={"scale": "centred"},
+)  # fmt: skip
+
+
+def as_numpy(tensor):
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+def centred(side):
+    """DINOv3: the centres of the patches from -1 to 1, times 2 pi."""
+    return 2 * np.pi * (2 * (np.arange(side) + 0.5) / side - 1)
+
+
+def counted(side, reference=None, offset=0.0):
+    """EVA: counted, on a reference grid."""
+    return (np.arange(side) + offset) * (1 if reference is None else reference / side)
+
+
+def turn(x, rows, columns, base, pairs, order):
+    """Turns each pair of channels as a complex number."""
+    frequencies = base ** (-np.arange(WIDTH // 4) / (WIDTH // 4))
+    rows, columns = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
+    first, second = (rows, columns) if order == "yx" else (columns, rows)
+    angles = np.concatenate([first[:, None] * frequencies, second[:, None] * frequencies], -1)
+    half = WIDTH // 2
+    if pairs == "halves":
+        channels = [np.arange(half), half + np.arange(half)]
+    else:
+        channels = [np.arange(0, WIDTH, 2), np.arange(1, WIDTH, 2)]
+    result = x.astype("float64")
+    patches = result[:, PREFIX:]
+    complex_ = patches[..., channels[0]] + 1j * patches[..., channels[1]]
+    complex_ = complex_ * np.exp(1j * angles)[None, :, None]
+    patches[..., channels[0]], patches[..., channels[1]] = complex_.real, complex_.imag
+    return result
+
+
+# arguments of the coordinates and of the turning, and the lines that they count on
+KINDS = {
+    "DINOv3": ({"scale": "centred"}, {}, centred, centred),
+    "EVA": (
+        {"reference_grid": (16, 16)},
+        {"base": 10000.0, "pairs": "neighbours"},
+        lambda side: counted(side, 16),
+        lambda side: counted(side, 16),
+    ),
+    "Perception Encoder": (
+        {"offset": 1.0},
+        {"base": 10000.0, "pairs": "neighbours", "order": "xy"},
+        lambda side: counted(side, offset=1),
+        lambda side: counted(side, offset=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_channels_are_turned_by_the_place_of_their_patch(kind):
+    counting, turning, rows, columns = KINDS[kind]
+    coordinates = PatchCoordinates(num_prefix_tokens=PREFIX, **counting)(PATCHES)
+    layer = Rotary(**turning)
+    received = as_numpy(layer(X, coordinates))
+    arguments = {"base": 100.0, "pairs": "halves", "order": "yx", **turning}
+    expected = turn(X, rows(GRID[0]), columns(GRID[1]), **arguments)
+    np.testing.assert_allclose(received, expected, atol=1e-5)
+    np.testing.assert_array_equal(received[:, :PREFIX], X[:, :PREFIX])
+
+
+@pytest.mark.parametrize("layer", [
+    PatchCoordinates(num_prefix_tokens=1, offset=1.0, reference_grid=(4, 4), scale="index"),
+    Rotary(base=10.0, pairs="neighbours", order="xy", learned=True),
+])  # fmt: skip
+def test_layers_round_trip_their_config_and_stay_in_float32(layer):
+    assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+    assert layer.compute_dtype == "float32"
+
+
+def test_shapes_of_coordinates_are_the_promised_ones():
+    layer = PatchCoordinates(num_prefix_tokens=PREFIX)
+    assert layer.compute_output_shape(PATCHES.shape) == layer(PATCHES).shape == (1, 14, 2)
+    assert layer(keras.KerasTensor((None, None, None, 5))).shape == (1, None, 2)
+
+
+def test_learned_frequencies_begin_at_the_fixed_ones_and_turn_by_both_coordinates():
+    coordinates = PatchCoordinates(num_prefix_tokens=PREFIX)(PATCHES)
+    layer = Rotary(learned=True)
+    layer.build(X.shape)
+    values = np.random.default_rng(1).normal(size=(2, HEADS, WIDTH // 2))
+    layer.frequencies.assign(values)
+    rows, columns = np.repeat(np.arange(3), 4), np.tile(np.arange(4), 3)
+    angles = rows[:, None, None] * values[0] + columns[:, None, None] * values[1]
+    halves = X[:, PREFIX:, :, : WIDTH // 2] + 1j * X[:, PREFIX:, :, WIDTH // 2 :]
+    turned = halves * np.exp(1j * angles)
+    expected = np.concatenate([turned.real, turned.imag], -1)
+    np.testing.assert_allclose(as_numpy(layer(X, coordinates))[:, PREFIX:], expected, atol=1e-5)
+
+
+def test_attention_depends_on_the_distance_of_patches_alone():
+    attention = MultiHeadSelfAttention(HEADS, rotary={"base": 100.0})
+    tokens = np.tile(np.random.default_rng(2).normal(size=(1, 1, 16)), (1, 12, 1))
+    coordinates = PatchCoordinates()(PATCHES)
+    tokens = tokens.astype("float32")
+    attention.build(tokens.shape)
+    (near, far) = (
+        as_numpy(attention(tokens, {"coordinates": c}, return_attention=True)[1])
+        for c in (coordinates, coordinates + 5.0)
+    )
+    np.testing.assert_allclose(near, far, atol=1e-5)
+    assert np.ptp(near) > 1e-3
+
+
+def randomize(model):
+    generator = np.random.default_rng(1)
+    for weight in model.weights:
+        if weight.dtype == "float32":
+            weight.assign(generator.normal(size=weight.shape) * 0.3)
+    return model
+
+
+MODELS = {
+    "DINOv3": {"mlp": "swiglu", "gelu": None, "layer_scale": True},
+    "EVA": {
+        "rotary": {"reference_grid": 4, "pairs": "neighbours", "base": 10000.0},
+        "position_embedding": "learned", "attention_inner_norm": True, "mlp_inner_norm": True,
+        "mlp": "swiglu", "gelu": None, "pooling": "gap", "final_norm": "pooled",
+    },
+    "mixed": {"rotary": {"learned": True, "order": "xy"}, "norm": "rms", "final_norm": "none"},
+    "any size": {"dynamic_image_size": True, "attention_output_bias": False},
+    "merged": {"token_merging": 2, "pooling": "gap"},
+    "computed twice": {"rematerialize": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_models_with_rotary_positions_are_saved_and_answer_for_their_parts(kind, tmp_path):
+    model = randomize(VisionTransformer(TINY.replace(**MODELS[kind]), classifier_activation=None))
+    images = np.random.default_rng(0).normal(size=(2, 12, 16, 3)).astype("float32")
+    expected = as_numpy(model(images))
+    chained = model.head(model.pool(model.encode(images)))
+    np.testing.assert_allclose(as_numpy(chained), expected, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.config == model.config
+    np.testing.assert_array_equal(as_numpy(loaded(images)), expected)
+    # Where a patch lies counts: the same patches in another order are another image.
+    assert np.abs(as_numpy(model(images[:, :, ::-1])) - expected).max() > 1e-3
+
+
+def test_coordinates_stay_in_full_precision():
+    config = TINY.replace(rotary={"offset": 1000.0})
+    model = randomize(VisionTransformer(config, classifier_activation=None))
+    half = VisionTransformer(config, classifier_activation=None, dtype="mixed_bfloat16")
+    half.set_weights(model.get_weights())
+    images = np.random.default_rng(0).normal(size=(2, 12, 16, 3)).astype("float32")
+    np.testing.assert_allclose(as_numpy(half(images)), as_numpy(model(images)), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"rotary": {"base": 0.5}}, "rotary.base"),
+        ({"rotary": {"pairs": "thirds"}}, "rotary.pairs"),
+        ({"rotary": 3}, "RotaryConfig"),
+        ({"num_heads": 8}, "divisible by 4"),
+    ],
+)
+def test_what_cannot_be_turned_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        TINY.replace(**fields)
