@@ -49,11 +49,14 @@ def get_inner_state(layer: keras.layers.Layer, policies: Mapping[str, str] | Non
         (mode and configuration) and `lora` (rank and alpha).
     """
     states = {}
+    # What a model is made with reaches its layers; a layer keeps it to itself.
+    trained = {"": layer.trainable if isinstance(layer, keras.Model) else True}
     for place, inner in inner_layers(layer):
         state: dict[str, Any] = {}
         policy, mode = inner.dtype_policy, inner.quantization_mode
-        if not inner.trainable:
-            state["trainable"] = False
+        trained[place] = inner.trainable
+        if inner.trainable != trained[place.rpartition("/")[0]]:  # setting one sets all inside it
+            state["trainable"] = inner.trainable
         if mode is not None:
             config = getattr(inner, "quantization_config", None)
             state["quantization"] = [mode, keras.saving.serialize_keras_object(config)]
@@ -88,11 +91,11 @@ def set_inner_state(layer: keras.layers.Layer, states: Mapping[str, Any]) -> Non
             mode, config = state["quantization"]
             config = keras.saving.deserialize_keras_object(config)
             inner.quantize(mode, config=config)
+        if "trainable" in state:  # before LoRA, which keeps the kernel from training
+            inner.trainable = state["trainable"]
         if "lora" in state and not inner.lora_enabled:
             rank, alpha = state["lora"]
             inner.enable_lora(rank, lora_alpha=alpha)
-        # Outer layers come first: setting one sets all inside it.
-        inner.trainable = state.get("trainable", inner.trainable)
 
 
 class CompositeLayer(keras.layers.Layer):

@@ -22,6 +22,7 @@ IMAGES = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
 def freeze(model):
     model.freeze("embedding", blocks=[0])
     model.blocks[1].attention.qkv.trainable = False
+    model.blocks[0].mlp.trainable = True
 
 
 def add_lora(model):
