@@ -147,13 +147,16 @@ def compose(
     return Scenes(np.stack(images), np.stack(masks), labels, names)
 
 
-def compose_digits(count: int, size: int = 64, *, seed: int = 0) -> Scenes:
+def compose_digits(
+    count: int, size: int = 64, *, seed: int = 0, part: slice = slice(None)
+) -> Scenes:
     """Lays one handwritten digit on each picture, in any colour, at any place.
 
     Args:
-        count: scenes, at most 1,797.
+        count: scenes.
         size: side in pixels.
         seed: of digits, places, sizes, colours and grounds.
+        part: of scikit-learn's 1,797 digits.
 
     Returns:
         The scenes; the mask is the ink.
@@ -162,7 +165,7 @@ def compose_digits(count: int, size: int = 64, *, seed: int = 0) -> Scenes:
 
     digits, behind = load_digits(), grounds()
     random = np.random.default_rng(seed)
-    chosen = random.permutation(len(digits.images))[:count]
+    chosen = random.choice(np.arange(len(digits.images))[part], count)
     images, masks = [], []
     for index in chosen:
         side = int(size * random.uniform(0.3, 0.5))
