@@ -168,7 +168,7 @@ def compose_digits(
     chosen = random.choice(np.arange(len(digits.images))[part], count)
     images, masks = [], []
     for index in chosen:
-        side = int(size * random.uniform(0.3, 0.5))
+        side = int(size * random.uniform(0.4, 0.65))
         ink = np.uint8(digits.images[index] * (255 / 16))
         alpha = _resize(ink, (side, side)) / 255.0
         top, left = (int(random.integers(0, size - side + 1)) for _ in range(2))

@@ -102,6 +102,17 @@ def test_no_circle_of_imports():
         visit(name)
 
 
+def test_no_name_that_a_package_hands_on_is_that_of_its_module():
+    """Importing the module would put it in the place of the function."""
+    for name, path in MODULES.items():
+        if path.name != "__init__.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module in MODULES and node.module != name:
+                hidden = {alias.name for alias in node.names if f"{name}.{alias.name}" in MODULES}
+                assert not hidden, f"{name} hands on {hidden}, which are modules too"
+
+
 def documented(name, thing):
     assert inspect.getdoc(thing), f"{name} has no docstring"
     if inspect.isfunction(thing):

@@ -123,3 +123,24 @@ def load_labels(
     path = pathlib.Path(os.fspath(source))
     beside = [path, path.parent]  # a checkpoint of a run lies one folder below its summary
     return next((found for each in beside if (found := labels_beside(each, classes))), None)
+
+
+def display_name(model: Any, source: str | os.PathLike) -> str:
+    """Names a model for its reader.
+
+    Args:
+        model: the model.
+        source: the file or address that it came from.
+
+    Returns:
+        What the model was called when it was saved as `.keras`; of a checkpoint the owner and name
+        of its repository, or the name of its file, or of the folder where all files have that name.
+    """
+    source = os.fspath(source)
+    if is_keras_model(source):
+        return model.name
+    if source.startswith("hf://"):
+        return source.removeprefix("hf://")
+    path = pathlib.Path(source)
+    common = path.stem in ("model", "pytorch_model", "best")
+    return path.resolve().parent.name if common else path.stem

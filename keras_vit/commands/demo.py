@@ -53,15 +53,16 @@ def check() -> None:
 
 def run() -> None:
     """Loads the model and serves the page until it is stopped."""
-    from keras_vit.applications.model_files import load_labels, load_model
+    from keras_vit.applications.model_files import display_name, load_labels, load_model
     from keras_vit.interpret import page
     from keras_vit.interpret.explainer import Explainer
 
     model = load_model(_MODEL.value)
     labels = load_labels(model, _MODEL.value, _LABELS.value)
-    built = page.build_page(Explainer(model, labels))
+    name = display_name(model, _MODEL.value)
+    built = page.build_page(Explainer(model, labels), name)
     address = page.launch(built, host=_HOST.value, port=_PORT.value, block=False)
-    print(f"Serving {model.name} at {address}\nStop with Ctrl+C.", flush=True)
+    print(f"Serving {name} at {address}\nStop with Ctrl+C.", flush=True)
     built.block_thread()
 
 

@@ -58,7 +58,7 @@ def check() -> None:
 
 def run() -> None:
     """Loads the model and the images, draws, and says where everything is."""
-    from keras_vit.applications.model_files import load_labels, load_model
+    from keras_vit.applications.model_files import display_name, load_labels, load_model
     from keras_vit.interpret import report, samples
 
     model = load_model(_MODEL.value)
@@ -73,10 +73,11 @@ def run() -> None:
     else:
         names = load_labels(model, _MODEL.value, _LABELS.value)
         chosen = samples.from_files(model, _IMAGES.value, count=_COUNT.value, class_names=names)
-    print(f"Looking at {len(chosen.images)} images with {model.name}", flush=True)
-    files = report.write(model, chosen, _OUTPUT_DIR.value, batch_size=_BATCH_SIZE.value)
-    for name, path in files.items():
-        print(f"  {name:<20} {path}")
+    name = display_name(model, _MODEL.value)
+    print(f"Looking at {len(chosen.images)} images with {name}", flush=True)
+    files = report.write(model, chosen, _OUTPUT_DIR.value, name=name, batch_size=_BATCH_SIZE.value)
+    for picture, path in files.items():
+        print(f"  {picture:<20} {path}")
 
 
 main = command(run, check=check)

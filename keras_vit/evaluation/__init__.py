@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     )
     from keras_vit.evaluation.confusion_plot import plot_confusion_matrix
     from keras_vit.evaluation.features import Features, extract_features, feature_model
-    from keras_vit.evaluation.few_shot import few_shot, fit_regression
-    from keras_vit.evaluation.linear_probe import linear_probe
+    from keras_vit.evaluation.few_shot_regression import few_shot, fit_regression
+    from keras_vit.evaluation.logistic_probe import linear_probe
     from keras_vit.evaluation.neighbours import nearest_neighbours
     from keras_vit.evaluation.pixel_baselines import score_pixel_baselines
     from keras_vit.evaluation.probes import Probes, probe

@@ -21,7 +21,7 @@ from keras_vit.images.containers import (
     check_scans,
     open_container,
 )
-from keras_vit.images.preprocessing import get_preprocessing, normalize, resize_plan
+from keras_vit.images.preprocessing import get_preprocessing, normalize, seen_box
 from keras_vit.images.spec import Preprocessing
 
 
@@ -205,15 +205,8 @@ def _resize(image, preprocessing: Preprocessing) -> np.ndarray:
     """Resizes only what the crop keeps: a strip of 1 x 100,000 pixels stays small."""
     from PIL import Image
 
-    height, width, top, left = resize_plan(image.height, image.width, preprocessing)
+    box = seen_box(image.height, image.width, preprocessing)
     out_height, out_width = preprocessing.size
-    down, across = image.height / height, image.width / width
-    box = (
-        left * across,
-        top * down,
-        min((left + out_width) * across, image.width),
-        min((top + out_height) * down, image.height),
-    )
     kernel = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
     image = image.resize((out_width, out_height), kernel[preprocessing.resampling], box=box)
     return np.asarray(image, "float32").reshape(out_height, out_width, -1)

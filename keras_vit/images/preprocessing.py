@@ -76,6 +76,30 @@ def resize_plan(
     return (*resized, *(_divide(margin, 2) for margin in margins))
 
 
+def seen_box(
+    height: int, width: int, preprocessing: Preprocessing
+) -> tuple[float, float, float, float]:
+    """Says which part of an image a model sees.
+
+    Args:
+        height: of the image in pixels.
+        width: likewise.
+        preprocessing: what is done to it.
+
+    Returns:
+        (left, top, right, bottom) in pixels of the image.
+    """
+    resized_height, resized_width, top, left = resize_plan(height, width, preprocessing)
+    out_height, out_width = preprocessing.size
+    down, across = height / resized_height, width / resized_width
+    return (
+        left * across,
+        top * down,
+        min((left + out_width) * across, width),
+        min((top + out_height) * down, height),
+    )
+
+
 def _divide(pixels: Any, by: Any) -> Any:
     """Divides whole numbers, half to even."""
     return (2 * pixels + by - 1 + pixels // by % 2) // (2 * by)

@@ -7,17 +7,20 @@ tokens, the maps are those of the full sequence.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from keras_vit.interpret.attention_flow import check_rollout_options, read_rollout, rollout_matrix
 from keras_vit.interpret.distance import attention_distance_per_image
 from keras_vit.interpret.merged import (
     average_merged,
     full_attention,
     full_tokens,
     observe_block,
+    run_block,
 )
 from keras_vit.interpret.observe import (
     batches,
@@ -28,7 +31,6 @@ from keras_vit.interpret.observe import (
     readout,
     to_array,
 )
-from keras_vit.interpret.rollout import check_rollout_options, read_rollout, rollout_matrix
 from keras_vit.layers.token_state import TokenState
 
 
@@ -114,6 +116,8 @@ def attention_rollout(
     head_fusion: str = "mean",
     discard_ratio: float = 0.0,
     *,
+    first_block: int = 0,
+    left_out: Any = None,
     batch_size: int = 8,
 ) -> np.ndarray:
     """Shows which patches reach the model's output through the attention of all blocks.
@@ -127,6 +131,10 @@ def attention_rollout(
         images: prepared images, (batch, height, width, channels).
         head_fusion: `"mean"`, `"max"` or `"min"` over the heads.
         discard_ratio: part of the lowest weights that is dropped in each block, in [0, 1).
+        first_block: where the rollout begins; 0 is the paper's. The first blocks of a large model
+            may look at places more than at what is there (`docs/explanations.md` has figures).
+        left_out: patches that give nothing to others in any block, (batch, grid rows, grid columns)
+            bool, such as `artifact_patches` finds; None leaves none out.
         batch_size: images at a time; bounds the memory.
 
     Returns:
@@ -140,20 +148,90 @@ def attention_rollout(
     config = check_model(model)
     images = check_images(model, images)
     check_rollout_options(head_fusion, discard_ratio)
+    (first_block,) = block_numbers(config, [first_block])
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
+    left_out = _check_left_out(left_out, (len(images), *grid))
     maps = []
-    for piece in batches(images, batch_size):
+    for index, piece in enumerate(batches(images, batch_size)):
         walk = AttentionWalk(model, piece)
+        start = index * batch_size
         matrix = rollout_matrix(
-            walk,
+            itertools.islice(walk, first_block, None),
             prefix,
             grid,
             head_fusion,
             discard_ratio,
             behind_block=lambda matrix, walk=walk: average_merged(matrix, walk.state),
+            left_out=None if left_out is None else left_out[start : start + len(piece)],
         )
         maps.append(read_rollout(matrix, prefix, grid, readout(model, walk.tokens)))
     return np.concatenate(maps)
+
+
+def _check_left_out(left_out: Any, shape: tuple[int, int, int]) -> np.ndarray | None:
+    """Returns (batch, patches) bool, or None."""
+    if left_out is None:
+        return None
+    left_out = np.asarray(left_out)
+    if left_out.shape != shape or left_out.dtype != bool:
+        raise ValueError(
+            f"Expected `left_out` of shape {shape} and type bool. "
+            f"Received: shape {left_out.shape}, {left_out.dtype}."
+        )
+    return left_out.reshape(shape[0], -1)
+
+
+def head_attention(model: Any, images: Any, block: int = -1, *, batch_size: int = 8) -> np.ndarray:
+    """Shows where each head of a block looks, from the tokens that the model's output reads.
+
+    Those are the class token, or with mean or maximum over the tokens all that are pooled alike;
+    with attention pooling each final token as much as the probe looks at it.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, (batch, height, width, channels).
+        block: counted from 0 (negative: from the last).
+        batch_size: images at a time; bounds the memory.
+
+    Returns:
+        (batch, heads, grid rows, grid columns) float32; sums to at most 1 for a head.
+
+    Raises:
+        ValueError: another kind of model, images that it does not take, or an unknown block.
+    """
+    config = check_model(model)
+    images = check_images(model, images)
+    (number,) = block_numbers(config, [block])
+    grid, prefix = grid_of(model, images), config.num_prefix_tokens
+    maps = []
+    for piece in batches(images, batch_size):
+        attention, final = attention_and_tokens(model, piece, number)
+        looks = np.einsum("bq,bhqk->bhk", readout(model, final), attention)[:, :, prefix:]
+        maps.append(looks.reshape(len(piece), -1, *grid))
+    return np.concatenate(maps)
+
+
+def attention_and_tokens(model: Any, images: np.ndarray, number: int) -> tuple[np.ndarray, Any]:
+    """Returns the attention of one block, and the tokens behind the last.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, checked.
+        number: of the block, from 0.
+
+    Returns:
+        (batch, heads, tokens, tokens) float32, and (batch, tokens, hidden) before the final norm,
+        merged tokens at all their places in both.
+    """
+    state = TokenState.of(model.embed(images, training=False))
+    for index, block in enumerate(model.blocks):
+        if index == number:
+            before = state
+            state, attention = observe_block(block, before)
+            attention = full_attention(to_array(attention), before)
+        else:
+            state = run_block(block, state)
+    return attention, full_tokens(state)
 
 
 def attention_distance(

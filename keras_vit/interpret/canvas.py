@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEAT_COLORS = "viridis"
+HEAT_COLORS = "inferno"
+GRID_COLORS = "viridis"
 VALUE_COLORS = "cividis"
 BLUE = "#0072B2"  # blue and vermilion are told apart with any colour vision (Okabe and Ito)
 VERMILION = "#D55E00"
 FONT_SIZE = 9
+SMALL_SIDE = 64  # pixels below which they are shown as such
 COLUMN_WIDTH = 6.4  # inches
+TEXT = {"parse_math": False}  # names are text, whatever dollars are in them
 
 
 def displayable(images: Any, preprocessing: Preprocessing | None = None) -> np.ndarray:
@@ -80,16 +83,28 @@ def new_figure(width: float, height: float, title: str | None = None) -> Figure:
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     if title:
-        figure.suptitle(title, fontsize=FONT_SIZE + 2)
+        figure.suptitle(title, fontsize=FONT_SIZE + 2, **TEXT)
     return figure
 
 
-def check_image(name: str, image: Any, rank: int) -> np.ndarray:
-    """Returns images for the eye as float32 and checks rank, channels and range."""
-    image = np.asarray(image, dtype=np.float32)
-    if image.ndim != rank or image.shape[-1] not in (1, 3):
-        shape = "(height, width, 1 or 3)" if rank == 3 else "(batch, height, width, 1 or 3)"
-        raise ValueError(f"Expected `{name}` of shape {shape}. Received: shape {image.shape}.")
+def check_images(name: str, images: Any) -> list[np.ndarray]:
+    """Returns images for the eye, each of its own size, as `check_image` does."""
+    images = [check_image(name, image) for image in images]
+    if not images:
+        raise ValueError(f"Expected `{name}` to hold at least one image. Received: none.")
+    return images
+
+
+def check_image(name: str, image: Any) -> np.ndarray:
+    """Returns an image for the eye as float32 in [0, 1] and checks rank, channels and range."""
+    image = np.asarray(image)
+    if image.dtype == np.uint8:
+        image = image / np.float32(255)
+    image = image.astype(np.float32)
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"Expected `{name}` of shape (height, width, 1 or 3). Received: shape {image.shape}."
+        )
     if image.size and (image.min() < -1e-3 or image.max() > 1 + 1e-3):
         raise ValueError(
             f"Expected `{name}` in [0, 1]; `plot.displayable(images, model.preprocessing)` makes "
@@ -105,43 +120,46 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def show_image(axes: Axes, image: np.ndarray, pale: bool = False) -> None:
-    """Draws one image (height, width, 1 or 3) in [0, 1]; small ones with visible pixels.
-
-    Args:
-        axes: where to draw.
-        image: the image.
-        pale: whether it is drawn grey and light, as the ground for colours.
-    """
-    height, width, channels = image.shape
-    if pale:
-        gray = image @ np.float32([[0.299], [0.587], [0.114]]) if channels == 3 else image
-        image = 0.35 + 0.65 * gray
+def show_image(axes: Axes, image: np.ndarray) -> None:
+    """Draws one image (height, width, 1 or 3) in [0, 1]; small ones with visible pixels."""
+    height, width, _ = image.shape
     axes.imshow(
         np.broadcast_to(image, (height, width, 3)),
         extent=(0, width, height, 0),
-        interpolation="nearest" if max(height, width) < 64 else "antialiased",
+        interpolation="nearest" if max(height, width) < SMALL_SIDE else "antialiased",
     )
     bare(axes)
 
 
-def color_bar(figure: Figure, drawn: Any, axes: Any, label: str, ends: Any = None) -> None:
+def color_bar(
+    figure: Figure,
+    axes: Any,
+    limits: tuple[float, float],
+    label: str,
+    *,
+    colors: str = HEAT_COLORS,
+    ends: Any = None,
+    extend: str = "neither",
+) -> None:
     """Adds the scale of the colours to the right of `axes`.
 
     Args:
         figure: of the axes.
-        drawn: what `imshow` returned; its transparency is left out of the scale.
         axes: beside which.
+        limits: values of the first and the last colour.
         label: what the colours mean, with its unit.
+        colors: name of the colours.
         ends: words for the first and the last colour instead of numbers, or None.
+        extend: at which ends there are values beyond: "neither", "min", "max" or "both".
     """
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
 
-    opaque = ScalarMappable(norm=drawn.norm, cmap=drawn.cmap)
-    bar = figure.colorbar(opaque, ax=axes, shrink=0.85, pad=0.02, aspect=30)
-    bar.set_label(label, fontsize=FONT_SIZE)
+    scale = ScalarMappable(norm=Normalize(*limits), cmap=colors)
+    bar = figure.colorbar(scale, ax=axes, shrink=0.85, pad=0.02, aspect=30, extend=extend)
+    bar.set_label(label, fontsize=FONT_SIZE, **TEXT)
     if ends:
-        bar.set_ticks(drawn.get_clim(), labels=ends)
+        bar.set_ticks(limits, labels=ends)
     bar.ax.tick_params(labelsize=FONT_SIZE - 1)
     bar.outline.set_visible(False)
 

@@ -12,7 +12,8 @@ from keras_vit.interpret.canvas import (
     BLUE,
     COLUMN_WIDTH,
     FONT_SIZE,
-    HEAT_COLORS,
+    GRID_COLORS,
+    TEXT,
     VALUE_COLORS,
     bare,
     color_bar,
@@ -69,8 +70,8 @@ def attention_heads(
     width = min(COLUMN_WIDTH - 1.3, 0.75 * heads)
     figure = new_figure(width + 1.3, width * canvas.shape[0] / canvas.shape[1] + 0.8)
     axes = figure.subplots()
-    axes.set_title(title or f"Attention of {who}", fontsize=FONT_SIZE + 2)
-    drawn = axes.imshow(canvas, cmap=HEAT_COLORS, interpolation="nearest", vmin=0, vmax=1)
+    axes.set_title(title or f"Attention of {who}", fontsize=FONT_SIZE + 2, **TEXT)
+    axes.imshow(canvas, cmap=GRID_COLORS, interpolation="nearest", vmin=0, vmax=1)
     bare(axes)
     step = 1 if heads <= 16 else 2
     axes.set_xticks(column_centers[::step], np.arange(heads)[::step])
@@ -78,7 +79,10 @@ def attention_heads(
     axes.tick_params(length=0, labelsize=FONT_SIZE - 1)
     axes.set_xlabel("Head", fontsize=FONT_SIZE)
     axes.set_ylabel("Block", fontsize=FONT_SIZE)
-    color_bar(figure, drawn, axes, "Attention within each cell", ends=("least", "most"))
+    color_bar(
+        figure, axes, (0, 1), "Attention within each cell", colors=GRID_COLORS,
+        ends=("least", "most"),
+    )  # fmt: skip
     return figure
 
 
@@ -102,7 +106,7 @@ def attention_distance(
     figure = new_figure(COLUMN_WIDTH * 0.8, 3.4)
     axes = figure.subplots()
     size = "" if image_size is None else f", images of {image_size[0]} × {image_size[1]} pixels"
-    axes.set_title(title or f"Attention distance by depth{size}", fontsize=FONT_SIZE + 1)
+    axes.set_title(title or f"Attention distance by depth{size}", fontsize=FONT_SIZE + 1, **TEXT)
     numbers = np.arange(layers)
     axes.plot(numbers, distances.mean(axis=1), color="0.55", linewidth=1.5, label="Mean of heads")
     axes.scatter(
@@ -147,18 +151,16 @@ def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
     width = min(COLUMN_WIDTH - 1.3, 0.8 * len(columns))
     figure = new_figure(width + 1.3, width * canvas.shape[0] / canvas.shape[1] + 0.7)
     axes = figure.subplots()
-    axes.set_title(title or "Position embedding similarity", fontsize=FONT_SIZE + 2)
-    drawn = axes.imshow(
-        canvas, cmap=VALUE_COLORS, interpolation="nearest",
-        vmin=min(float(similarity.min()), 0), vmax=1,
-    )  # fmt: skip
+    axes.set_title(title or "Position embedding similarity", fontsize=FONT_SIZE + 2, **TEXT)
+    limits = (min(float(similarity.min()), 0), 1)
+    axes.imshow(canvas, cmap=VALUE_COLORS, interpolation="nearest", vmin=limits[0], vmax=limits[1])
     bare(axes)
     axes.set_xticks(column_centers, columns)
     axes.set_yticks(row_centers, rows)
     axes.tick_params(length=0, labelsize=FONT_SIZE - 1)
     axes.set_xlabel("Patch column", fontsize=FONT_SIZE)
     axes.set_ylabel("Patch row", fontsize=FONT_SIZE)
-    color_bar(figure, drawn, axes, "Cosine similarity")
+    color_bar(figure, axes, limits, "Cosine similarity", colors=VALUE_COLORS)
     return figure
 
 

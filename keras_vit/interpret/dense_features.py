@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.interpret.attention_measures import head_attention
 from keras_vit.interpret.merged import TokenState, full_tokens, run_block
 from keras_vit.interpret.observe import (
     batches,
@@ -122,13 +123,13 @@ def patch_similarity(
     return np.clip(np.einsum("brcd,bd->brc", unit, unit[:, row, column]), -1, 1)
 
 
-def feature_pca(
+def feature_foreground(
     model: Any, images: Any, block: int | None = None, *, batch_size: int = 8
 ) -> np.ndarray:
-    """Shows the features of the patches as colours: their first three principal components.
+    """Shows where the things are: the first principal component of the features of the patches.
 
-    The components are those of all patches of all images together, so that a colour means the
-    same in every image.
+    The component is that of all patches of all images together. Its sign is the one that goes with
+    what the last block looks at (`head_attention`, mean over heads).
 
     Args:
         model: a `keras_vit.VisionTransformer`.
@@ -137,24 +138,88 @@ def feature_pca(
         batch_size: images at a time; bounds the memory.
 
     Returns:
-        (batch, grid rows, grid columns, 3) float32 in [0, 1]; each component is stretched from its
-        1st to its 99th percentile.
+        (batch, grid rows, grid columns) float32; above 0 is more of a thing than the mean patch.
 
     Raises:
         ValueError: as `patch_features`.
 
-    Reference: "DINOv2" (arXiv 2304.07193), Figure 1.
+    Reference: "DINOv2" (arXiv 2304.07193), section 7.3 and Figure 1.
     """
-    features = patch_features(model, images, block, batch_size=batch_size)
-    flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
-    flat -= flat.mean(axis=0)
-    values, vectors = np.linalg.eigh(flat.T @ flat)
-    components = vectors[:, ::-1][:, :3]  # strongest first
-    largest = np.take_along_axis(components, np.abs(components).argmax(0)[None], axis=0)
-    projected = flat @ (components * np.sign(largest))
-    low, high = np.percentile(projected, [1, 99], axis=0)
-    noise = 1e-6 * np.sqrt(max(values[-1] / len(flat), 1e-300))
+    features, looked_at = _features_and_attention(model, images, block, batch_size)
+    return _foreground(features, looked_at).astype(np.float32)
+
+
+def feature_pca(
+    model: Any, images: Any, block: int | None = None, *, batch_size: int = 8
+) -> np.ndarray:
+    """Shows the features of things as colours: their three principal components.
+
+    Patches of the foreground are those whose `feature_foreground` lies above the threshold that
+    parts all patches best (Otsu's). The components are those of these patches of all images
+    together, so that a colour means the same in every image.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`.
+        images: prepared images, (batch, height, width, channels).
+        block: as for `patch_features`.
+        batch_size: images at a time; bounds the memory.
+
+    Returns:
+        (batch, grid rows, grid columns, 4) float32 in [0, 1]: three components, each stretched from
+        its 1st to its 99th percentile, and 1 for patches of the foreground, 0 for others.
+
+    Raises:
+        ValueError: as `patch_features`.
+
+    Reference: "DINOv2" (arXiv 2304.07193), section 7.3 and Figure 1.
+    """
+    features, looked_at = _features_and_attention(model, images, block, batch_size)
+    first = _foreground(features, looked_at).ravel()
+    things = first > _parting(first)
+    flat = features.reshape(len(first), -1).astype(np.float64)
+    projected = _principal(flat, flat[things] if things.any() else flat, 3)
+    inside = projected[things] if things.any() else projected
+    low, high = np.percentile(inside, [1, 99], axis=0)
+    noise = 1e-6 * max(float(np.abs(inside).max()), 1e-12)
     stretched = np.where(high - low > noise, (projected - low) / np.maximum(high - low, noise), 0.5)
-    colors = np.full((len(flat), 3), 0.5, np.float32)
+    colors = np.full((len(flat), 4), 0.5, np.float32)
     colors[:, : projected.shape[1]] = np.clip(stretched, 0, 1)
-    return colors.reshape(*features.shape[:3], 3)
+    colors[:, 3] = things
+    return colors.reshape(*features.shape[:3], 4)
+
+
+def _features_and_attention(
+    model: Any, images: Any, block: int | None, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features (batch, rows, columns, hidden), and what the last block looks at, without hidden."""
+    features = patch_features(model, images, block, batch_size=batch_size)
+    return features, head_attention(model, images, batch_size=batch_size).mean(axis=1)
+
+
+def _foreground(features: np.ndarray, looked_at: np.ndarray) -> np.ndarray:
+    """The first component (batch, rows, columns), with the sign of what is looked at."""
+    flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
+    first = _principal(flat, flat, 1)[:, 0]
+    agrees = (first * (looked_at - looked_at.mean()).ravel()).sum() >= 0
+    return (first if agrees else -first).reshape(looked_at.shape)
+
+
+def _principal(flat: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:
+    """Projects rows on the strongest components of other rows: (rows, at most `count`)."""
+    center = of.mean(axis=0)
+    _, vectors = np.linalg.eigh((of - center).T @ (of - center))
+    components = vectors[:, ::-1][:, :count]  # strongest first
+    largest = np.take_along_axis(components, np.abs(components).argmax(0)[None], axis=0)
+    return (flat - center) @ (components * np.sign(largest))
+
+
+def _parting(values: np.ndarray) -> float:
+    """Otsu's threshold: the one with the most variance between what it parts."""
+    values = np.sort(values)
+    below = np.arange(1, len(values))
+    if not len(below):
+        return float(values[0])
+    sums = np.cumsum(values)
+    means = sums[:-1] / below, (sums[-1] - sums[:-1]) / (len(values) - below)
+    best = (below * (len(values) - below) * (means[1] - means[0]) ** 2).argmax()
+    return float(values[best : best + 2].mean())

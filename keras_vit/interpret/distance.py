@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.interpret.rollout import check_attention
+from keras_vit.interpret.attention_flow import check_attention
 
 
 def patch_distances(grid: tuple[int, int], patch_size: float) -> np.ndarray:

@@ -9,19 +9,22 @@ import collections
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_vit.interpret import attention_measures, plot
-from keras_vit.interpret.observe import block_numbers, check_model, grid_of
+from keras_vit.interpret import plot
+from keras_vit.interpret.attention_measures import head_attention
+from keras_vit.interpret.dense_features import feature_pca
+from keras_vit.interpret.leading_maps import SALIENCIES, saliencies
+from keras_vit.interpret.observe import check_model
+from keras_vit.interpret.pictures import class_names_for, predict
 from keras_vit.interpret.relevance import class_relevance
-from keras_vit.interpret.report import class_names_for, predict
-from keras_vit.interpret.samples import Samples
+from keras_vit.interpret.samples import Samples, seen_photo
 
-ROLLOUT = "Attention rollout"
-RELEVANCE = "Relevance for a class"
+RELEVANCE = SALIENCIES["relevance"].title
 HEAD = "One block"
+COLORS = "Features as colours"
 MAX_BYTES = 20 * 2**20
 
 
@@ -33,8 +36,20 @@ def _told_apart(names: list[str]) -> list[str]:
     ]
 
 
+class Upload(NamedTuple):
+    """One picture.
+
+    Attributes:
+        images: as the model takes it, (1, height, width, channels) float32.
+        photo: what the model sees of it, at its own resolution, (height, width, 1 or 3) uint8.
+    """
+
+    images: np.ndarray
+    photo: np.ndarray
+
+
 class Explainer:
-    """Looks at one picture after the other with one model.
+    """Says of one picture after the other what a model sees.
 
     Args:
         model: a `keras_vit.VisionTransformer`, with or without a head.
@@ -43,7 +58,7 @@ class Explainer:
     Attributes:
         model: the model.
         labels: names of its classes, empty without a head.
-        measures: the maps that it can draw, of `ROLLOUT`, `RELEVANCE` and `HEAD`.
+        measures: the maps that it can draw, the one that leads first.
 
     Raises:
         ValueError: another kind of model, or another number of labels.
@@ -53,23 +68,20 @@ class Explainer:
         config = check_model(model)
         self.model = model
         self.labels: list[str] = []
-        self.measures = (ROLLOUT, HEAD)
+        self._ways = {way.title: way for way in saliencies(model).values()}
+        self.measures = (*self._ways, HEAD, COLORS)
         if config.num_classes:
             nothing = np.zeros((0, *config.image_size, config.in_channels), np.float32)
             names = None if labels is None else tuple(labels)
             self.labels = _told_apart(
                 class_names_for(model, Samples(nothing, (), class_names=names))
             )
-            self.measures = (ROLLOUT, RELEVANCE, HEAD)
 
-    def read(self, path: str | os.PathLike) -> np.ndarray:
-        """Reads a picture as the model takes it.
+    def read(self, path: str | os.PathLike) -> Upload:
+        """Reads a picture.
 
         Args:
             path: of an image file.
-
-        Returns:
-            (1, height, width, channels) float32.
 
         Raises:
             ValueError: no image, a broken one, or one that is too large; written for the visitor.
@@ -85,13 +97,14 @@ class Explainer:
                 f"Expected a picture of at most {MAX_BYTES // 2**20} MB. "
                 f"Received: {len(data) / 2**20:.0f} MB."
             )
-        return load_image(data, self.model)[None]
+        images = load_image(data, self.model)[None]
+        return Upload(images, seen_photo(data, self.model.preprocessing))
 
     def best(self, images: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """Returns the best classes.
 
         Args:
-            images: one picture from `read`.
+            images: of a picture from `read`.
             top: how many classes at most.
 
         Returns:
@@ -106,7 +119,7 @@ class Explainer:
     def heat(
         self,
         images: np.ndarray,
-        measure: str = ROLLOUT,
+        measure: str | None = None,
         *,
         label: str | None = None,
         block: int = -1,
@@ -115,45 +128,41 @@ class Explainer:
         """Returns the map of a picture.
 
         Args:
-            images: one picture from `read`.
-            measure: `ROLLOUT`; `RELEVANCE`; or `HEAD`, what one block looks at: the class token's
-                attention, or without one that of the mean patch.
+            images: of a picture from `read`.
+            measure: one of `measures`: a way of `keras_vit.interpret.saliency`; `HEAD`, what one
+                block looks at; or `COLORS`, see `feature_pca`. None is the one that leads.
             label: for `RELEVANCE`, the class; None is the predicted one.
             block: for `HEAD`, counted from 0.
             head: for `HEAD`, counted from 0; None is the mean over all heads.
 
         Returns:
-            (grid rows, grid columns) float32.
+            (grid rows, grid columns) float32; for `COLORS` with four channels.
 
         Raises:
             ValueError: an unknown measure, class, block or head.
         """
-        config = self.model.config
+        measure = self.measures[0] if measure is None else measure
         if measure not in self.measures:
             raise ValueError(f"Expected one of {self.measures}. Received: {measure!r}.")
-        if measure == ROLLOUT:
-            return attention_measures.attention_rollout(self.model, images)[0]
-        if measure == RELEVANCE:
-            if label is not None and label not in self.labels:
+        if measure == COLORS:
+            return feature_pca(self.model, images)[0]
+        if measure == HEAD:
+            heads = self.model.config.num_heads
+            if head is not None and not 0 <= head < heads:
+                raise ValueError(f"Expected a head from 0 to {heads - 1}. Received: {head!r}.")
+            maps = head_attention(self.model, images, block)[0]
+            return maps.mean(axis=0) if head is None else maps[head]
+        if measure == RELEVANCE and label is not None:
+            if label not in self.labels:
                 raise ValueError(f"Expected one of the model's classes. Received: {label!r}.")
-            chosen = None if label is None else self.labels.index(label)
-            return class_relevance(self.model, images, chosen)[0]
-        block_numbers(config, [block])
-        if head is not None and not 0 <= head < config.num_heads:
-            raise ValueError(
-                f"Expected a head from 0 to {config.num_heads - 1}. Received: {head!r}."
-            )
-        (maps,) = attention_measures.attention_maps(self.model, images, [block])
-        looks = maps[0].mean(axis=0) if head is None else maps[0, head]
-        prefix = config.num_prefix_tokens
-        row = looks[0] if config.class_token else looks[prefix:].mean(axis=0)
-        return row[prefix:].reshape(grid_of(self.model, images))
+            return class_relevance(self.model, images, self.labels.index(label))[0]
+        return self._ways[measure].measure(self.model, images, batch_size=1)[0]
 
-    def draw(self, images: np.ndarray, heat: np.ndarray, title: str) -> np.ndarray:
+    def draw(self, photo: np.ndarray, heat: np.ndarray, title: str) -> np.ndarray:
         """Draws a picture and the map over it side by side.
 
         Args:
-            images: one picture from `read`.
+            photo: of a picture from `read`.
             heat: from `heat`.
             title: what the map shows.
 
@@ -162,11 +171,10 @@ class Explainer:
         """
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        shown = plot.displayable(images, self.model.preprocessing)[0]
-        figure = plot.heat_map(
-            shown, heat * heat.size / max(float(heat.sum()), 1e-12), title=title,
-            label="times the even share",
-        )  # fmt: skip
+        if heat.ndim == 3:
+            figure = plot.heat_map_rows([photo], {title: heat[None]})
+        else:
+            figure = plot.heat_map(photo, heat, title=title, label="")
         figure.set_dpi(130)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()

@@ -1,151 +1,207 @@
-"""Figures that lay a map over images."""
+"""Figures that lay a map over photos.
+
+Maps are enlarged smoothly to the photo's own resolution; the photo stays visible beneath. Colours
+run from the 1st to the 99th percentile of a map, so that one patch that outshines all others does
+not turn them into one flat colour.
+"""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_vit.interpret.blending import PERCENTILES, lay_colors, lay_over, robust_limits
 from keras_vit.interpret.canvas import (
     BLUE,
     COLUMN_WIDTH,
     FONT_SIZE,
     HEAT_COLORS,
+    TEXT,
     VERMILION,
     check_image,
+    check_images,
     color_bar,
     new_figure,
     show_image,
 )
+from keras_vit.interpret.cells import LINE, place_cells, write_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEAT_ALPHA = 0.7
-
-
-def show_heat(axes: Axes, image: np.ndarray, heat: Any, limits: tuple[float, float] | None = None):
-    """Draws heat (grid rows, grid columns), smoothly enlarged, over the grey image.
-
-    The enlarged map runs through the values at the centres of the patches (Catmull-Rom).
-
-    Args:
-        axes: where to draw.
-        image: (height, width, 1 or 3) in [0, 1].
-        heat: any range.
-        limits: values of the first and the last colour; None takes the range of `heat`.
-
-    Returns:
-        The drawn heat, for a colour bar.
-    """
-    heat = np.asarray(heat, dtype=np.float32)
-    low, high = limits or (float(heat.min()), float(heat.max()))
-    show_image(axes, image, pale=True)
-    return axes.imshow(
-        heat,
-        extent=(0, image.shape[1], image.shape[0], 0),
-        cmap=HEAT_COLORS,
-        alpha=HEAT_ALPHA,
-        interpolation="catrom",
-        vmin=low,
-        vmax=max(high, low + 1e-12),
-    )
-
 
 def heat_map(
-    image: Any, heat: Any, *, title: str | None = None, label: str = "Attention rollout"
+    image: Any,
+    heat: Any,
+    *,
+    title: str | None = None,
+    label: str = "Attention rollout",
+    style: str = "colors",
+    marks: Any = None,
 ) -> Figure:
-    """Draws an image and, beside it, a heat map over it.
+    """Draws an image and, beside it, a map over it.
 
     Args:
-        image: (height, width, 1 or 3) in [0, 1], see `displayable`.
+        image: (height, width, 1 or 3) in [0, 1] (see `displayable`) or uint8, of any resolution.
         heat: (grid rows, grid columns), any range; enlarged smoothly to the image.
         title: above the picture.
-        label: what the colours mean, with its unit.
+        label: what the colours mean, with its unit; the percentiles where they end are added.
+        style: `"colors"`, or `"light"`: the map is the brightness of the image, as in the paper.
+        marks: patches that are marked with a cross, (grid rows, grid columns) bool, such as
+            `artifact_patches` finds; None for none.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: an image of another shape or range.
+        ValueError: an image of another shape or range, or an unknown style.
 
     Reference: arXiv 2010.11929, Figure 6.
     """
-    image, heat = check_image("image", image, 3), np.asarray(heat)
+    image, heat = check_image("image", image), np.asarray(heat, np.float32)
     height = 2.8 * image.shape[0] / image.shape[1] + (0.7 if title else 0.4)
     figure = new_figure(COLUMN_WIDTH, min(height, 9), title)
     left, right = figure.subplots(1, 2)
     show_image(left, image)
     left.set_title("Image", fontsize=FONT_SIZE)
-    drawn = show_heat(right, image, heat)
+    limits = robust_limits(heat)
+    show_image(right, lay_over(image, heat, style, limits))
+    if marks is not None:
+        _cross(right, np.asarray(marks, bool))
     right.set_title(f"{heat.shape[0]} × {heat.shape[1]} patches", fontsize=FONT_SIZE)
-    color_bar(figure, drawn, right, label)
+    beyond = (heat.min() < limits[0], heat.max() > limits[1])
+    color_bar(
+        figure, right, limits, f"{label}\n{PERCENTILES[0]}st to {PERCENTILES[1]}th percentile",
+        colors=HEAT_COLORS if style == "colors" else "gray",
+        extend=("neither", "max", "min", "both")[beyond[1] + 2 * beyond[0]],
+    )  # fmt: skip
     return figure
 
 
 def heat_map_rows(
-    images: Any,
+    images: Sequence[Any],
     maps: Mapping[str, Any],
     *,
     title: str | None = None,
     row_labels: Sequence[str] | None = None,
+    style: str = "colors",
+    frames: Mapping[str, Any] | None = None,
     marks: Mapping[str, Any] | None = None,
 ) -> Figure:
     """Draws several images as rows: the image, then one map a column.
 
     Args:
-        images: (batch, height, width, 1 or 3) in [0, 1].
+        images: (height, width, 1 or 3) in [0, 1] or uint8, each of any resolution.
         maps: title of a column -> (batch, grid rows, grid columns) heat, each coloured over its
-            own range, or (batch, grid rows, grid columns, 3) RGB in [0, 1].
+            own range, or (batch, grid rows, grid columns, 3 or 4) colours in [0, 1], see
+            `lay_colors`.
         title: above the picture.
-        row_labels: one a row, to its left.
-        marks: title of a column -> one patch (row, column) for each image, drawn as a frame.
+        row_labels: one a row, above it.
+        style: of the heat, as for `heat_map`.
+        frames: title of a column -> one patch (row, column) for each image, drawn as a frame.
+        marks: title of a column -> patches marked with a cross, (batch, grid rows, grid columns)
+            bool.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: images of another shape or range.
+        ValueError: images of another shape or range, or an unknown style.
     """
-    images = check_image("images", images, 4)
+    images = check_images("images", images)
     columns = 1 + len(maps)
-    side = min(2.1, COLUMN_WIDTH / columns)
-    row_height = side * images.shape[1] / images.shape[2]
-    figure = new_figure(
-        side * columns + 0.2, row_height * len(images) + (0.7 if title else 0.35), title
+    side = min(2.1, max(0.75, 1.25 * COLUMN_WIDTH / columns))
+    limit = int(columns * side * 15)
+    captions = [
+        textwrap.wrap(str(label), limit, break_on_hyphens=False) for label in row_labels or ()
+    ] or [[]] * len(images)
+    cells = place_cells(
+        [side * image.shape[0] / image.shape[1] for image in images],
+        [side] * columns,
+        [LINE * len(lines) + (0.1 if lines else 0.04) for lines in captions],
+        title,
+        head=LINE * (1 + max(name.count("\n") for name in maps)) + 0.05,
     )
-    cells = figure.subplots(len(images), columns, squeeze=False)
     for row, image in enumerate(images):
-        show_image(cells[row, 0], image)
-        if row_labels:
-            label = _short(row_labels[row], max(6, int(row_height * 12)))
-            cells[row, 0].set_ylabel(label, fontsize=FONT_SIZE)
-        for axes, values in zip(cells[row, 1:], maps.values(), strict=True):
-            if np.ndim(values) == 4:
-                show_image(axes, np.asarray(values[row]))
-            else:
-                show_heat(axes, image, values[row])
-        for name, patches in (marks or {}).items():
-            column = 1 + list(maps).index(name)
-            _frame_patch(cells[row, column], patches[row], np.shape(maps[name])[1:3])
+        show_image(cells[row][0], image)
+        if captions[row]:
+            write_above(cells[row][0], "\n".join(captions[row]))
+        for axes, (name, values) in zip(cells[row][1:], maps.items(), strict=True):
+            one = np.asarray(values[row])
+            show_image(
+                axes, lay_over(image, one, style) if one.ndim == 2 else lay_colors(image, one)
+            )
+            if frames and name in frames:
+                _frame(axes, frames[name][row], one.shape[:2])
+            if marks and name in marks:
+                _cross(axes, np.asarray(marks[name][row], bool))
     for axes, name in zip(cells[0], ["Image", *maps], strict=True):
-        axes.set_title(name, fontsize=FONT_SIZE)
-    return figure
+        lift = (LINE * len(captions[0]) + (0.06 if captions[0] else 0)) * 72 + 4
+        axes.annotate(
+            name, (0.5, 1), (0, lift), xycoords="axes fraction", textcoords="offset points",
+            ha="center", va="bottom", fontsize=FONT_SIZE, annotation_clip=False, **TEXT,
+        )  # fmt: skip
+    return cells[0][0].figure
 
 
-def _frame_patch(axes: Axes, patch: Sequence[int], grid: tuple[int, int]) -> None:
+def heads_over_images(
+    images: Sequence[Any],
+    maps: Any,
+    *,
+    title: str | None = None,
+    row_labels: Sequence[str] | None = None,
+    style: str = "colors",
+) -> Figure:
+    """Draws what each head of a block looks at, over the images: a row an image.
+
+    Args:
+        images: (height, width, 1 or 3) in [0, 1] or uint8, each of any resolution.
+        maps: (batch, heads, grid rows, grid columns), as `head_attention` returns.
+        title: above the picture.
+        row_labels: one a row, above it.
+        style: as for `heat_map`.
+
+    Returns:
+        The figure; each cell is coloured over its own range.
+
+    Raises:
+        ValueError: images of another shape or range, or an unknown style.
+    """
+    maps = np.asarray(maps)
+    columns = {f"Head {head}": maps[:, head] for head in range(maps.shape[1])}
+    return heat_map_rows(images, columns, title=title, row_labels=row_labels, style=style)
+
+
+def _extent(axes: Axes, grid: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Left, top, and the height and width of a patch in what the axes show."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    return left, top, (bottom - top) / grid[0], (right - left) / grid[1]
+
+
+def _frame(axes: Axes, patch: Sequence[int], grid: tuple[int, int]) -> None:
     from matplotlib.patches import Rectangle
 
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    height, width = (bottom - top) / grid[0], (right - left) / grid[1]
+    left, top, height, width = _extent(axes, grid)
     corner = (left + patch[1] * width, top + patch[0] * height)
     for color, line in (("black", 2.5), ("white", 1.2)):
         axes.add_patch(
             Rectangle(corner, width, height, fill=False, edgecolor=color, linewidth=line)
         )
+
+
+def _cross(axes: Axes, marks: np.ndarray) -> None:
+    left, top, height, width = _extent(axes, marks.shape)
+    rows, columns = np.nonzero(marks)
+    for color, line in (("black", 2.2), ("white", 1.0)):
+        axes.scatter(
+            left + (columns + 0.5) * width, top + (rows + 0.5) * height, s=14, marker="x",
+            color=color, linewidths=line,
+        )  # fmt: skip
 
 
 def _short(name: str, limit: int) -> str:
@@ -166,7 +222,7 @@ def _caption(predicted: str, true: str | None, score: float | None, limit: int) 
 
 
 def predictions(
-    images: Any,
+    images: Sequence[Any],
     predicted: Sequence[str],
     heats: Any,
     *,
@@ -174,26 +230,30 @@ def predictions(
     scores: Sequence[float] | None = None,
     title: str | None = None,
     columns: int | None = None,
+    style: str = "light",
 ) -> Figure:
-    """Draws test images, each beside its heat map, with what the model said.
+    """Draws test images, each beside its map, with what the model said.
 
     Args:
-        images: (batch, height, width, 1 or 3) in [0, 1].
+        images: (height, width, 1 or 3) in [0, 1] or uint8, each of any resolution.
         predicted: the predicted label of each image.
-        heats: (batch, grid rows, grid columns), each coloured over its own range.
+        heats: (batch, grid rows, grid columns), each shown over its own range.
         true: the true labels. A right prediction is marked with a tick and blue, a wrong one with
             a cross, vermilion and the true label. None leaves the judgement out.
         scores: probability of the predicted label, in [0, 1].
         title: above the picture.
         columns: pairs of image and map in a row; None is 2 for up to 8 images, else 4.
+        style: as for `heat_map`.
 
     Returns:
         The figure.
 
     Raises:
         ValueError: images of another shape or range, or sequences of another length.
+
+    Reference: arXiv 2010.11929, Figure 6.
     """
-    images = check_image("images", images, 4)
+    images = check_images("images", images)
     count = len(images)
     told = {"predicted": predicted, "heats": heats, "true": true, "scores": scores}
     for name, values in told.items():
@@ -211,57 +271,20 @@ def predictions(
         )
         for index in range(count)
     ]
-    cells = _pair_cells(
-        count, columns, images.shape[1] / images.shape[2],
-        max(text.count("\n") + 1 for text, _ in captions), title,
-    )  # fmt: skip
-    for index, (left, right) in enumerate(cells):
-        show_image(left, images[index])
-        show_heat(right, images[index], heats[index])
-        text, color = captions[index]
-        left.text(
-            0.0, 1.03, text, color=color, fontsize=FONT_SIZE, transform=left.transAxes,
-            ha="left", va="bottom", linespacing=1.15,
-        )  # fmt: skip
-    return cells[0][0].figure
-
-
-def _pair_cells(
-    count: int, columns: int, aspect: float, lines: int, title: str | None
-) -> list[tuple[Axes, Axes]]:
-    """Lays out pairs of axes in inches: equal sizes, room for the caption above each pair.
-
-    Args:
-        count: pairs.
-        columns: pairs in a row.
-        aspect: height of an image over its width.
-        lines: of the longest caption.
-        title: of the figure.
-    """
+    side = min(1.7, (1.2 * COLUMN_WIDTH - 0.2) / (2 * columns) - 0.135)
+    tall = min(1.5, max(image.shape[0] / image.shape[1] for image in images))
+    lines = max(text.count("\n") + 1 for text, _ in captions)
     rows = math.ceil(count / columns)
-    gap, between, margin = 0.05, 0.22, 0.1
-    width = min(1.7, (1.2 * COLUMN_WIDTH - 2 * margin) / (2 * columns) - (gap + between) / 2)
-    height = width * aspect
-    caption = 0.16 * lines + 0.12
-    head = 0.28 if title else 0.0
-    total = (
-        2 * margin + columns * (2 * width + gap) + (columns - 1) * between,
-        margin + head + rows * (height + caption),
+    cells = place_cells(
+        [side * tall] * rows, [side] * 2 * columns, [LINE * lines + 0.12] * rows, title, pairs=True
     )
-    figure = new_figure(*total)
-    figure.set_layout_engine("none")
-    if title:
-        figure.text(0.5, 1 - 0.08 / total[1], title, fontsize=FONT_SIZE + 2, ha="center", va="top")
-    cells = []
-    for index in range(count):
-        row, column = divmod(index, columns)
-        x = margin + column * (2 * width + gap + between)
-        y = total[1] - head - (row + 1) * (height + caption)
-        size = (width / total[0], height / total[1])
-        cells.append(
-            tuple(
-                figure.add_axes((left / total[0], y / total[1], *size))
-                for left in (x, x + width + gap)
-            )
-        )
-    return cells
+    pairs = [(row[index], row[index + 1]) for row in cells for index in range(0, 2 * columns, 2)]
+    for left, right in pairs[count:]:
+        left.remove()
+        right.remove()
+    for index, (left, right) in enumerate(pairs[:count]):
+        show_image(left, images[index])
+        show_image(right, lay_over(images[index], heats[index], style))
+        text, color = captions[index]
+        write_above(left, text, color=color)
+    return pairs[0][0].figure

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from keras_vit.interpret.explainer import HEAD, MAX_BYTES, RELEVANCE, ROLLOUT, Explainer
+from keras_vit.interpret.explainer import HEAD, MAX_BYTES, RELEVANCE, Explainer
 
 PREDICTED = "the predicted one"
 ALL_HEADS = "mean of all"
@@ -26,7 +26,7 @@ def _answer(
     if not path:
         return None, None, "Drop a picture to begin."
     try:
-        images = explainer.read(path)
+        images, photo = explainer.read(path)
         best = explainer.best(images)
         chosen = None if label in (None, PREDICTED) else label
         number = None if head in (None, ALL_HEADS) else int(head)
@@ -37,7 +37,7 @@ def _answer(
         elif measure == HEAD:
             who = ALL_HEADS + " heads" if number is None else f"head {number}"
             title = f"Attention in block {int(block)}, {who}"
-        picture = explainer.draw(images, heat, title)
+        picture = explainer.draw(photo, heat, title)
     except ValueError as error:
         return None, None, f"**This did not work.** {error}"
     except Exception:  # the server lives on, whatever a file does to it
@@ -46,11 +46,12 @@ def _answer(
     return dict(best) or None, picture, ""
 
 
-def build_page(explainer: Explainer) -> Any:
+def build_page(explainer: Explainer, name: str | None = None) -> Any:
     """Builds the page.
 
     Args:
         explainer: holds the model.
+        name: of the model, for the title; None is `model.name`.
 
     Returns:
         A `gradio.Blocks`; `launch` serves it.
@@ -73,16 +74,19 @@ def build_page(explainer: Explainer) -> Any:
 
     # Uploads are deleted ten minutes after they came.
     with gradio.Blocks(title="keras_vit", analytics_enabled=False, delete_cache=(600, 600)) as page:
-        gradio.Markdown(f"# What {explainer.model.name} sees\n{_LIMITS}")
+        gradio.Markdown(f"# {name or explainer.model.name}\n{_LIMITS}")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
                 file = gradio.File(label="Picture", elem_id="picture", height=130)
                 measure = gradio.Radio(
-                    list(explainer.measures), value=ROLLOUT, label="Map", elem_id="measure"
+                    list(explainer.measures),
+                    value=explainer.measures[0],
+                    label="Map",
+                    elem_id="measure",
                 )
                 label = gradio.Dropdown(
                     [PREDICTED, *explainer.labels], value=PREDICTED, label="Class",
-                    elem_id="class", visible=False, filterable=True,
+                    elem_id="class", visible=explainer.measures[0] == RELEVANCE, filterable=True,
                 )  # fmt: skip
                 block = gradio.Slider(
                     0, max(1, config.num_layers - 1), value=config.num_layers - 1, step=1,

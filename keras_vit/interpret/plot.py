@@ -2,7 +2,7 @@
 
 Every function takes plain arrays and returns a `matplotlib.figure.Figure`; `save` writes it.
 Nothing touches pyplot, so no figure stays open and no display is needed. The colour maps
-(viridis, cividis) read the same with any colour vision and in grey.
+(inferno, viridis, cividis) read the same with any colour vision and in grey.
 """
 
 from keras_vit.interpret.canvas import displayable, save
@@ -12,13 +12,19 @@ from keras_vit.interpret.charts import (
     embedding_filters,
     position_similarity,
 )
-from keras_vit.interpret.overlays import heat_map, heat_map_rows, predictions
+from keras_vit.interpret.overlays import (
+    heads_over_images,
+    heat_map,
+    heat_map_rows,
+    predictions,
+)
 
 __all__ = [
     "attention_distance",
     "attention_heads",
     "displayable",
     "embedding_filters",
+    "heads_over_images",
     "heat_map",
     "heat_map_rows",
     "position_similarity",

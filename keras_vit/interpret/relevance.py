@@ -150,7 +150,9 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
     return _unit_sum(contribution), gradient
 
 
-def _relevance(model: Any, images: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+def _relevance(
+    model: Any, images: np.ndarray, classes: np.ndarray | None, normalize: bool
+) -> np.ndarray:
     """(batch, tokens): relevance of the tokens that enter the first block."""
     after = TokenState.of(model.embed(images))
     entering = []
@@ -176,7 +178,11 @@ def _relevance(model: Any, images: np.ndarray, classes: np.ndarray | None) -> np
         row, after = split_row(row, before, after), before
         # The gradient of a merged token is that of all its copies; each has its part of the row.
         each = row if before.sizes is None else row / to_array(before.sizes)
-        row = row + (each[:, None] @ _positive_mean(weights, of_weights))[:, 0]
+        mixed = _positive_mean(weights, of_weights)
+        if normalize:
+            total = 1 + mixed.sum(axis=-1)
+            row, each = row / total, each / total
+        row = row + (each[:, None] @ mixed)[:, 0]
     return row
 
 
@@ -185,6 +191,7 @@ def class_relevance(
     images: Any,
     classes: int | Sequence[int] | None = None,
     *,
+    normalize: bool = False,
     batch_size: int = 8,
 ) -> np.ndarray:
     """Shows which patches speak for a class.
@@ -200,6 +207,8 @@ def class_relevance(
         images: prepared images, (batch, height, width, channels).
         classes: the class, one for all images or one each, as a column of the logits; None is the
             predicted class of each image.
+        normalize: whether the rows of I + mean_heads(max(G * A, 0)) are divided by their sum, as
+            rollout does with its own: "gradient rollout".
         batch_size: images at a time; bounds the memory.
 
     Returns:
@@ -236,7 +245,7 @@ def class_relevance(
     rows, start = [], 0
     for piece in batches(images, batch_size):
         chosen = None if classes is None else classes[start : start + len(piece)]
-        row = _relevance(model, piece, chosen)[:, config.num_prefix_tokens :]
+        row = _relevance(model, piece, chosen, normalize)[:, config.num_prefix_tokens :]
         rows.append(row.reshape(len(piece), *grid))
         start += len(piece)
     return np.concatenate(rows)

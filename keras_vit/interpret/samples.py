@@ -7,10 +7,14 @@ import glob
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from keras_vit.images.spec import Preprocessing
+
+MAX_SIDE = 1024
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
@@ -23,12 +27,43 @@ class Samples:
         names: one for each image.
         labels: the true class of each image as a column of the logits, or None.
         class_names: the name of each class, or None.
+        photos: for the eye, what the model sees of each image at the image's own resolution, uint8
+            (height, width, 1 or 3); None where that is not known.
     """
 
     images: np.ndarray
     names: tuple[str, ...]
     labels: tuple[int, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    photos: tuple[np.ndarray, ...] | None = None
+
+
+def seen_photo(source: str | os.PathLike | bytes, preprocessing: Preprocessing) -> np.ndarray:
+    """Reads what a model sees of an image, at the image's own resolution.
+
+    Args:
+        source: as for `keras_vit.load_image`.
+        preprocessing: of the model.
+
+    Returns:
+        uint8 (height, width, 1 or 3), the longer side at most 1,024 pixels; as wide for its height
+        as the image is, where the model squeezes it.
+
+    Raises:
+        ValueError: no whole image.
+    """
+    from PIL import Image
+
+    from keras_vit.images.pillow_decoding import decode_image
+    from keras_vit.images.preprocessing import seen_box
+
+    pixels = decode_image(source, len(preprocessing.mean))
+    box = seen_box(*pixels.shape[:2], preprocessing)
+    left, top, right, bottom = (round(side) for side in box)
+    pixels = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
+    photo = Image.fromarray(pixels.squeeze(axis=-1) if pixels.shape[-1] == 1 else pixels)
+    photo.thumbnail((MAX_SIDE, MAX_SIDE))
+    return np.asarray(photo).reshape(photo.height, photo.width, -1)
 
 
 def find_images(sources: Iterable[str | os.PathLike], count: int | None = None) -> list[str]:
@@ -99,6 +134,7 @@ def from_files(
         images=np.stack([load_image(path, model) for path in paths]),
         names=tuple(os.path.basename(path) for path in paths),
         class_names=None if class_names is None else tuple(class_names),
+        photos=tuple(seen_photo(path, model.preprocessing) for path in paths),
     )
 
 
@@ -149,9 +185,17 @@ def from_dataset(
         part, model.preprocessing, batch_size=len(chosen), num_classes=dataset.num_classes
     )
     images, labels = next(iter(batches))
+    references = list(part.references())
+    names = [f"{role} {number}" for number in chosen]
+    if part.images_are_paths:
+        paths = (pathlib.Path(one["image"].numpy().decode()) for one in references)
+        names = [f"{path.parent.name}/{path.name}" for path in paths]
     return Samples(
         images=images.numpy(),
-        names=tuple(f"{role} {number}" for number in chosen),
+        names=tuple(names),
         labels=tuple(int(label) for label in labels.numpy().argmax(-1)),
         class_names=dataset.class_names,
+        photos=tuple(
+            seen_photo(part.read(one)["image"].numpy(), model.preprocessing) for one in references
+        ),
     )

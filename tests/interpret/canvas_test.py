@@ -29,6 +29,11 @@ def test_displayable_keeps_one_or_three_channels(channels, shown):
     assert displayable(images, Preprocessing()).shape == (2, 4, 4, shown)
 
 
+def test_whole_levels_are_taken_as_they_are():
+    levels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), "uint8")
+    np.testing.assert_allclose(check_image("image", levels), levels / 255, rtol=1e-6)
+
+
 def test_mosaic_separates_tiles_and_says_where_they_are():
     tiles = np.arange(6, dtype="float32").reshape(2, 3, 1, 1) * np.ones((2, 3, 30, 40), "float32")
     canvas, rows, columns = mosaic(tiles)
@@ -84,4 +89,4 @@ def test_an_unknown_suffix_is_an_error(tmp_path, name):
 )
 def test_images_not_for_the_eye_are_an_error(image, message):
     with pytest.raises(ValueError, match=message):
-        check_image("image", image, 3)
+        check_image("image", image)

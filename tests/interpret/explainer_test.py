@@ -7,27 +7,14 @@ import pytest
 from keras import ops
 from PIL import Image
 
-from keras_vit import VisionTransformer, VisionTransformerConfig, interpret
+from keras_vit import interpret
 from keras_vit.interpret import explainer as explainer_module
-from keras_vit.interpret.explainer import HEAD, RELEVANCE, ROLLOUT, Explainer
-
-TINY = {
-    "image_size": (8, 12), "patch_size": 4, "hidden_size": 16, "num_layers": 2, "num_heads": 2,
-    "mlp_dim": 24, "num_classes": 3,
-}  # fmt: skip
-
-
-def make(**fields):
-    model = VisionTransformer(VisionTransformerConfig(**{**TINY, **fields}))
-    random = np.random.default_rng(0)
-    for variable in model.weights:
-        variable.assign(random.standard_normal(variable.shape) * 0.3)
-    return model
+from keras_vit.interpret.explainer import COLORS, HEAD, RELEVANCE, Explainer
 
 
 @pytest.fixture(scope="module")
-def explainer():
-    return Explainer(make(), ["ant", "bee", "cat"])
+def explainer(make):
+    return Explainer(make(num_classes=3), ["ant", "bee", "cat"])
 
 
 @pytest.fixture
@@ -37,8 +24,14 @@ def picture(tmp_path):
     return tmp_path / "picture.png"
 
 
+def test_a_picture_is_read_as_the_model_takes_it_and_as_it_is(explainer, picture):
+    images, photo = explainer.read(picture)
+    assert images.shape == (1, 8, 12, 3) and images.dtype == np.float32
+    assert photo.shape == (40, 60, 3) and photo.dtype == np.uint8
+
+
 def test_the_best_classes_come_with_their_scores(explainer, picture):
-    images = explainer.read(picture)
+    images, _ = explainer.read(picture)
     scores = ops.convert_to_numpy(explainer.model(images))[0]
     best = explainer.best(images, top=2)
     assert [name for name, _ in best] == [["ant", "bee", "cat"][i] for i in np.argsort(-scores)[:2]]
@@ -46,41 +39,50 @@ def test_the_best_classes_come_with_their_scores(explainer, picture):
 
 
 def test_each_map_is_the_measure_it_names(explainer, picture):
-    model, images, relevance = explainer.model, explainer.read(picture), interpret.class_relevance
-    (maps,) = interpret.attention_maps(model, images, [1])
+    model, (images, _) = explainer.model, explainer.read(picture)
+    maps = interpret.head_attention(model, images, 1)[0]
+    assert explainer.measures[0] == RELEVANCE
     for heat, expected in (
-        (explainer.heat(images), interpret.attention_rollout(model, images)[0]),
-        (explainer.heat(images, RELEVANCE, label="bee"), relevance(model, images, 1)[0]),
-        (explainer.heat(images, RELEVANCE), relevance(model, images)[0]),
-        (explainer.heat(images, HEAD, block=1, head=0), maps[0, 0, 0, 1:].reshape(2, 3)),
-        (explainer.heat(images, HEAD, block=1), maps[0, :, 0, 1:].mean(0).reshape(2, 3)),
+        (explainer.heat(images), interpret.class_relevance(model, images)[0]),
+        (
+            explainer.heat(images, "Attention rollout"),
+            interpret.saliency(model, images, "rollout")[0],
+        ),
+        (
+            explainer.heat(images, RELEVANCE, label="bee"),
+            interpret.class_relevance(model, images, 1)[0],
+        ),
+        (explainer.heat(images, HEAD, block=1, head=0), maps[0]),
+        (explainer.heat(images, HEAD, block=1), maps.mean(0)),
+        (explainer.heat(images, COLORS), interpret.feature_pca(model, images)[0]),
     ):
         np.testing.assert_allclose(heat, expected, rtol=1e-5)
 
 
-def test_a_model_without_class_token_or_head_can_be_looked_at(picture):
-    explainer = Explainer(make(num_classes=0, class_token=False, pooling="gap"))
-    images = explainer.read(picture)
-    assert explainer.best(images) == [] and explainer.measures == (ROLLOUT, HEAD)
-    (maps,) = interpret.attention_maps(explainer.model, images, [0])
-    expected = maps[0, 1].mean(0).reshape(2, 3)
-    np.testing.assert_allclose(explainer.heat(images, HEAD, block=0, head=1), expected, rtol=1e-5)
-    with pytest.raises(ValueError, match="Received: 'Relevance for a class'"):
+def test_a_model_without_class_token_or_head_can_be_looked_at(make, picture):
+    explainer = Explainer(make("mean", num_classes=0))
+    images, _ = explainer.read(picture)
+    assert explainer.best(images) == []
+    assert explainer.measures[0] == "Foreground" and RELEVANCE not in explainer.measures
+    foreground = interpret.feature_foreground(explainer.model, images)[0]
+    np.testing.assert_allclose(explainer.heat(images), foreground, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="Received: 'Relevance for the class'"):
         explainer.heat(images, RELEVANCE)
 
 
 def test_the_drawing_is_a_picture_that_follows_the_map(explainer, picture):
-    images = explainer.read(picture)
-    first, second = (
-        explainer.draw(images, explainer.heat(images, HEAD, block=block), "Block")
-        for block in (0, 1)
+    images, photo = explainer.read(picture)
+    first, second, colors = (
+        explainer.draw(photo, explainer.heat(images, measure, block=block), "Block")
+        for measure, block in ((HEAD, 0), (HEAD, 1), (COLORS, 0))
     )
-    assert first.dtype == np.uint8 and first.shape[2] == 3 and first.shape[1] > 600
-    assert (first != second).any()
+    for drawing in (first, colors):
+        assert drawing.dtype == np.uint8 and drawing.shape[2] == 3
+    assert first.shape[1] > 600 and (first != second).any()
 
 
-def test_names_that_occur_twice_are_told_apart():
-    assert Explainer(make(), ["crane", "bee", "crane"]).labels == [
+def test_names_that_occur_twice_are_told_apart(make):
+    assert Explainer(make(num_classes=3), ["crane", "bee", "crane"]).labels == [
         "crane (class 0)", "bee", "crane (class 2)",
     ]  # fmt: skip
 
@@ -93,7 +95,7 @@ def _bytes(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [("text", "looks like text"), ("empty", "empty"), ("corrupt", "broken")]
+    ("kind", "message"), [("text", "but text"), ("empty", "empty"), ("corrupt", "cut short")]
 )
 def test_what_is_no_picture_is_said(explainer, tmp_path, kind, message):
     path = tmp_path / "upload.png"
@@ -115,10 +117,10 @@ def test_a_file_that_is_too_large_or_missing_is_said(explainer, picture, monkeyp
     [
         ({"measure": "X-ray"}, "Received: 'X-ray'"),
         ({"measure": RELEVANCE, "label": "dog"}, "Received: 'dog'"),
-        ({"measure": HEAD, "block": 2}, "block numbers from 0 to 1"),
+        ({"measure": HEAD, "block": 3}, "block numbers from 0 to 2"),
         ({"measure": HEAD, "block": 0, "head": 2}, "head from 0 to 1. Received: 2"),
     ],
 )
 def test_impossible_choices_are_an_error(explainer, picture, choice, message):
     with pytest.raises(ValueError, match=message):
-        explainer.heat(explainer.read(picture), **choice)
+        explainer.heat(explainer.read(picture).images, **choice)

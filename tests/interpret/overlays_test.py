@@ -1,11 +1,10 @@
 """Maps over images: what is drawn where, and the words beside it."""
 
-import re
-
 import numpy as np
 import pytest
 
 from keras_vit.interpret import plot
+from keras_vit.interpret.blending import lay_over
 from keras_vit.interpret.canvas import BLUE, VERMILION
 
 RANDOM = np.random.default_rng(0)
@@ -25,27 +24,41 @@ def agg(figure):
     return figure
 
 
-def test_heat_map_puts_image_and_map_side_by_side():
-    figure = plot.heat_map(IMAGES[0], HEATS[0], label="Rollout (share)", title="Cat")
+def test_heat_map_puts_image_and_map_side_by_side_and_says_where_the_colours_end():
+    figure = plot.heat_map(IMAGES[0], HEATS[0], label="Rollout ($share)", title="Cat $^")
+    agg(figure)
+    pixels(figure)
     left, right, bar = figure.axes
     np.testing.assert_allclose(left.images[0].get_array(), IMAGES[0])
-    np.testing.assert_allclose(right.images[1].get_array(), HEATS[0])
-    assert right.images[1].get_extent() == [0, 12, 8, 0]
-    assert bar.get_ylabel() == "Rollout (share)"
-    assert figure.get_suptitle() == "Cat"
+    expected = lay_over(IMAGES[0], HEATS[0])
+    np.testing.assert_allclose(right.images[0].get_array(), expected, atol=1e-6)
+    assert bar.get_ylabel() == "Rollout ($share)\n1st to 99th percentile"
+    np.testing.assert_allclose(bar.get_ylim(), np.percentile(HEATS[0], [1, 99]), rtol=1e-6)
+    assert figure.get_suptitle() == "Cat $^"
+
+
+def test_patches_are_marked_where_they_are():
+    marks = np.zeros((2, 3), bool)
+    marks[1, 2] = True
+    figure = plot.heat_map(IMAGES[0], HEATS[0], marks=marks)
+    _, right, _ = figure.axes
+    (width, height) = np.shape(right.images[0].get_array())[1::-1]
+    np.testing.assert_allclose(
+        right.collections[0].get_offsets(), [[width * 2.5 / 3, height * 1.5 / 2]]
+    )
 
 
 def test_the_hottest_place_is_the_hottest_patch():
     heat = np.zeros((4, 4), "float32")
     heat[1, 2] = 1
-    figure = agg(plot.heat_map(np.zeros((64, 64, 1), "float32"), heat))
+    figure = agg(plot.heat_map(np.full((64, 64, 1), 0.5, "float32"), heat, style="light"))
     image = pixels(figure)
     box = figure.axes[1].get_window_extent()
     top, bottom = (int(image.shape[0] - y) for y in (box.y1, box.y0))
     part = image[top:bottom, int(box.x0) : int(box.x1)]
-    yellow = part[..., 0] + part[..., 1] - part[..., 2]
-    row, column = np.unravel_index(yellow.argmax(), yellow.shape)
-    height, width = yellow.shape
+    light = part[4:-4, 4:-4].sum(-1)  # without the white around
+    row, column = (np.mean(where) for where in np.nonzero(light == light.max()))
+    height, width = light.shape
     assert abs(row / height - 1.5 / 4) < 0.06 and abs(column / width - 2.5 / 4) < 0.06
 
 
@@ -55,17 +68,36 @@ def test_grey_images_are_taken():
 
 
 def test_rows_have_a_column_for_each_map_and_frames_on_request():
-    figure = plot.heat_map_rows(
-        IMAGES,
-        {"Rollout": HEATS, "Colours": RANDOM.random((3, 2, 3, 3))},
-        row_labels=["a", "b", "a name that is far too long for a row"],
-        marks={"Rollout": [(1, 2), (0, 0), (1, 0)]},
+    name = (
+        "a name that is far too long for one line above three small pictures, yet stays whole.jpg"
     )
+    figure = plot.heat_map_rows(
+        [IMAGES[0], np.repeat(IMAGES[1], 2, axis=0), np.uint8(255 * IMAGES[2])],
+        {"Rollout": HEATS, "Colours": RANDOM.random((3, 2, 3, 3))},
+        row_labels=["a", "$b^", name],
+        frames={"Rollout": [(1, 2), (0, 0), (1, 0)]},
+        marks={"Rollout": HEATS > 2},
+    )
+    pixels(agg(figure))
     assert len(figure.axes) == 9
-    assert [axes.get_title() for axes in figure.axes[:3]] == ["Image", "Rollout", "Colours"]
-    assert re.fullmatch("a name that .*…", figure.axes[6].get_ylabel())
-    frame = figure.axes[1].patches[0]
-    assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (8, 4, 4, 4)
+    titles = [axes.texts[-1].get_text() for axes in figure.axes[:3]]
+    assert titles == ["Image", "Rollout", "Colours"]
+    labels = [figure.axes[index].texts[0].get_text() for index in (0, 3, 6)]
+    assert [label.replace("\n", " ") for label in labels] == ["a", "$b^", name]
+    frame, (height, width) = figure.axes[1].patches[0], figure.axes[1].images[0].get_size()
+    assert (frame.get_x(), frame.get_y()) == (width * 2 / 3, height / 2)
+    assert (frame.get_width(), frame.get_height()) == (width / 3, height / 2)
+    boxes = [axes.get_position().bounds[2:] for axes in figure.axes]
+    assert boxes[3][1] == pytest.approx(2 * boxes[0][1])  # each row is as tall as its image
+
+
+def test_heads_stand_beside_each_other_over_every_image():
+    maps = RANDOM.random((3, 4, 2, 3))
+    figure = plot.heads_over_images(IMAGES, maps, row_labels=["a", "b", "c"])
+    assert len(figure.axes) == 3 * 5
+    np.testing.assert_allclose(
+        figure.axes[5 + 3].images[0].get_array(), lay_over(IMAGES[1], maps[1, 2]), atol=1e-6
+    )
 
 
 def captions(figure):
@@ -74,11 +106,12 @@ def captions(figure):
 
 def test_predictions_say_what_is_right_and_what_is_wrong():
     figure = plot.predictions(
-        IMAGES, ["cat", "dog", "ant"], HEATS, true=["cat", "cat", "ant"], scores=[0.98, 0.5, 1]
+        IMAGES, ["cat", "$dog^", "ant"], HEATS, true=["cat", "c$at", "ant"], scores=[0.98, 0.5, 1]
     )
+    pixels(agg(figure))
     assert captions(figure) == [
         ("✓ cat (98 %)", BLUE),
-        ("✗ dog (50 %), true: cat", VERMILION),
+        ("✗ $dog^ (50 %), true: c$at", VERMILION),
         ("✓ ant (100 %)", BLUE),
     ]
 

@@ -4,18 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit import VisionTransformer, VisionTransformerConfig
 from keras_vit.interpret import page
-from keras_vit.interpret.explainer import HEAD, RELEVANCE, ROLLOUT, Explainer
+from keras_vit.interpret.explainer import COLORS, HEAD, RELEVANCE, Explainer
 
 
 @pytest.fixture(scope="module")
-def explainer():
-    config = VisionTransformerConfig(
-        image_size=8, patch_size=4, hidden_size=16, num_layers=2, num_heads=2, mlp_dim=24,
-        num_classes=3,
-    )  # fmt: skip
-    return Explainer(VisionTransformer(config, name="tiny"), ["ant", "bee", "cat"])
+def explainer(make):
+    return Explainer(make(num_classes=3), ["ant", "bee", "cat"])
 
 
 @pytest.fixture
@@ -27,7 +22,7 @@ def picture(tmp_path):
 @pytest.mark.parametrize(
     "choices",
     [
-        (ROLLOUT, page.PREDICTED, 1, page.ALL_HEADS),
+        (COLORS, page.PREDICTED, 1, page.ALL_HEADS),
         (RELEVANCE, "bee", 1, page.ALL_HEADS),
         (HEAD, page.PREDICTED, 0, "1"),
     ],
@@ -35,11 +30,11 @@ def picture(tmp_path):
 def test_a_picture_gets_scores_and_a_map(explainer, picture, choices):
     scores, drawing, message = page._answer(explainer, picture, *choices)
     assert set(scores) == {"ant", "bee", "cat"}
-    assert drawing.dtype == np.uint8 and message == ""
+    assert message == "" and drawing.dtype == np.uint8
 
 
 def test_no_picture_is_no_error(explainer):
-    assert page._answer(explainer, None, ROLLOUT, None, 1, None) == (
+    assert page._answer(explainer, None, RELEVANCE, None, 1, None) == (
         None, None, "Drop a picture to begin.",
     )  # fmt: skip
 
@@ -47,10 +42,10 @@ def test_no_picture_is_no_error(explainer):
 def test_a_bad_picture_gets_a_message(explainer, tmp_path):
     (tmp_path / "notes.png").write_text("hello")
     scores, drawing, message = page._answer(
-        explainer, str(tmp_path / "notes.png"), ROLLOUT, None, 1, None
+        explainer, str(tmp_path / "notes.png"), RELEVANCE, None, 1, None
     )
     assert scores is None and drawing is None
-    assert "did not work" in message and "looks like text" in message
+    assert "did not work" in message and "but text" in message
 
 
 def test_an_accident_gets_a_message_too_and_tells_no_secrets(explainer, picture, monkeypatch):
@@ -58,7 +53,7 @@ def test_an_accident_gets_a_message_too_and_tells_no_secrets(explainer, picture,
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(explainer, "draw", broken)
-    _, drawing, message = page._answer(explainer, picture, ROLLOUT, None, 1, None)
+    _, drawing, message = page._answer(explainer, picture, RELEVANCE, None, 1, None)
     assert drawing is None and "did not work" in message and "secret" not in message
 
 

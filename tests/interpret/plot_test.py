@@ -1,7 +1,7 @@
 """The public names of the plots."""
 
-import subprocess
-import sys
+import ast
+import pathlib
 
 from keras_vit.interpret import plot
 
@@ -12,6 +12,9 @@ def test_every_public_name_is_documented():
 
 
 def test_measures_need_no_matplotlib():
-    code = "import sys; sys.modules['matplotlib'] = None; import keras_vit.interpret"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    """Nothing is imported from it but inside the functions that draw."""
+    for path in pathlib.Path(plot.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        loaded = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {getattr(node, "module", None) or node.names[0].name for node in loaded}
+        assert not {name.split(".")[0] for name in names} & {"matplotlib", "gradio", "PIL"}, path

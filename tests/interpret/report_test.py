@@ -3,28 +3,17 @@
 import html.parser
 import re
 
-import keras
 import numpy as np
 import pytest
 
-from keras_vit import HybridConfig, VisionTransformer, VisionTransformerConfig
-from keras_vit.interpret import report
+from keras_vit import VisionTransformer, interpret
+from keras_vit.interpret import pictures, report
 from keras_vit.interpret.samples import Samples
 
-TINY = {
-    "image_size": (8, 12), "patch_size": 4, "hidden_size": 16, "num_layers": 2, "num_heads": 2,
-    "mlp_dim": 24, "num_classes": 3,
-}  # fmt: skip
 EVERY = {
-    "predictions", "measures", "rollout", "attention_heads", "attention_distance",
+    "predictions", "measures", "heads", "map", "attention_heads", "attention_distance",
     "position_similarity", "embedding_filters", "report",
 }  # fmt: skip
-
-
-def make(classifier_activation="softmax", **fields):
-    return VisionTransformer(
-        VisionTransformerConfig(**{**TINY, **fields}), classifier_activation=classifier_activation
-    )
 
 
 def sample(**changes):
@@ -47,10 +36,14 @@ class Page(html.parser.HTMLParser):
             self.alternatives.append(attributes["alt"])
 
 
-def test_writes_all_pictures_and_one_page_that_holds_them(tmp_path):
-    files = report.write(
-        make(), sample(labels=(0, 2), class_names=("ant", "bee", "cat")), tmp_path / "new"
-    )
+def test_writes_all_pictures_and_one_page_that_holds_them(tmp_path, make):
+    """Names with all that HTML and matplotlib could take for their own."""
+    photo = np.full((40, 60, 3), 99, "uint8")
+    given = sample(
+        labels=(0, 2), class_names=("$ant^", "<b>bee", "cat"), photos=(photo, photo[:20]),
+        names=("<script>x</script>", 'b" onload="$x'),
+    )  # fmt: skip
+    files = report.write(make(num_classes=3), given, tmp_path / "new", name="ViT <i>$_x$")
     assert set(files) == EVERY
     for name, path in files.items():
         start = b"<!DOCTYPE html>" if name == "report" else b"\x89PNG"
@@ -62,49 +55,62 @@ def test_writes_all_pictures_and_one_page_that_holds_them(tmp_path):
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert all(page.alternatives) and "script" not in page.tags
     assert not re.search(r"https?://", text)
-
-
-def test_names_cannot_write_html(tmp_path):
-    files = report.write(make(), sample(names=("<script>x</script>", 'b" onload="x')), tmp_path)
-    text = files["report"].read_text(encoding="utf-8")
     assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "<title>ViT &lt;i&gt;$_x$</title>" in text and "<h1>ViT &lt;i&gt;$_x$</h1>" in text
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="slow; each measure is tested by itself"
-)
+def written(model, given=None):
+    return [picture.name for picture in pictures.pictures(model, given or sample())]
+
+
 @pytest.mark.parametrize(
-    ("fields", "missing"),
+    ("kind", "missing"),
     [
-        ({"num_classes": 0}, {"predictions"}),
-        ({"num_classes": 0, "pooling": "none", "class_token": False}, {"predictions"}),
-        ({"pooling": "map", "class_token": False}, set()),
-        (
-            {"patch_size": 1, "hybrid": HybridConfig(stem_width=8, group_norm_groups=2)},
-            {"embedding_filters"},
-        ),
+        ("no pooling, no class token", {"predictions"}),
+        ("probe", set()),
+        ("hybrid", {"embedding_filters"}),
     ],
 )
-def test_leaves_out_what_has_no_meaning_for_a_model(tmp_path, fields, missing):
-    assert set(report.write(make(**fields), sample(), tmp_path)) == EVERY - missing
+def test_leaves_out_what_has_no_meaning_for_a_model(make, kind, missing):
+    assert set(written(make(kind))) == EVERY - missing - {"report"}
 
 
-def test_predict_returns_probabilities_whatever_the_activation():
-    model, logits = make("softmax"), make(None)
-    model.get_layer("head").kernel.assign(np.random.default_rng(1).standard_normal((16, 3)))
-    logits.set_weights(model.get_weights())
-    scores = report.predict(model, sample().images, batch_size=1)
+def test_all_images_stand_in_the_pictures_with_their_whole_names(make):
+    name = "a photo with quite a long name, taken on a Sunday in the garden.jpeg"
+    given = sample(images=np.zeros((6, 8, 12, 3), "float32"), names=(name,) * 6)
+    drawn = {one.name: one.draw for one in pictures.pictures(make(), given)}
+    for picture in ("measures", "heads"):
+        figure = drawn[picture]()
+        words = [text.get_text().replace("\n", " ") for axes in figure.axes for text in axes.texts]
+        assert sum(name in text for text in words) == 6
+
+
+def test_the_map_that_leads_is_shown_first_and_frames_its_strongest_patch(make):
+    model, given = make(), sample()
+    seen = pictures.look(model, given)
+    np.testing.assert_allclose(seen.leading, interpret.class_relevance(model, given.images))
+    headless = pictures.look(make("no pooling"), given)
+    expected = interpret.feature_foreground(make("no pooling"), given.images)
+    np.testing.assert_allclose(headless.leading, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_predict_returns_probabilities_whatever_the_activation(make):
+    model = make()
+    scores = pictures.predict(model, sample().images, batch_size=1)
     np.testing.assert_allclose(scores.sum(-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(report.predict(logits, sample().images), scores, rtol=1e-4)
+    logits = VisionTransformer(model.config, classifier_activation=None)
+    logits.set_weights(model.get_weights())
+    np.testing.assert_allclose(pictures.predict(logits, sample().images), scores, rtol=1e-4)
     assert np.ptp(scores) > 0.01
 
 
-def test_class_names_come_from_the_samples_or_imagenet_or_are_numbers():
-    assert report.class_names_for(make(), sample(class_names=("a", "b", "c"))) == ["a", "b", "c"]
-    assert report.class_names_for(make(), sample()) == ["0", "1", "2"]
-    assert "golden retriever" in report.class_names_for(make(num_classes=1000), sample())
+def test_class_names_come_from_the_samples_or_imagenet_or_are_numbers(make):
+    model, given = make(num_classes=3), sample(class_names=("a", "b", "c"))
+    assert pictures.class_names_for(model, given) == ["a", "b", "c"]
+    assert pictures.class_names_for(model, sample()) == ["0", "1", "2"]
+    assert "golden retriever" in pictures.class_names_for(make(num_classes=1000), sample())
 
 
-def test_another_number_of_names_is_an_error(tmp_path):
+def test_another_number_of_names_is_an_error(make):
     with pytest.raises(ValueError, match="3 classes. Received: 2 names"):
-        report.write(make(), sample(class_names=("a", "b")), tmp_path)
+        written(make(num_classes=3), sample(class_names=("a", "b")))

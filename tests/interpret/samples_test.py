@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
+from keras_vit.images.spec import Preprocessing
 from keras_vit.interpret import samples
 
 CONFIG = VisionTransformerConfig(
@@ -61,6 +62,31 @@ def test_files_are_prepared_as_the_model_takes_them(model, photos):
     assert result.names == ("a.png", "b.JPG", "c.png", "d.webp")
     assert result.labels is None and result.class_names == ("cats", "dogs")
     np.testing.assert_allclose(result.images[2, 0, 0, 0], 120 / 127.5 - 1, atol=1e-5)
+    assert [photo.shape for photo in result.photos] == 4 * [(20, 30, 3)]
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "box"),
+    [
+        (Preprocessing(size=8), (0, 0, 40, 20)),
+        (Preprocessing(size=8, resize="crop"), (10, 0, 30, 20)),
+        (Preprocessing(size=10, resize="crop", crop_fraction=0.5), (15, 5, 25, 15)),
+    ],
+)
+def test_a_photo_is_the_part_that_the_model_sees_at_its_own_resolution(
+    tmp_path, preprocessing, box
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), "uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    left, top, right, bottom = box
+    seen = samples.seen_photo(tmp_path / "photo.png", preprocessing)
+    np.testing.assert_array_equal(seen, pixels[top:bottom, left:right])
+
+
+def test_a_large_photo_is_shrunk_and_a_grey_one_keeps_its_channel(tmp_path):
+    Image.new("L", (3000, 1500), 7).save(tmp_path / "grey.png")
+    seen = samples.seen_photo(tmp_path / "grey.png", Preprocessing(8, mean=(0.5,), std=(0.5,)))
+    assert seen.shape == (512, 1024, 1) and (seen == 7).all()
 
 
 needs_tensorflow = pytest.mark.skipif(
@@ -69,22 +95,18 @@ needs_tensorflow = pytest.mark.skipif(
 
 
 @needs_tensorflow
-def test_a_data_set_gives_images_with_their_labels(model, photos):
-    result = samples.from_dataset(model, photos, split="train", count=100)
+def test_a_data_set_gives_images_with_their_labels_up_to_its_end(model, photos):
+    for index in range(4):
+        Image.new("RGB", (30, 20), (240, 10, 20)).save(photos / "dogs" / f"e{index}.png")
+    result = samples.from_dataset(model, photos, split="train", count=3)
     assert result.class_names == ("cats", "dogs")
-    assert len(result.images) == len(result.labels) == len(result.names) > 0
-    for image, label in zip(result.images, result.labels, strict=True):
-        red = (image[0, 0, 0] + 1) * 127.5  # cats are 0 and 60, dogs 120 and 180
-        assert (red > 90) == (label == 1)
-
-
-@needs_tensorflow
-def test_a_count_of_a_data_set_reaches_its_end(photos, model):
-    for index in range(4, 10):
-        Image.new("RGB", (30, 20)).save(photos / "dogs" / f"{index}.png")
-    result = samples.from_dataset(model, photos, split="train", count=2)
-    assert result.labels == (0, 1) or result.labels == (1, 1)
-    assert len(result.images) == 2
+    assert len(result.images) == len(result.labels) == len(result.names) == len(result.photos) == 3
+    assert result.labels[-1] == 1 and set(result.names[-1][:5]) == set("dogs/")
+    known = zip(result.images, result.labels, result.names, result.photos, strict=True)
+    for image, label, name, photo in known:
+        red = (image[0, 0, 0] + 1) * 127.5  # cats are 0 and 60, dogs 120 and more
+        assert (red > 90) == (label == 1) == name.startswith("dogs")
+        assert photo.shape == (20, 30, 3) and abs(photo[0, 0, 0] - red) < 2
 
 
 @needs_tensorflow

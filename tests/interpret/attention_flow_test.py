@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from keras_vit.interpret.rollout import rollout, rollout_matrix
+from keras_vit.interpret.attention_flow import rollout, rollout_matrix
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "analysis" / "rollout"
 

@@ -86,6 +86,7 @@ def rollout_matrix(
     head_fusion: str = "mean",
     discard_ratio: float = 0.0,
     behind_block: Callable[[np.ndarray], np.ndarray] | None = None,
+    left_out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Multiplies the attention of all blocks into one matrix, token to token.
 
@@ -97,6 +98,7 @@ def rollout_matrix(
         discard_ratio: as for `rollout`.
         behind_block: what becomes of the product behind each block, where tokens merge; None leaves
             it as it is.
+        left_out: patches that give nothing, (batch, patches) bool; None leaves none out.
 
     Returns:
         (batch, tokens, tokens) float32; entry (i, j) is the part of input token j in final token i,
@@ -110,6 +112,9 @@ def rollout_matrix(
     for attention in attentions:
         fused = _fuse_heads(check_attention(attention, num_prefix_tokens, grid), head_fusion)
         del attention  # an iterator may now make the next map without keeping this one
+        if left_out is not None:
+            fused[:, :, num_prefix_tokens:] *= ~left_out[:, None]
+            fused /= np.maximum(fused.sum(axis=-1, keepdims=True), 1e-12)
         if discard_ratio:
             fused = _discard_lowest(fused, discard_ratio)
         mixed = fused + np.eye(fused.shape[-1], dtype=np.float32)

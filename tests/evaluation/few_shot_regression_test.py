@@ -1,14 +1,9 @@
 """The few-shot regression is the solution of its least squares, by another road too."""
 
-import importlib
-
 import numpy as np
 import pytest
 
-from keras_vit.evaluation import Features, fit_regression
-
-# The package's `few_shot` is the function; this is the module.
-few_shot = importlib.import_module("keras_vit.evaluation.few_shot")
+from keras_vit.evaluation import Features, few_shot_regression, fit_regression
 
 
 def independent_solution(x, y, l2):
@@ -60,7 +55,7 @@ def separable(count, classes=5):
 
 
 def test_separable_classes_need_one_shot():
-    rows = few_shot.few_shot(separable(50), separable(20), shots=[1, 10])
+    rows = few_shot_regression.few_shot(separable(50), separable(20), shots=[1, 10])
     assert [row["shots"] for row in rows] == [1, 10]
     assert [row["accuracy"] for row in rows] == [1.0, 1.0]
     assert [row["deviation"] for row in rows] == [0.0, 0.0]
@@ -72,33 +67,33 @@ def test_seeds_are_averaged_and_make_the_result():
     vectors = rng.normal(size=(400, 6)) + 1.5 * np.eye(6)[labels]
     train = Features(vectors[:200], labels[:200], 4)
     test = Features(vectors[200:], labels[200:], 4)
-    one, five = few_shot.few_shot(train, test, shots=[1, 25])
+    one, five = few_shot_regression.few_shot(train, test, shots=[1, 25])
     assert one["accuracy"] < five["accuracy"]
     assert len(set(one["accuracies"])) > 1
     assert one["accuracy"] == pytest.approx(np.mean(one["accuracies"]))
     assert one["deviation"] == pytest.approx(np.std(one["accuracies"]))
-    (again,) = few_shot.few_shot(train, test, shots=[1], seeds=[2, 1])
+    (again,) = few_shot_regression.few_shot(train, test, shots=[1], seeds=[2, 1])
     assert again["accuracies"] == one["accuracies"][:0:-1]
 
 
 def test_shots_are_of_every_class_and_grow():
     labels = np.random.default_rng(0).permutation(np.arange(60) % 3)
-    few, more = (few_shot.draw_shots(labels, 3, shots, seed=7) for shots in (2, 5))
+    few, more = (few_shot_regression.draw_shots(labels, 3, shots, seed=7) for shots in (2, 5))
     np.testing.assert_array_equal(np.bincount(labels[more]), [5, 5, 5])
     assert len(set(more)) == 15
     assert set(few) < set(more)
-    assert set(few_shot.draw_shots(labels, 3, 5, seed=8)) != set(more)
+    assert set(few_shot_regression.draw_shots(labels, 3, 5, seed=8)) != set(more)
 
 
 def test_a_class_with_too_few_images_is_named():
     with pytest.raises(ValueError, match="class 1 with 2. Received: 3"):
-        few_shot.draw_shots(np.array([0, 0, 0, 1, 1]), 2, 3, seed=0)
+        few_shot_regression.draw_shots(np.array([0, 0, 0, 1, 1]), 2, 3, seed=0)
     with pytest.raises(ValueError, match="class 2 with 0"):
-        few_shot.draw_shots(np.array([0, 1]), 3, 1, seed=0)
+        few_shot_regression.draw_shots(np.array([0, 1]), 3, 1, seed=0)
 
 
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="`l2` to be a number above 0"):
         fit_regression(np.eye(2), [0, 1], 2, l2=0.0)
     with pytest.raises(ValueError, match="at least one seed"):
-        few_shot.few_shot(separable(20), separable(20), seeds=[])
+        few_shot_regression.few_shot(separable(20), separable(20), seeds=[])
