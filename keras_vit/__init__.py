@@ -31,6 +31,7 @@ if "keras_vit_command" not in sys.modules:
     from keras_vit.images.preprocessing import preprocess_input
     from keras_vit.images.spec import Preprocessing
     from keras_vit.models.config import HybridConfig, VisionTransformerConfig
+    from keras_vit.models.spatial_features import feature_maps, feature_pyramid
     from keras_vit.models.variants import list_models
     from keras_vit.models.vision_transformer import VisionTransformer
     from keras_vit.weights import LoadReport, list_weights, load_weights, save_checkpoint
@@ -43,6 +44,8 @@ if "keras_vit_command" not in sys.modules:
         "VisionTransformer",
         "VisionTransformerConfig",
         "decode_predictions",
+        "feature_maps",
+        "feature_pyramid",
         "from_checkpoint",
         "layers",
         "list_models",

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from keras_vit.interpret.attention_measures import head_attention
-from keras_vit.interpret.merged import TokenState, full_tokens, run_block
+from keras_vit.interpret.merged import TokenState, run_block
+from keras_vit.interpret.merged import full_tokens as at_all_places
 from keras_vit.interpret.observe import (
     batches,
     block_numbers,
@@ -18,7 +19,7 @@ from keras_vit.interpret.observe import (
     grid_of,
     to_array,
 )
-from keras_vit.layers import TokenUnmerging
+from keras_vit.models.spatial_features import full_tokens
 
 
 def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
@@ -40,15 +41,9 @@ def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
     config = check_model(model)
     single = hasattr(blocks, "__index__")
     numbers = block_numbers(config, [blocks] if single else blocks)
-    outputs = [_full_tokens(model, model.parts.behind[number]) for number in numbers]
+    outputs = [full_tokens(model, model.parts.behind[number]) for number in numbers]
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     return keras.Model(inputs, outputs[0] if single else outputs, name="feature_extractor")
-
-
-def _full_tokens(model: Any, state: TokenState) -> Any:
-    if state.places is None:
-        return state.tokens
-    return TokenUnmerging(dtype=model.dtype_policy)(state.tokens, state.places)
 
 
 def patch_features(
@@ -81,7 +76,7 @@ def patch_features(
             state = TokenState.of(model.embed(piece, training=False))
             for layer in model.blocks[: numbers[0] + 1]:
                 state = run_block(layer, state)
-            tokens = full_tokens(state)
+            tokens = at_all_places(state)
         patches = to_array(tokens)[:, config.num_prefix_tokens :]
         features.append(patches.reshape(len(piece), *grid, -1))
     return np.concatenate(features)

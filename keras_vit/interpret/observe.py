@@ -81,7 +81,7 @@ def grid_of(model: VisionTransformer, images: np.ndarray) -> tuple[int, int]:
     sides = model.parts.ways["images"].compute_output_shape(images.shape)[1:3]
     if None in sides:
         sides = model.parts.ways["images"](images[:1]).shape[1:3]
-    if any(side % stride for side in sides):
+    if any(side % stride for side in sides) and not model.config.drop_remainder:
         raise ValueError(
             f"Expected height and width divisible by {stride} pixels. "
             f"Received: {sides[0]} x {sides[1]} pixels."

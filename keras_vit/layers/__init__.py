@@ -9,6 +9,7 @@ from keras_vit.layers.layer_norm import LayerNormalization, RMSNormalization
 from keras_vit.layers.layer_scale import LayerScale
 from keras_vit.layers.mlp import Mlp
 from keras_vit.layers.patch_encoder import PatchEncoder
+from keras_vit.layers.patch_grid import PatchGrid
 from keras_vit.layers.patches import Patches
 from keras_vit.layers.position_resize import interpolation_matrix, resize_positions
 from keras_vit.layers.resnet_stem import ResNetStem
@@ -36,6 +37,7 @@ __all__ = [
     "MultiHeadSelfAttention",
     "PatchCoordinates",
     "PatchEncoder",
+    "PatchGrid",
     "Patches",
     "RMSNormalization",
     "ResNetStem",

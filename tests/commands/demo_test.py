@@ -126,13 +126,13 @@ def wait_for_another(page, before):
 @pytest.mark.slow
 def test_upload_result_and_choices(page, folder):
     upload(page, folder / "good.png")
-    rollout = shown(page)
+    first = shown(page)
     page.wait_for_selector("#scores >> text=%")
     scores = page.inner_text("#scores")
     assert sum(name in scores for name in ("ant", "bee", "cat", "dog", "eel", "fox")) == 5
 
     page.get_by_label("One block").check()
-    last_block = wait_for_another(page, rollout)
+    last_block = wait_for_another(page, first)
     page.wait_for_selector("#block input[type=range]")
     page.locator("#block input[type=range]").focus()
     page.keyboard.press("ArrowLeft")
@@ -142,7 +142,7 @@ def test_upload_result_and_choices(page, folder):
     page.get_by_role("option", name="1", exact=True).click()
     one_head = wait_for_another(page, other_block)
 
-    page.get_by_label("Relevance for a class").check()
+    page.get_by_label("Relevance for the class").check()
     relevance = wait_for_another(page, one_head)
     page.locator("#class input").click()
     page.get_by_role("option", name="eel").click()
@@ -154,9 +154,9 @@ def test_upload_result_and_choices(page, folder):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("text.png", "looks like text"),
+        ("text.png", "not an image but text"),
         ("empty.png", "empty"),
-        ("corrupt.png", "broken PNG"),
+        ("corrupt.png", "a PNG image cut short"),
         ("pixels.png", "80,000,000 pixels"),
     ],
 )

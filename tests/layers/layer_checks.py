@@ -32,6 +32,12 @@ CASES = {
         [IMAGES],
         (2, 1, 2, 75),
     ),
+    "patch grid": (
+        layers.PatchGrid,
+        {"stride": 4, "num_prefix_tokens": 1},
+        [TOKENS, IMAGES],
+        (2, 2, 3, 12),
+    ),
     "patches of one": (layers.Patches, {"patch_size": 1}, [IMAGES], IMAGES),
     "patch encoder": (layers.PatchEncoder, {"hidden_size": 12}, [(2, 2, 3, 48)], (2, 7, 12)),
     "patch encoder, all tokens": (
