@@ -152,7 +152,7 @@ def fit_head(model: Any, count: int = 160) -> None:
     model.parts.head.bias.assign(fitted.intercept_)
 
 
-def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 40_000, epochs: int = 8):
+def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 20_000, epochs: int = 15):
     """Trains a small model on scenes of digits.
 
     Args:
