@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 from absl import flags
+from tensorflow.python.framework import config
 
 from keras_vit import commands
 
@@ -26,6 +27,8 @@ def _run(name, *arguments, cwd="."):
         stack.enter_context(contextlib.redirect_stdout(output))
         stack.enter_context(contextlib.redirect_stderr(errors))
         warned = stack.enter_context(warnings.catch_warnings(record=True))
+        # What --deterministic switches on ends with the process; TensorFlow has no public way back.
+        stack.callback(config.disable_op_determinism)
         try:
             commands.run(name, list(map(str, arguments)))
         except SystemExit as end:  # what Python makes of it at the end of a process

@@ -48,7 +48,7 @@ def test_a_folder_becomes_a_model_and_its_record(run, photos, tmp_path):
     result = run("train", *flags)
     assert result.returncode == 0, result.stderr
     assert "2 classes, images: 16 train, 4 validation" in result.stdout
-    assert "Accuracy on the validation split" in result.stdout
+    assert "On the validation split, accuracy (%)" in result.stdout
     for name in ("model.keras", "summary.json", "history.jsonl", "curves.png"):
         assert str(tmp_path / "run" / name) in result.stdout
         assert (tmp_path / "run" / name).stat().st_size > 0
@@ -100,7 +100,7 @@ def test_a_finished_run_is_not_trained_again(run, photos, tmp_path):
     first = (tmp_path / "summary.json").read_text()
     again = run("train", *flags)
     assert again.returncode == 0 and "This run is finished" in again.stdout
-    assert "Accuracy on the validation split" in again.stdout
+    assert "On the validation split, accuracy (%)" in again.stdout
     assert (tmp_path / "summary.json").read_text() == first
 
 
