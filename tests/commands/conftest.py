@@ -8,7 +8,6 @@ import warnings
 
 import pytest
 from absl import flags
-from tensorflow.python.framework import config
 
 from keras_vit import commands
 
@@ -27,8 +26,7 @@ def _run(name, *arguments, cwd="."):
         stack.enter_context(contextlib.redirect_stdout(output))
         stack.enter_context(contextlib.redirect_stderr(errors))
         warned = stack.enter_context(warnings.catch_warnings(record=True))
-        # What --deterministic switches on ends with the process; TensorFlow has no public way back.
-        stack.callback(config.disable_op_determinism)
+        stack.callback(_end_determinism)
         try:
             commands.run(name, list(map(str, arguments)))
         except SystemExit as end:  # what Python makes of it at the end of a process
@@ -39,6 +37,13 @@ def _run(name, *arguments, cwd="."):
     return types.SimpleNamespace(
         returncode=status, stdout=output.getvalue(), stderr=errors.getvalue()
     )
+
+
+def _end_determinism():
+    """Switches off what --deterministic leaves on to the end of a process, by the only way back."""
+    config = sys.modules.get("tensorflow.python.framework.config")
+    if config is not None:
+        config.disable_op_determinism()
 
 
 def _forget_flags():
