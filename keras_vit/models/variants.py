@@ -1,6 +1,6 @@
 """The table of variants: a row each, with the table of the paper that it comes from.
 
-The number of parameters that pins each row stands in `tests/applications_test.py`.
+The number of parameters that pins each row stands in `tests/applications/factories_test.py`.
 """
 
 from __future__ import annotations
