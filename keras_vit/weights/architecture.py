@@ -11,8 +11,8 @@ from keras_vit.checks import size_pair
 from keras_vit.models.config import HybridConfig, VisionTransformerConfig
 from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.layouts import BoundCheckpoint
+from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
 from keras_vit.weights.layouts.features import foreign_model, missing_features
-from keras_vit.weights.layouts.layout import PATCHES, POSITIONS
 
 _BLOCK_0 = "encoder_block_0"
 

@@ -21,8 +21,8 @@ from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.files.run_checkpoint import is_run_checkpoint, open_run_checkpoint
 from keras_vit.weights.files.suffixes import is_keras_model, needs_model
 from keras_vit.weights.layouts import BoundCheckpoint
+from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
 from keras_vit.weights.layouts.features import missing_features, stored_features
-from keras_vit.weights.layouts.layout import PATCHES, POSITIONS
 
 _COMPARED = ("gelu", "layer_norm_epsilon")  # what changes every output, and no array shows
 _MOST_LINES = 12  # of what does not fit, where a feature explains it

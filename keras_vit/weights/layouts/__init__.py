@@ -5,9 +5,10 @@ it has no place for, and how a model is saved.
 """
 
 from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.weights.layouts.bound import BoundCheckpoint
 from keras_vit.weights.layouts.dinov2 import DINOV2
 from keras_vit.weights.layouts.google import GOOGLE
-from keras_vit.weights.layouts.layout import BoundCheckpoint, Layout
+from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.open_clip import OPEN_CLIP
 from keras_vit.weights.layouts.timm import TIMM
 from keras_vit.weights.layouts.towers import TOWERS

@@ -7,7 +7,8 @@ from typing import Any
 
 from keras_vit.models.config import HybridConfig
 from keras_vit.weights.files.suffixes import NPZ
-from keras_vit.weights.layouts.layout import POSITIONS, Layout, hybrid_fits
+from keras_vit.weights.layouts.bound import POSITIONS
+from keras_vit.weights.layouts.layout import Layout, hybrid_fits
 from keras_vit.weights.rows import BLOCK, Row, row
 
 _UNIT = "stem/stage_{s}/unit_{u}"

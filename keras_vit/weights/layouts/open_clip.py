@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from keras_vit.images.spec import STATISTICS
-from keras_vit.weights.layouts.layout import POSITIONS, Layout
+from keras_vit.weights.layouts.bound import POSITIONS
+from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.stated import Stated
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 

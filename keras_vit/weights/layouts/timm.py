@@ -9,8 +9,10 @@ from typing import Any
 
 from keras_vit.images.spec import STATISTICS
 from keras_vit.models.config import HybridConfig
-from keras_vit.weights.layouts.layout import POSITIONS, Layout, hybrid_fits
+from keras_vit.weights.layouts.bound import POSITIONS
+from keras_vit.weights.layouts.layout import Layout, hybrid_fits
 from keras_vit.weights.layouts.timm_config import (
+    architecture_of,
     foreign_architecture,
     model_arguments,
     published_size,
@@ -47,6 +49,13 @@ _HYBRID_STYLE = {
     "weight_standardization": "variance_plus_epsilon",
     "weight_standardization_epsilon": 1e-8,
 }
+# (hidden size, MLP, blocks) of what timm has published beside the variants of this package, and its
+# heads.
+_HEADS = {
+    (256, 1024, 10): 4, (256, 1280, 14): 4, (320, 1792, 14): 5, (384, 1536, 36): 6,
+    (512, 2048, 12): 8, (512, 2048, 20): 8, (640, 2560, 12): 10, (832, 2176, 21): 13,
+    (896, 2304, 18): 14, (896, 3584, 12): 14, (1536, 6144, 40): 16,
+}  # fmt: skip
 # SigLIP's GELU is tanh at these (hidden size, patch size, rows of the grid or None for any).
 _TANH_SIGLIP = {(768, 32, None), (1024, 16, 32), (1152, 16, None), (1536, 16, None)}
 
@@ -105,7 +114,10 @@ class TimmLayout(Layout):
         return re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name)
 
     def foreign_features(self, bound):
-        return foreign_architecture(bound) or super().foreign_features(bound)
+        features = foreign_architecture(bound) or super().foreign_features(bound)
+        if not features and {"pre_norm/gamma", "pooling/probe"} <= bound.shapes.keys():
+            features = ["rotary positions, as Perception Encoder has them beside these arrays"]
+        return features
 
     def read_config(self, bound, fields, given) -> dict[str, Any]:
         told = {
@@ -120,7 +132,33 @@ class TimmLayout(Layout):
         told.update(read_timm_config(bound, {**fields, **told}, given))
         if fields["mlp"] == "gelu" and "gelu" not in told and "gelu" not in given:
             told["gelu"] = self._likely_gelu(bound, fields)
+        if not architecture_of(bound):
+            self._say_what_names_do_not(bound, {**fields, **told})
+        sizes = tuple(fields[name] for name in ("hidden_size", "mlp_dim", "num_layers"))
+        if not {"num_heads"} & (told.keys() | given.keys()) and sizes in _HEADS:
+            told["num_heads"] = _HEADS[sizes]
+            bound.notes.append(f"num_heads={_HEADS[sizes]}, as published models of its sizes")
         return told
+
+    def _say_what_names_do_not(self, bound, fields) -> None:
+        """Warns where published models of other blocks have the same names and shapes."""
+        base = (fields["hidden_size"], fields["num_layers"]) == (768, 12)
+        pooled = not fields["class_token"] and fields.get("pooling", "gap") == "gap"
+        scale = bound.find("encoder_block_0/attention_scale/gamma")
+        if scale is not None and scale.sources[0].endswith("gamma_1") and fields["class_token"]:
+            bound.guess(
+                "positions are the stored ones alone, as in DeiT-III; ViT-RoPE-APE of timm has the "
+                "same arrays, and rotary positions"
+            )
+        elif base and pooled and not fields["qkv_bias"] and fields.get("final_norm") == "pooled":
+            bound.guess(
+                "blocks normalise first; vit_base_patch16_rpn_224 of timm has the same arrays, and "
+                "normalises last"
+            )
+        elif base and pooled and fields["qkv_bias"] and "num_heads" not in fields:
+            bound.guess(
+                "num_heads=12; vit_base_patch16_gap_224 of timm has the same arrays, and 16 heads"
+            )
 
     def _likely_gelu(self, bound, fields) -> str:
         """The GELU of published models of these shapes, where nothing in the file tells it."""

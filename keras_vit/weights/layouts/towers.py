@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from keras_vit.images.spec import STATISTICS
-from keras_vit.weights.layouts.layout import POSITIONS
+from keras_vit.weights.layouts.bound import POSITIONS
 from keras_vit.weights.layouts.transformers import IGNORED, Family, TransformersLayout
 from keras_vit.weights.rows import BLOCK, Row, linear, row, torch_norm
 

@@ -11,7 +11,8 @@ from typing import Any
 from keras_vit.weights.files.arrays import ArrayFile
 from keras_vit.weights.files.suffixes import WHOLE
 from keras_vit.weights.layouts.activations import GELUS
-from keras_vit.weights.layouts.layout import POSITIONS, Layout
+from keras_vit.weights.layouts.bound import POSITIONS
+from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.processors import read_processor, write_processor
 from keras_vit.weights.layouts.stated import Stated
 from keras_vit.weights.rows import BLOCK, Row, linear, row

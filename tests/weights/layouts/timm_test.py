@@ -123,6 +123,48 @@ def test_clip_of_unknown_origin_has_a_gelu_that_is_guessed_aloud(infer):
     assert infer(given={"num_heads": 4, "gelu": "quick"}, **clip).gelu == "quick"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "absent", "more", "message"),
+    [
+        (
+            (64, 128, 2), (),
+            {f"blocks.{i}.gamma_{part}": (64,) for i in (0, 1) for part in (1, 2)},
+            "ViT-RoPE-APE of timm has the same arrays",
+        ),
+        (
+            (768, 3072, 12),
+            ("cls_token", "norm.weight", "norm.bias",
+             *(f"blocks.{i}.attn.qkv.bias" for i in range(12))),
+            {"fc_norm.weight": (768,), "fc_norm.bias": (768,), "pos_embed": (1, 196, 768)},
+            "normalises last",
+        ),
+        ((768, 3072, 12), ("cls_token",), {"pos_embed": (1, 196, 768)}, "16 heads"),
+    ],
+)  # fmt: skip
+def test_two_published_models_of_the_same_arrays_are_told_of(
+    shapes_file, timm_shapes, sizes, absent, more, message
+):
+    shapes = {n: s for n, s in timm_shapes(*sizes).items() if n not in absent} | more
+    heads = {"num_heads": 4} if sizes[0] == 64 else {}
+    with pytest.warns(UserWarning, match=message):
+        infer_config(bind(shapes_file(shapes)), **heads)
+
+
+def test_the_arrays_of_perception_encoder_are_known(infer):
+    more = {"norm_pre.weight": (64,), "norm_pre.bias": (64,), "attn_pool.latent": (1, 1, 64)}
+    with pytest.raises(ValueError, match="rotary positions, as Perception Encoder"):
+        infer(given={"num_heads": 4, "gelu": "erf"}, **more)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "heads"), [((512, 2048, 12), 8), ((896, 2304, 18), 14), ((1536, 6144, 40), 16)]
+)
+def test_heads_of_a_published_size_of_timm_need_no_argument(shapes_file, timm_shapes, sizes, heads):
+    bound = bind(shapes_file(timm_shapes(*sizes)))
+    assert infer_config(bound).num_heads == heads
+    assert f"num_heads={heads}" in bound.notes[-1]
+
+
 def test_preprocessing_is_read_from_the_published_config(infer):
     published = {
         "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bilinear",
