@@ -135,11 +135,20 @@ class Layout:
         Returns:
             One line a field; an empty list where the layout can express the model.
         """
-        return [
-            f"{field}={getattr(config, field)!r} ({need})"
-            for field, fits, need in self.checks(config)
-            if not fits
+        plain = [
+            (field, getattr(config, field) == getattr(VisionTransformerConfig, field), "never")
+            for field in _PLAIN
         ]
+        ends = [
+            ("final_norm", config.final_norm != "none", "there always is one"),
+            ("position_embedding", config.position_embedding != "none", "there always is one"),
+        ]
+        found = {
+            field: f"{field}={getattr(config, field)!r} ({need})"
+            for field, fits, need in [*self.checks(config), *plain, *ends]
+            if not fits
+        }
+        return list(found.values())
 
     def target(self, path: Any) -> Path:
         """Returns the file that the weights are written to.
@@ -209,6 +218,8 @@ class Layout:
         return {}
 
 
+# Fields that no layout here has a place for but in their default.
+_PLAIN = ("norm", "attention_output_bias", "attention_inner_norm", "mlp_inner_norm", "rotary")
 _LEADING = ("class", "distillation")
 _HYBRID_STYLE = (
     "group_norm_groups",

@@ -35,6 +35,22 @@ def test_the_error_names_the_field(layout, changes, field):
     assert any(line.startswith(f"{field}=") for line in found)
 
 
+@pytest.mark.parametrize("layout", NAMES)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rotary": {}}, {"norm": "rms"}, {"attention_output_bias": False},
+        {"attention_inner_norm": True}, {"mlp_inner_norm": True}, {"final_norm": "none"},
+        {"position_embedding": "none"},
+    ],
+)  # fmt: skip
+def test_what_no_layout_has_a_place_for_is_named(layout, changes):
+    config = VARIANTS["ViT_B16"].replace(**changes)
+    (field,) = changes
+    found = layout_for(layout, config).obstacles(config)
+    assert any(line.startswith(f"{field}=") for line in found)
+
+
 @pytest.mark.parametrize("variant", ["ViT_B16", "R50_B16", "ViT_H14"])
 def test_google_expresses_its_own_variants(variant):
     assert layout_for("google", VARIANTS[variant]).obstacles(VARIANTS[variant]) == []
