@@ -58,6 +58,14 @@ def test_values_that_a_config_json_leaves_out_are_those_of_its_class(bound):
 
 
 @pytest.mark.parametrize(
+    ("model_type", "epsilon"), [("vit", 1e-12), ("vit_mae", 1e-12), ("vit_msn", 1e-6)]
+)
+def test_defaults_are_those_of_the_model_type(bound, model_type, epsilon):
+    found = infer_config(bound(CLASSIFIER, "layer_norm_eps", model_type=model_type))
+    assert found.layer_norm_epsilon == epsilon
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"hidden_size": 768}, "hidden_size=768, where the arrays have 16.*folder of their own"),
