@@ -35,6 +35,9 @@ _SPLIT = flags.DEFINE_enum(
 )
 
 section("How")
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side of the model's input in pixels; default: its own.", lower_bound=1
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images a batch.", lower_bound=1)
 _BASELINES = flags.DEFINE_bool(
     "baselines", True, "Whether to score 3-NN and an RBF SVM on the same pixels."
@@ -74,7 +77,7 @@ def run() -> None:
     from keras_vit.files import write_json
 
     path = Path(_MODEL.value)
-    model = load_classifier(_MODEL.value)
+    model = load_classifier(_MODEL.value, _IMAGE_SIZE.value)
     data = data_room.load(_DATASET.value, data_dir=_DATA_DIR.value)
     role = _SPLIT.value or next(
         role for role in ("test", "validation", "train") if role in data.splits
@@ -108,7 +111,7 @@ def measure_classifier(model, data, role: str, folder: Path) -> dict:
     from keras_vit import evaluation
 
     result = evaluation.evaluate(
-        model, data.split(role), data.class_names, batch_size=_BATCH_SIZE.value
+        model, data.split(role), data.class_names, batch_size=_BATCH_SIZE.value, verbose=1
     )
     baselines = {}
     if _BASELINES.value:
@@ -149,6 +152,7 @@ def measure_features(model, data, role: str) -> dict:
         seeds=range(_SEEDS.value),
         tokens=_TOKENS.value,
         batch_size=_BATCH_SIZE.value,
+        verbose=1,
     )
     print(
         f"\nFrozen features of {result.width} numbers; {result.train_images:,} images to learn from"

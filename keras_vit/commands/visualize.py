@@ -35,6 +35,9 @@ _LABELS = flags.DEFINE_string(
 _COUNT = flags.DEFINE_integer("count", 16, "Images at most, evenly spread.", lower_bound=1)
 
 section("How")
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side of the model's input in pixels; default: its own.", lower_bound=1
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
 
 section("Output")
@@ -61,7 +64,7 @@ def run() -> None:
     from keras_vit.applications.model_files import display_name, load_labels, load_model
     from keras_vit.interpret import report, samples
 
-    model = load_model(_MODEL.value)
+    model = load_model(_MODEL.value, _IMAGE_SIZE.value)
     if _DATASET.value:
         chosen = samples.from_dataset(
             model,
@@ -75,7 +78,14 @@ def run() -> None:
         chosen = samples.from_files(model, _IMAGES.value, count=_COUNT.value, class_names=names)
     name = display_name(model, _MODEL.value)
     print(f"Looking at {len(chosen.images)} images with {name}", flush=True)
-    files = report.write(model, chosen, _OUTPUT_DIR.value, name=name, batch_size=_BATCH_SIZE.value)
+    files = report.write(
+        model,
+        chosen,
+        _OUTPUT_DIR.value,
+        name=name,
+        batch_size=_BATCH_SIZE.value,
+        progress=lambda title: print(f"  drawn: {title}", flush=True),
+    )
     for picture, path in files.items():
         print(f"  {picture:<20} {path}")
 

@@ -15,13 +15,16 @@ from keras_vit.weights.files.suffixes import is_keras_model
 SUMMARY = "summary.json"
 
 
-def load_classifier(source: str | os.PathLike) -> keras.Model:
+def load_classifier(
+    source: str | os.PathLike, image_size: int | tuple[int, int] | None = None
+) -> keras.Model:
     """Loads a model with its `preprocessing`.
 
     Args:
         source: what `keras_vit.applications.model_files.load_model` takes; or the `.keras` file
             of any other functional model beside a `summary.json` with its `preprocessing`, as
             training leaves it.
+        image_size: pixels, as for `load_model`; a model that is not ours has its own.
 
     Returns:
         The model.
@@ -31,11 +34,11 @@ def load_classifier(source: str | os.PathLike) -> keras.Model:
         ValueError: a broken one, or one of another kind of model whose preprocessing is not known.
     """
     try:
-        return load_model(source)
+        return load_model(source, image_size)
     except ValueError as error:
         path = Path(os.fspath(source))
         summary = path.with_name(SUMMARY)
-        if not is_keras_model(path) or not path.is_file() or not summary.is_file():
+        if image_size or not is_keras_model(path) or not path.is_file() or not summary.is_file():
             raise
         values = read_json(summary).get("preprocessing")
         if values is None:

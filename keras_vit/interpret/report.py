@@ -10,6 +10,7 @@ import base64
 import html
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from keras_vit.files import replacing
@@ -92,6 +93,7 @@ def write(
     *,
     name: str | None = None,
     batch_size: int = 8,
+    progress: Callable[[str], Any] | None = None,
 ) -> dict[str, pathlib.Path]:
     """Draws all pictures as PNG files and writes the report that holds them.
 
@@ -101,6 +103,7 @@ def write(
         output_dir: the folder; made if there is none. Files of the same names are replaced.
         name: of the model, for the title; None is `model.name`.
         batch_size: images at a time; bounds the memory.
+        progress: told the title of each picture when it is written; None for nobody.
 
     Returns:
         Name -> path of each picture, and of the page as `"report"`.
@@ -113,6 +116,8 @@ def write(
     for picture in pictures(model, samples, batch_size=batch_size):
         path = plot.save(picture.draw(), folder / f"{picture.name}.png")
         written[picture.name] = path
+        if progress is not None:
+            progress(picture.title)
         sections.append(
             _SECTION.format(
                 title=html.escape(picture.title),

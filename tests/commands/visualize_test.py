@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "flags",
-    [["--images=photos/*/*.png", "--labels=labels.txt"], ["--dataset=photos"]],
+    [["--images=photos/*/*.png", "--labels=labels.txt"], ["--dataset=photos", "--image_size=16"]],
     ids=["images", "dataset"],
 )
 def test_writes_pictures_and_report(run, folder, tmp_path, flags):
