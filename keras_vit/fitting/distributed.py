@@ -12,6 +12,8 @@ from keras_vit.fitting import keras_internals, step
 from keras_vit.fitting.options import StepOptions
 
 REDUCTIONS = ("sum_over_batch_size", "mean", step.WEIGHTED_MEAN, "sum")
+# The key of the step's options in the config of a compiled model's optimizer.
+_OPTIONS = "step_options"
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -89,20 +91,23 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
         return step.test_step(self, data)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns Keras's config and the step's options, if there are any.
+        """Returns Keras's config, the step's options in its optimizer's.
 
-        Keras clones a model of another class as a plain one, which takes Keras's config alone: with
-        options, clone by `from_config(model.get_config())` and `compile_from_config`.
+        There Keras looks for what it knows alone: `keras.models.clone_model` makes a plain Keras
+        model of ours, whose `compile` takes no such options; its step is Keras's own.
         """
         config = super().get_compile_config()
-        if not config or self._step_options.is_plain:
+        if not config or self._step_options.is_plain or self.optimizer is None:
             return config
-        return {**config, **self._step_options.to_dict()}
+        optimizer = keras.saving.serialize_keras_object(self.optimizer)
+        return {**config, "optimizer": {**optimizer, _OPTIONS: self._step_options.to_dict()}}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles as `get_compile_config` says."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
+        """Compiles as `get_compile_config` says, or as a plain Keras model's does."""
+        optimizer = config.get("optimizer")
+        options = optimizer.get(_OPTIONS, {}) if isinstance(optimizer, dict) else {}
+        self.compile(**keras.saving.deserialize_keras_object(config), **options)
+        if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
     def _checked_strategy(self) -> tf.distribute.Strategy:

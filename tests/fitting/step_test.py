@@ -231,6 +231,9 @@ def test_a_copy_is_compiled_as_the_model_was(tmp_path):
     copy = keras.models.clone_model(model)
     assert float(copy.optimizer.learning_rate) == 0.25
     model.compile(keras.optimizers.SGD(0.25), loss, **OPTIONS)
+    plain = keras.models.clone_model(model)
+    assert float(plain.optimizer.learning_rate) == 0.25
+    plain.compile_from_config(model.get_compile_config())
     copy = VisionTransformer.from_config(model.get_config())
     copy.compile_from_config(model.get_compile_config())
     assert copy.step_options == StepOptions(**OPTIONS)
