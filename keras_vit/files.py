@@ -6,15 +6,18 @@ By hand, since Python's own library has no such writer.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 _MAX_JSON_BYTES = 64 * 2**20
+_ABANDONED_AFTER = 3600  # seconds since anything was written to a temporary file
 # What `replacing` makes, and what the safetensors library did, which once wrote checkpoints here.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?|\.tmp[A-Za-z0-9]{6}")
 
@@ -22,6 +25,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.[^.]+)?|\.tmp[A-Za-z0-9]{6}")
 @contextlib.contextmanager
 def replacing(target: str | os.PathLike, *, durable: bool = False) -> Iterator[Path]:
     """Gives a path beside `target` to write to, and moves it there when the block ends well.
+
+    What a killed process left of the same target an hour ago or longer is removed.
 
     Args:
         target: the file to make or to replace; its folder is made if needed. The temporary name
@@ -39,6 +44,9 @@ def replacing(target: str | os.PathLike, *, durable: bool = False) -> Iterator[P
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for path in target.parent.glob(f".{glob.escape(target.stem)}.*{glob.escape(target.suffix)}"):
+        if _TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
+            path.unlink(missing_ok=True)
     temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
     try:
         yield temporary
@@ -105,6 +113,13 @@ def read_json(path: str | os.PathLike) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"Expected a JSON object in {path!r}. Received: {error}.") from error
     return value
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        return path.is_file() and time.time() - path.stat().st_mtime > _ABANDONED_AFTER
+    except OSError:  # it went in the meantime
+        return False
 
 
 def _to_disk(path: Path) -> None:

@@ -28,6 +28,19 @@ def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_what_a_killed_process_left_of_a_target_goes_with_the_next_one(tmp_path):
+    target = tmp_path / "model.safetensors"
+    names = (".model.0123abcd.safetensors", ".model.89abcdef.safetensors", ".model.v2.safetensors")
+    for name in (*names, ".other.0123abcd.safetensors"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / names[0], (1e9, 1e9))
+    os.utime(tmp_path / names[2], (1e9, 1e9))
+    with replacing(target) as path:
+        path.write_text("whole")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {target.name, *names[1:], ".other.0123abcd.safetensors"}
+
+
 def test_json_is_read_back(tmp_path):
     write_json(tmp_path / "a.json", {"naïve": [1, None]})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"naïve": [1, None]}

@@ -70,9 +70,6 @@ def in_float32(model: Any) -> Any:
     Args:
         model: a `keras_vit.VisionTransformer` of any policy, or a functional or sequential model
             with one inside.
-
-    Raises:
-        ValueError: a model of low precision with layers of its own before the patches.
     """
     import keras
 
@@ -89,10 +86,8 @@ def in_float32(model: Any) -> Any:
     if isinstance(model, VisionTransformer):
         config = model.get_config() | {"dtype": "float32"}
         if "lead" in config:
-            raise ValueError(
-                "Expected a float32 model, or one without layers of its own before the patches. "
-                f"Received: {model.name!r} of policy {model.dtype_policy.name!r}."
-            )
+            lead = in_float32(model.parts.ways["images"])
+            config["lead"] = keras.saving.serialize_keras_object(lead)
         copy = VisionTransformer.from_config(config)
     else:
         copy = keras.models.clone_model(model, clone_function=convert)

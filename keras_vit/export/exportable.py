@@ -102,11 +102,7 @@ class Exportable:
         return quantization_modes(self.model)
 
     def in_float32(self) -> Exportable:
-        """Returns the same weights in a model that computes in float32.
-
-        Raises:
-            ValueError: a model of low precision with layers of its own before the patches.
-        """
+        """Returns the same weights in a model that computes in float32."""
         from keras_vit.applications.model_files import in_float32
 
         return self if self.is_float32 else Exportable(in_float32(self.model))

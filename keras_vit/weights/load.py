@@ -25,7 +25,8 @@ from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
 from keras_vit.weights.layouts.features import missing_features, stored_features
 
 _COMPARED = ("gelu", "layer_norm_epsilon")  # what changes every output, and no array shows
-_MOST_LINES = 12  # of what does not fit, where a feature explains it
+# How many lines of what does not fit are shown, and how many where a feature explains it.
+_MOST_LINES, _MOST_EXPLAINED = 200, 12
 HEADS = ("auto", "keep", "reset")
 _TOP = ("pooling", "pre_logits", "projection", "head")
 _CLASS_TOKEN = "patch_encoder/class_token"
@@ -253,11 +254,12 @@ class _Plan:
             features = missing_features(sorted(needed.keys() - offered.keys()))
             features = [*stored_features(bound.unexpected), *features]
             named = f" {'; '.join(features)}," if features else ""
-            if features and len(lines) > _MOST_LINES:
-                lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES} more"]
+            count, most = len(lines), _MOST_EXPLAINED if features else _MOST_LINES
+            if count > most:
+                lines[most:] = [f"and {count - most} more"]
             raise ValueError(
                 f"Expected the weights of this model in {bound.file.path!r} ({bound.layout.name} "
-                f"layout). Received:{named} with {len(lines)} misfits, and nothing was changed:"
+                f"layout). Received:{named} with {count} misfits, and nothing was changed:"
                 "\n  " + "\n  ".join(lines)
             )
 

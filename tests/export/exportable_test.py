@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_vit import VisionTransformer
 from keras_vit.export.exportable import Exportable
 from keras_vit.images.spec import Preprocessing
 
@@ -91,6 +92,25 @@ def test_a_users_own_model_of_low_precision_can_become_float32(make_model, fill,
     assert full.is_float32 and not low.is_float32
     np.testing.assert_allclose(
         full.outputs(images)["probabilities"], low.outputs(images)["probabilities"], atol=0.02
+    )
+
+
+def test_layers_in_front_of_the_patches_become_float32_with_the_model(make_model, images):
+    low = keras.mixed_precision.DTypePolicy("mixed_bfloat16")
+    model = make_model(num_classes=0)
+    pixels = keras.Input((16, 24, 3))
+    led = VisionTransformer(
+        model.config,
+        input_tensor=keras.layers.Conv2D(3, 1, kernel_initializer="ones", dtype=low)(pixels),
+        dtype=low,
+    )
+    full = Exportable(led).in_float32()
+    assert full.is_float32
+    plain = Exportable(VisionTransformer(model.config))
+    plain.model.set_weights(led.get_weights()[2:])
+    summed = np.repeat(images.sum(-1, keepdims=True), 3, -1)
+    np.testing.assert_allclose(
+        full.outputs(images)["features"], plain.outputs(summed)["features"], atol=1e-5
     )
 
 

@@ -245,6 +245,14 @@ def test_a_checkpoint_of_another_family_changes_nothing(golden):
         _assert_same(_values(model), before)
 
 
+def test_of_very_many_misfits_the_first_are_shown(token, tmp_path):
+    spare = {f"elsewhere/{i}": np.zeros(1) for i in range(1000)}
+    np.savez(tmp_path / "more.npz", **_arrays(token), **spare)
+    with pytest.raises(ValueError, match=r"(?s)with 1000 misfits.*and 800 more") as caught:
+        load_weights(_model(token), tmp_path / "more.npz")
+    assert len(str(caught.value)) < 20_000
+
+
 def test_other_channels_are_an_error_that_says_what_to_do(token, golden):
     model = _model(token, in_channels=1)
     with pytest.raises(ValueError, match=r"channels differ.*those of the checkpoint \(3\)"):
