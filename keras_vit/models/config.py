@@ -424,6 +424,9 @@ class VisionTransformerConfig:
             )
             if name in values
         }
+        is_older = "pooling_includes_prefix_tokens" in values and "multi_label" not in values
+        if is_older and values.get("pooling") == "map":  # 0.1 saved False and took all tokens
+            values["pooling_includes_prefix_tokens"] = True
         config = cls().replace(**{"position_embedding_prefix_rows": None, **values})
         for name, value in derived.items():
             expected = getattr(config, name)
