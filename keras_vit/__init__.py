@@ -4,8 +4,6 @@ The names below are the public ones; a room that needs slow libraries is importe
 used.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from typing import Any

@@ -1,7 +1,5 @@
 """Bad values get one clear line: what was expected, what came, and what is near."""
 
-from __future__ import annotations
-
 import difflib
 import math
 import numbers

@@ -1,7 +1,5 @@
 """How commands begin and end: flags first, a quiet start, one line for what a user can mend."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os

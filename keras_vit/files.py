@@ -3,8 +3,6 @@
 By hand, since Python's own library has no such writer.
 """
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import json

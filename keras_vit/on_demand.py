@@ -8,8 +8,6 @@ Reference: SPEC 1 of Scientific Python, "Lazy Loading of Submodules and Function
 same with stub files.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import importlib.util

@@ -1,7 +1,5 @@
 """Builds a model from a config or an open checkpoint and the arguments that all builders share."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A checkpoint becomes a model: the architecture is read from it, then the weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras_vit.applications.building import BuildArguments

@@ -1,7 +1,5 @@
 """The model factories: a row of the table, and weights when asked for, become a Keras model."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from collections.abc import Callable

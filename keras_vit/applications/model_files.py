@@ -1,7 +1,5 @@
 """A trained model and the names of its classes, from whatever files they are in."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 from typing import Any

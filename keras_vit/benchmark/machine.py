@@ -1,7 +1,5 @@
 """What the figures were measured on, and how long an import takes there."""
 
-from __future__ import annotations
-
 import os
 import platform
 import statistics

@@ -4,8 +4,6 @@ All have random weights, 1000 classes and float32 images; what they compute in i
 work. Training is one step of AdamW on cross-entropy.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import pathlib
 import tempfile

@@ -1,7 +1,5 @@
 """The figures of a benchmark as a table for people and as JSON for programs."""
 
-from __future__ import annotations
-
 import statistics
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Times subjects in turn, so that all of them see the same weather on the machine."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

@@ -4,8 +4,6 @@ Each subject is built in a process of its own (`worker.py`), so that libraries s
 nor memory, and imports its library there. The other side is in `peers.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

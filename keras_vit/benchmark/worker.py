@@ -4,8 +4,6 @@ It reads a command a line (`infer`, `train`) and answers with a line of JSON tha
 `ANSWER`; everything else that libraries print is not for the reader.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import resource

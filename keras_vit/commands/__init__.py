@@ -1,7 +1,5 @@
 """The commands of keras_vit: `keras-vit train` and so on; `scripts/train.py` in a checkout."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -8,8 +8,6 @@ Examples:
   keras-vit benchmark --model=ViT_S16 --batch_size=1 --notrain --peers=timm,keras_hub
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from absl import flags

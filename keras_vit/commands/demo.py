@@ -7,8 +7,6 @@ Examples:
   keras-vit demo --model=hf://google/vit-base-patch16-224 --port=8000
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from absl import flags

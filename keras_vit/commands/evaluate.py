@@ -10,8 +10,6 @@ Examples:
   keras-vit evaluate --model=runs/digits/model.keras --probes=few_shot --shots=1,5
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from absl import flags

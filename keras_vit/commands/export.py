@@ -7,8 +7,6 @@ Examples:
   keras-vit export --model=runs/digits/model.keras --format=openvino --output_dir=service
 """
 
-from __future__ import annotations
-
 import inspect
 import time
 from pathlib import Path

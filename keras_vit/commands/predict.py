@@ -7,8 +7,6 @@ Examples:
   keras-vit predict --model=runs/digits/model.keras --output=json photos > predictions.json
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import sys

@@ -10,8 +10,6 @@ Examples:
   keras-vit train --dataset=labelled/ --model=runs/pretrained/model.keras --output_dir=runs/tuned
 """
 
-from __future__ import annotations
-
 from absl import flags
 
 from keras_vit.command_line import command, section

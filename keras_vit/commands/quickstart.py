@@ -7,8 +7,6 @@ Examples:
   keras-vit quickstart --output_dir=digits --seed=1
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import subprocess

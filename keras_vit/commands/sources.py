@@ -1,7 +1,5 @@
 """Files that the flags of a command name, looked for before Keras is there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from keras_vit.checks import nearest_names

@@ -5,8 +5,6 @@ Examples:
   keras-vit visualize --model=hf://google/vit-base-patch16-224 --images=photos --output_dir=looks
 """
 
-from __future__ import annotations
-
 from absl import flags
 
 from keras_vit.command_line import command, section

@@ -5,8 +5,6 @@ Examples:
   keras-vit weights --readme=README.md
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from absl import flags

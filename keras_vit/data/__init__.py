@@ -7,8 +7,6 @@ From source to batch, in the order a reader needs it: `loading` finds the source
 they are needed.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from keras_vit.on_demand import on_demand

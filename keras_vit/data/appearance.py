@@ -7,8 +7,6 @@ brightness is added where the papers multiply it. What needs no magnitude is the
 stretching the contrast); the rest is a line or two each, on their scale of 0 to 255.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import keras

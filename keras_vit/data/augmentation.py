@@ -1,7 +1,5 @@
 """How training images are changed at random, as data; `augment` carries it out."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from keras_vit.checks import check_int, check_number

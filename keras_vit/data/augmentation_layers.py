@@ -6,8 +6,6 @@ is drawn from one generator, which begins anew at each batch from the seed and i
 are given whole batches, those of all workers, since some of them mix images.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import importlib

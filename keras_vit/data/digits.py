@@ -3,8 +3,6 @@
 Import this module only where the builder is used: it imports TensorFlow Datasets, which is slow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -7,8 +7,6 @@ the one it cuts out in whole pixels. Its random erasing draws the two sides apar
 not the area, and half of its noise is cut off at 0.
 """
 
-from __future__ import annotations
-
 import math
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """A quick look at every file before training: is it a whole image that the pipeline can decode?"""
 
-from __future__ import annotations
-
 import os
 import stat
 import warnings

@@ -1,7 +1,5 @@
 """A split that keeps the share of every class, the same on every machine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Folders of images without labels: every image below, at any depth."""
 
-from __future__ import annotations
-
 import functools
 import os
 import warnings

@@ -1,7 +1,5 @@
 """How good a model is: accuracy, calibration, the worth of its features; simple methods beside."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from keras_vit.on_demand import on_demand

@@ -1,7 +1,5 @@
 """Accuracy, calibration and the confusion matrix of a classifier on a split."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import statistics

@@ -1,7 +1,5 @@
 """The model to evaluate: one of ours, or any that `train` has written."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The confusion matrix as a picture."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

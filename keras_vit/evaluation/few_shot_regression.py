@@ -1,7 +1,5 @@
 """The paper's few-shot regression: least squares from frozen features to the classes."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A linear classifier on frozen features."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """k nearest neighbours on frozen features."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What simple methods reach on the bare pixels of the same split: the figures to beat."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from keras_vit.data.dataset import ImageDataset, Split

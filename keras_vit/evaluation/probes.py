@@ -1,7 +1,5 @@
 """What the frozen features of a model are worth: k-NN, linear probe and few-shot regression."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@
 and moves into place.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from keras_vit.export.forms import *

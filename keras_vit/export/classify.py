@@ -1,7 +1,5 @@
 """From image files to named classes, with a Keras model or an exported one."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections import deque

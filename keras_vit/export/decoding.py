@@ -4,8 +4,6 @@ The same steps as `keras_vit.load_image`, in operations that a SavedModel can ca
 does not spoil its batch.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf

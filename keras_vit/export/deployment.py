@@ -1,7 +1,5 @@
 """What a TF Serving container needs beside the versions of a model: its settings and a how-to."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 import re

@@ -1,7 +1,5 @@
 """An exported model opened again, whatever its form: its runtime, preprocessing and labels."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 import tempfile

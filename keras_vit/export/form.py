@@ -1,7 +1,5 @@
 """One way to take a model out of Python, and what all ways have in common: `write_form`."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import os

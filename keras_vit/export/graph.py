@@ -1,7 +1,5 @@
 """What a SavedModel holds: the weights, the labels and one graph behind several signatures."""
 
-from __future__ import annotations
-
 import contextlib
 import pathlib
 import tempfile

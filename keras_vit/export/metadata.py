@@ -1,7 +1,5 @@
 """What an exported form keeps beside it: preprocessing, labels and where it is from."""
 
-from __future__ import annotations
-
 import json
 import os
 import pathlib

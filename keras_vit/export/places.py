@@ -3,8 +3,6 @@
 One file with what stands beside it, or a numbered version folder as TF Serving watches them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

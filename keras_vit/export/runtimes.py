@@ -4,8 +4,6 @@ A runner is a function of prepared images, float32 `(batch, height, width, chann
 dictionary of arrays `(batch, ...)`.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 

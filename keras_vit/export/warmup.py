@@ -4,8 +4,6 @@ A `PredictionLog` is a few nested messages, so it is written here field by field
 own Python package is not needed; a test reads it back with that package.
 """
 
-from __future__ import annotations
-
 import io
 import pathlib
 from collections.abc import Mapping

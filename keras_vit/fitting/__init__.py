@@ -5,8 +5,6 @@ same `compile`. How a step goes, top to bottom, is in `step`; what an optimizer 
 `updates`.
 """
 
-from __future__ import annotations
-
 import keras
 
 from keras_vit.fitting.options import StepOptions

@@ -1,7 +1,5 @@
 """The trained model on TensorFlow: `compile` and `fit` under any `tf.distribute` strategy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

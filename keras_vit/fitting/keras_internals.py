@@ -3,8 +3,6 @@
 `tests/fitting/keras_internals_test.py` fails when a name is gone or has another meaning.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """What a training step does beyond Keras's own."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any

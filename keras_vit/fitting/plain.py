@@ -1,7 +1,5 @@
 """The trained model on backends without `tf.distribute`: Keras's own step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import keras

@@ -5,8 +5,6 @@ cut into parts: each part's loss counts by its share of the batch, the gradients
 then clipped and applied.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Each function runs in replica context. The gradients are sums over the replicas 
 optimizer's own sum is left out.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence

@@ -4,8 +4,6 @@
 for a script, `graph_decoding` (with `gif` and `header`) does the same inside a TensorFlow graph.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from keras_vit.on_demand import on_demand

@@ -3,8 +3,6 @@
 Pixels of 1, 4 and 8 bits are looked up, colours of 16, 24 and 32 bits are cut out by masks.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import tensorflow as tf

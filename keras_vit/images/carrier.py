@@ -3,8 +3,6 @@
 What stands before it in the other model takes part in the preparation.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -4,8 +4,6 @@ TensorFlow's decoder of PNG takes the memory that a chunk promises, whether the 
 not, so the promises are added up first.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf

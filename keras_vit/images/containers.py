@@ -5,8 +5,6 @@ inside a TensorFlow graph, so that both take the same files. A file cannot make 
 piece of memory larger than a limit here.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import struct
 import zlib

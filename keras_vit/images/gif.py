@@ -4,8 +4,6 @@ TensorFlow's decoder unpacks every frame even where only the first is wanted, so
 many large frames would fill the memory.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """Encoded images become pixels inside a TensorFlow graph, upright and within limits."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

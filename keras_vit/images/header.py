@@ -4,8 +4,6 @@ A header that promises a huge image costs nothing to send, so the size is read f
 decoders also leave the EXIF rotation of photos alone; the mark is read here.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf

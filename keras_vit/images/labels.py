@@ -4,8 +4,6 @@ The names come with the package, so nothing is downloaded; `class_names/README.m
 are from.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import importlib.resources

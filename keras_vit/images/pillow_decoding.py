@@ -3,8 +3,6 @@
 `graph_decoding` does the same in TensorFlow: the same pixels, or both refuse.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import pathlib

@@ -4,8 +4,6 @@
 encoded bytes are read in `pillow_decoding` and `graph_decoding`.
 """
 
-from __future__ import annotations
-
 import math
 import operator
 import sys

@@ -4,8 +4,6 @@ TensorFlow 2.21 cannot make RGB of an animation, and its other ways of reading o
 memory.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """Training: a recipe, a model and a data set become a trained model and its record."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from keras_vit.on_demand import on_demand

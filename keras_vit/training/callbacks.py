@@ -1,7 +1,5 @@
 """What happens beside the training step: where epochs end, a broken loss, the average, the log."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """The curves of a run as a picture."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """`train`: what is asked for is checked, what is there of it is found, and the run runs."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Which parts of a model learn, and at what share of the learning rate."""
 
-from __future__ import annotations
-
 import re
 
 import keras

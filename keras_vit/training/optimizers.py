@@ -1,7 +1,5 @@
 """From a recipe to its learning rate, its optimizer and what the optimizer leaves alone."""
 
-from __future__ import annotations
-
 import keras
 
 from keras_vit.models.parts import decays

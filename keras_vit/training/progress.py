@@ -1,7 +1,5 @@
 """What a run says while it goes: a bar on a terminal, a line now and then everywhere."""
 
-from __future__ import annotations
-
 import math
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """The recipes by name, each with its source."""
 
-from __future__ import annotations
-
 from keras_vit.checks import nearest_names
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.training.recipes import Recipe

@@ -1,7 +1,5 @@
 """What a folder holds of an earlier run, and whether it is the run that is asked for."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

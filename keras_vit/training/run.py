@@ -1,7 +1,5 @@
 """One run: what it is made of, the fit, and what is written at the end."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

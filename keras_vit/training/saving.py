@@ -1,7 +1,5 @@
 """When a run saves its state: at its steps, at the best epoch, and when a signal ends it."""
 
-from __future__ import annotations
-
 import math
 import signal
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """How the learning rate moves over the steps of a run."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

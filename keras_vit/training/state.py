@@ -6,8 +6,6 @@ leaves the older files as they were. Its last four bytes are the checksum of all
 that a file that a disk damaged anywhere is not taken.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

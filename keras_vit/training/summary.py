@@ -1,7 +1,5 @@
 """What a finished run says about itself, as `summary.json` holds it."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import math
 import statistics

@@ -1,7 +1,5 @@
 """What is asked of a run: a recipe, a model, a data set and an objective that fit each other."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

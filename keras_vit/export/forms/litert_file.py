@@ -1,7 +1,5 @@
 """A model for phones and small CPUs: one LiteRT file (`.tflite`), quantised on request."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 import warnings

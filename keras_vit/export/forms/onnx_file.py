@@ -1,7 +1,5 @@
 """A model for ONNX Runtime and whatever else reads ONNX: one file, any batch."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A model for OpenVINO: its graph in `.xml`, its weights in `.bin`."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A SavedModel for TF Serving: prepared images or encoded ones in, probabilities and labels out."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

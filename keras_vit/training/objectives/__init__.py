@@ -1,7 +1,5 @@
 """What a run teaches a model, each objective one object that `train` takes."""
 
-from __future__ import annotations
-
 from keras_vit.training.objectives.classification import Classification
 from keras_vit.training.objectives.distillation import Distillation
 from keras_vit.training.objectives.masked_autoencoder import MaskedAutoencoder

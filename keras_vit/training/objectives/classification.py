@@ -1,7 +1,5 @@
 """Each image has one class, and the model learns to name it."""
 
-from __future__ import annotations
-
 import keras
 
 from keras_vit.data.dataset import ImageDataset

@@ -1,7 +1,5 @@
 """The decoder of a masked autoencoder: built, or loaded from a run or from transformers."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

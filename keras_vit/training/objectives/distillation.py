@@ -1,7 +1,5 @@
 """A classifier learns from labels and from what a teacher makes of the same images."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The layers of a masked autoencoder: which tokens are seen, and the sequence made whole again."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -1,7 +1,5 @@
 """What every objective of training says of itself, and nothing else of a run has to know."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 from pathlib import Path
