@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_vit.applications.building import BuildArguments
+from keras_vit.checks import check_choice
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.load import open_source
@@ -16,6 +17,7 @@ def from_checkpoint(
     input_shape: tuple[int | None, int | None, int] | None = None,
     classes: int | None = None,
     classifier_activation: Any = "softmax",
+    decoder: bool | None = None,
     **config_overrides: Any,
 ) -> VisionTransformer:
     """Builds the model that a checkpoint was saved from, and loads it.
@@ -37,6 +39,8 @@ def from_checkpoint(
         classes: number of classes; None keeps the checkpoint's head, another number than its own
             makes a fresh one.
         classifier_activation: activation of the head; None returns logits.
+        decoder: False loads the encoder alone of a checkpoint that has the decoder of its
+            pre-training too, which is an error otherwise.
         **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype` and `name`; and
             `stored_grid`, (rows, columns) of the stored position embedding, where nothing tells it.
 
@@ -45,8 +49,8 @@ def from_checkpoint(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a broken file, no Vision Transformer, or an argument that is needed or does not
-            fit.
+        ValueError: a broken file, no Vision Transformer, one with a decoder, or an argument that is
+            needed or does not fit.
     """
     own = {k: config_overrides.pop(k) for k in ("dtype", "name") if k in config_overrides}
     arguments = BuildArguments(
@@ -57,6 +61,14 @@ def from_checkpoint(
         classifier_activation=classifier_activation,
         **own,
     )
+    check_choice("decoder", decoder, (None, False))
     bound = open_source(source)
+    if bound.decoder and decoder is None:
+        raise ValueError(
+            f"Expected no decoder in {bound.file.path!r}. Received: that of a pre-training, "
+            f"{len(bound.decoder)} arrays such as {bound.decoder[0]}. Pass `decoder=False` for the "
+            "encoder alone; `keras_vit.training.objectives.MaskedAutoencoder` and `keras-vit "
+            "pretrain --decoder` go on with that of transformers' ViTMAEForPreTraining."
+        )
     config = infer_config(bound, **{**config_overrides, **arguments.size_hint})
     return arguments.build_loaded(bound, config)

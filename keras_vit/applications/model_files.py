@@ -14,7 +14,7 @@ def load_model(source: str | os.PathLike, image_size: int | tuple[int, int] | No
 
     Args:
         source: a `.keras` file, or what `keras_vit.from_checkpoint` takes: `.npz`,
-            `.safetensors`, an address such as `"hf://owner/repo"`.
+            `.safetensors`, an address such as `"hf://owner/repo"`; a decoder in it is left out.
         image_size: pixels, (height, width) or both as one; position embeddings are resized to it.
             None is the size that the model was saved with.
 
@@ -29,7 +29,8 @@ def load_model(source: str | os.PathLike, image_size: int | tuple[int, int] | No
     if not is_keras_model(source):
         from keras_vit.applications.checkpoint import from_checkpoint
 
-        return from_checkpoint(source, **({"image_size": image_size} if image_size else {}))
+        size = {"image_size": image_size} if image_size else {}
+        return from_checkpoint(source, decoder=False, **size)
     from keras_vit.weights.files.keras_archive import load_archive
 
     model = load_archive(source)

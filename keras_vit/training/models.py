@@ -167,6 +167,7 @@ def _build_from_checkpoint(spec, data, image_size, dtype, overrides):
         overrides["dtype"] = dtype
     if image_size is not None:
         overrides["image_size"] = image_size
+    overrides["decoder"] = False  # the objective loads it
     if data is None:
         return _without_head(from_checkpoint(spec, **overrides))
     return from_checkpoint(spec, classes=data.num_classes, **overrides)

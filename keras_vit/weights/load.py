@@ -345,6 +345,8 @@ class _Plan:
         loaded = [name for name in self.wanted if name not in set(self.fresh)]
         resized = self.positions is not None and self.positions[1] != self.config.grid_size
         dropped = [s for n in self.dropped for s in self.bound.find(n).sources]
+        if self.bound.decoder:
+            self.notes.append(f"decoder: left out, {len(self.bound.decoder)} arrays")
         return LoadReport(
             source=self.bound.file.path,
             layout=self.bound.layout.name,

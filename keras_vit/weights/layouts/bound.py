@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -63,6 +64,11 @@ class BoundCheckpoint:
     @functools.cached_property
     def _by_target(self) -> dict[str, Binding]:
         return {target: binding for binding in self.bindings for target in binding.targets}
+
+    @property
+    def decoder(self) -> tuple[str, ...]:
+        """Names of the decoder that stands beside an encoder which was pre-trained with it."""
+        return tuple(name for name in self.ignored if re.search(r"(^|\.)decoder[._]", name))
 
     @property
     def patch_shape(self) -> tuple[int, int, int] | None:

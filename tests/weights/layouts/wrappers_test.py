@@ -97,8 +97,11 @@ def test_the_decoder_of_a_masked_autoencoder_is_left_out_and_named(golden, array
         "mask_token": np.zeros((1, 1, 8), "float32"),
     }
     path = write(arrays("timm/vit") | decoder)
-    model = _check(golden, "timm/vit", path, num_heads=2)
-    assert set(load_weights(VisionTransformer(model.config), path).left_out) == set(decoder)
+    with pytest.raises(ValueError, match="no decoder .* pre-training, 2 arrays.*`decoder=False`"):
+        from_checkpoint(path, num_heads=2)
+    model = _check(golden, "timm/vit", path, num_heads=2, decoder=False)
+    report = load_weights(VisionTransformer(model.config), path)
+    assert set(report.left_out) == set(decoder) and "decoder: left out, 2 arrays" in report.notes
 
 
 _OPEN_CLIP = {
