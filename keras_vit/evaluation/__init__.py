@@ -1,4 +1,4 @@
-"""How good a model is: accuracy, calibration, the worth of its features; simple methods beside."""
+"""How good a model is: accuracy, calibration, the worth of its features, and search by them."""
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_vit.evaluation.confusion_plot import plot_confusion_matrix
     from keras_vit.evaluation.features import Features, extract_features, feature_model
     from keras_vit.evaluation.few_shot_regression import few_shot, fit_regression
+    from keras_vit.evaluation.image_index import ImageIndex, index_images
     from keras_vit.evaluation.logistic_probe import linear_probe
     from keras_vit.evaluation.neighbours import nearest_neighbours
     from keras_vit.evaluation.pixel_baselines import score_pixel_baselines
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Evaluation",
     "Features",
+    "ImageIndex",
     "Probes",
     "evaluate",
     "expected_calibration_error",
@@ -29,6 +31,7 @@ __all__ = [
     "feature_model",
     "few_shot",
     "fit_regression",
+    "index_images",
     "linear_probe",
     "nearest_neighbours",
     "score_pixel_baselines",

@@ -8,8 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.checks import check_choice
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches
+from keras_vit.models.config import config_of
+from keras_vit.models.poolings import POOLINGS
 
 TOKENS = ("class", "mean")
 
@@ -63,7 +66,9 @@ class Features:
         return Features(self.vectors[indices], self.labels[indices], self.num_classes)
 
 
-def feature_model(model: keras.Model, *, tokens: str | None = None) -> keras.Model:
+def feature_model(
+    model: keras.Model, *, tokens: str | None = None, pooling: str | None = None
+) -> keras.Model:
     """Returns a model on the same weights whose output is the vector that a head reads.
 
     Args:
@@ -74,21 +79,23 @@ def feature_model(model: keras.Model, *, tokens: str | None = None) -> keras.Mod
         tokens: what stands for a model that returns all tokens: `"class"` for the class token,
             `"mean"` for the mean of the patch tokens. None is the class token, or the mean where
             there is none. Not used by models that pool.
+        pooling: of a `keras_vit.VisionTransformer`, how its tokens become one vector in place of
+            its own way: any name of `config.pooling` that has no weights of its own.
 
     Returns:
         A Keras model of output `(batch, width)`.
 
     Raises:
-        ValueError: a model that is not functional, without such a vector, or without class token.
+        ValueError: a model that is not functional, without such a vector or without class token, or
+            a pooling that it has not.
     """
-    if tokens is not None and tokens not in TOKENS:
-        raise ValueError(f"Expected `tokens` to be None or one of {TOKENS}. Received: {tokens!r}.")
+    check_choice("tokens", tokens, (None, *TOKENS))
     if not getattr(model, "inputs", None):
         raise ValueError(
             "Expected a functional model or a built `keras.Sequential`. "
             f"Received: {type(model).__name__} {model.name!r} without symbolic inputs."
         )
-    features = getattr(model, "features", None)
+    features = getattr(model, "features", None) if pooling is None else _pooled(model, pooling)
     if features is None:
         features = _penultimate(model)
     elif len(features.shape) == 3:
@@ -107,6 +114,24 @@ def _penultimate(model: keras.Model) -> Any:
     if weighted and isinstance(weighted[-1], keras.layers.Dense):
         return weighted[-1].input
     return model.output
+
+
+def _pooled(model: Any, name: str) -> Any:
+    """The tokens of a Vision Transformer pooled in a way of choice."""
+    config = config_of(model)
+    check_choice("pooling", name, tuple(key for key, row in POOLINGS.items() if not row.keeps_all))
+    if name == config.pooling:
+        return model.features
+    if POOLINGS[name].attends:
+        raise ValueError(
+            "Expected a pooling without weights, or the model's own. Received: "
+            f"pooling={name!r} and a model of {config.pooling!r}."
+        )
+    layer = POOLINGS[name].make_layer(
+        config.replace(pooling=name, num_classes=0), model.dtype_policy
+    )
+    pooled = layer(model.parts.ways["tokens"].output)
+    return pooled if model.parts.norms_tokens else model.parts.norm(pooled)
 
 
 def _one_token(config: Any, features: Any, tokens: str | None) -> Any:

@@ -1,24 +1,20 @@
 """From image files to named classes, with a Keras model or an exported one."""
 
-import itertools
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from keras_vit.export.exported import ExportedModel, open_exported
-from keras_vit.export.runtimes import cores
 from keras_vit.images.labels import decode_predictions
 from keras_vit.images.pillow_decoding import load_image
 from keras_vit.images.preprocessing import get_preprocessing
+from keras_vit.images.reading import read_ahead
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.probability import output_meaning, probabilities
 
 Result = dict[str, Any]
-_CHUNKS_AHEAD = 2  # decoded, or being decoded, while the model works
 
 
 def classify_files(
@@ -64,7 +60,7 @@ def classify_files(
     nothing = np.zeros((0, count))
     # Labels that do not fit are an error now, before the first image.
     decode_predictions(nothing, top=top, labels=labels)
-    for chunk in _read_ahead(paths, lambda path: load_image(path, preprocessing), batch_size):
+    for chunk in read_ahead(paths, lambda path: load_image(path, preprocessing), batch_size):
         images = [image for _, image, error in chunk if error is None]
         scores = classify(np.stack(images)) if images else nothing
         found = iter(decode_predictions(scores, top=top, labels=labels))
@@ -97,25 +93,3 @@ def _classifier(model: Any) -> tuple[Preprocessing, int, Callable[[np.ndarray], 
     if not count:
         raise ValueError(f"Expected a model with a head. Received: {model!r}, which has none.")
     return preprocessing, count, classify
-
-
-def _read_ahead(
-    paths: Iterable[str | os.PathLike], read: Callable[[Any], np.ndarray], size: int
-) -> Iterator[list[tuple[Any, np.ndarray | None, str | None]]]:
-    """Yields (path, image, what is wrong with it), `size` files at a time, in order."""
-
-    def attempt(path: Any) -> tuple[Any, np.ndarray | None, str | None]:
-        try:
-            return path, read(path), None
-        except (ValueError, OSError) as error:
-            return path, None, str(error)
-
-    paths = iter(paths)
-    waiting: deque[list[Future]] = deque()
-    with ThreadPoolExecutor(cores()) as pool:
-        while True:
-            while len(waiting) <= _CHUNKS_AHEAD and (chunk := list(itertools.islice(paths, size))):
-                waiting.append([pool.submit(attempt, path) for path in chunk])
-            if not waiting:
-                return
-            yield [future.result() for future in waiting.popleft()]

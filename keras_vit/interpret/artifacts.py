@@ -4,8 +4,8 @@ Large models keep what belongs to the whole image in a few patches of little con
 are far longer than all others; and in some blocks a head gives nearly all attention to one patch,
 wherever it looks from. Maps then light up where nothing is.
 
-Reference: "Vision Transformers Need Registers" (arXiv 2309.16588), section 2; "When Attention Sink
-Emerges in Language Models" (arXiv 2410.10781), section 3.1.
+Reference: "Vision Transformers Need Registers" (arXiv 2309.16588), sections 1 and 2.1; "When
+Attention Sink Emerges in Language Models" (arXiv 2410.10781), section 3.2.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ def artifact_patches(model: Any, images: Any, *, batch_size: int = 8) -> np.ndar
     """Finds the patches that maps had better leave out.
 
     Such a patch is one of two things. Its features behind the last block, before the norm, are more
-    than 3.2 times as long as those of the median patch of its image: artefacts are "roughly 10
-    times" as long as others (arXiv 2309.16588), and the line lies half way on a logarithmic scale.
-    Or it is a sink: some head of some block gives it more than 0.3 of its attention, on average
-    over all tokens that look (arXiv 2410.10781).
+    than 3.2 times as long as those of the median patch of its image: artefacts are some 10 times as
+    long as others (arXiv 2309.16588, section 1), and the line lies half way on a logarithmic scale.
+    The paper's own line, a norm of 150, is that of one model. Or it is a sink: some head of some
+    block gives it more than 0.3 of its attention, on average over all tokens that look (arXiv
+    2410.10781, section 3.2, where the token is the first of a text).
 
     Args:
         model: a `keras_vit.VisionTransformer`.

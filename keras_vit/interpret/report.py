@@ -1,20 +1,14 @@
-"""A model and sample images -> all pictures, and one HTML file that holds them.
-
-The HTML needs no network and no other file: pictures stand in it as data URIs, there is no script,
-and a policy forbids the browser to load anything else.
-"""
+"""A model and sample images -> all pictures, and one HTML file that holds them."""
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from keras_vit.files import replacing
 from keras_vit.interpret import plot
+from keras_vit.interpret.html_page import image, section, write_page
 from keras_vit.interpret.pictures import pictures
 from keras_vit.interpret.samples import Samples
 
@@ -42,48 +36,6 @@ def _facts(model: Any) -> list[tuple[str, str]]:
         ("Pooling", config.pooling),
         ("Classes", str(config.num_classes or "none")),
     ]  # fmt: skip
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #f5f5f3; margin: 0; }}
-main {{ max-width: 52rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }}
-h1 {{ font-size: 1.6rem; margin: 0 0 1rem; }}
-h2 {{ font-size: 1.15rem; margin: 0 0 .25rem; }}
-section, dl {{ background: #fff; border: 1px solid #ddd; border-radius: 6px; padding: 1rem 1.25rem;
-  margin: 0 0 1.25rem; }}
-dl {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: .6rem; }}
-dt {{ font-size: .8rem; color: #555; }}
-dd {{ margin: 0; overflow-wrap: anywhere; }}
-p {{ margin: 0 0 .75rem; color: #444; font-size: .92rem; }}
-img {{ display: block; max-width: 100%; height: auto; margin: 0 auto; }}
-@media print {{ body {{ background: #fff; }} section {{ break-inside: avoid; }} }}
-</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<dl>
-{facts}
-</dl>
-{sections}
-</main>
-</body>
-</html>
-"""
-
-_SECTION = """<section>
-<h2>{title}</h2>
-<p>{caption}</p>
-<img src="data:image/png;base64,{data}" alt="{title}. {caption}">
-</section>"""
 
 
 def write(
@@ -119,19 +71,13 @@ def write(
         if progress is not None:
             progress(picture.title)
         sections.append(
-            _SECTION.format(
-                title=html.escape(picture.title),
-                caption=html.escape(picture.caption),
-                data=base64.b64encode(path.read_bytes()).decode("ascii"),
+            section(
+                picture.title,
+                picture.caption,
+                image(path.read_bytes(), f"{picture.title}. {picture.caption}"),
             )
         )
-    facts = "\n".join(
-        f"<div><dt>{html.escape(fact)}</dt><dd>{html.escape(value)}</dd></div>"
-        for fact, value in _facts(model)
+    written["report"] = write_page(
+        folder / "report.html", name or model.name, _facts(model), sections
     )
-    title = html.escape(name or model.name)
-    page = _PAGE.format(title=title, facts=facts, sections="\n".join(sections))
-    written["report"] = folder / "report.html"
-    with replacing(written["report"]) as path:
-        path.write_text(page, encoding="utf-8")
     return written
