@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "measure a saved model on a data set",
     "predict": "classify image files",
     "visualize": "draw what a model attends to",
+    "figures": "draw the paper's figures that look inside a model",
     "search": "find images that look like others, and near-duplicates",
     "demo": "serve a page to try a model",
     "export": "write a model for use outside Python",

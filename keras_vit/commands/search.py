@@ -4,7 +4,7 @@ Features are kept on the disk by file and model, so that a second search looks a
 
 Examples:
   keras-vit search --model=hf://facebook/dinov2-small --images=photos --query=ant.jpg
-  keras-vit search --model=runs/digits/model.keras --images=photos --threshold=0.98
+  keras-vit search --model=runs/digits/model.keras --images=photos --threshold=0.99
 """
 
 from absl import flags
@@ -18,7 +18,7 @@ _MODEL = flags.DEFINE_string(
     "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
 )
 _IMAGES = flags.DEFINE_multi_string(
-    "images", [], "An image file, a pattern, or a folder of images; may be repeated."
+    "images", None, "An image file, a pattern, or a folder of images; may be repeated."
 )
 _QUERY = flags.DEFINE_multi_string(
     "query",
@@ -30,7 +30,7 @@ _QUERY = flags.DEFINE_multi_string(
 section("How")
 _COUNT = flags.DEFINE_integer("count", 8, "Images shown for each query.", lower_bound=1)
 _THRESHOLD = flags.DEFINE_float(
-    "threshold", 0.95, "Least cosine similarity of near-duplicates.", lower_bound=0.0
+    "threshold", 0.97, "Least cosine similarity of near-duplicates.", lower_bound=0.0
 )
 _POOLING = flags.DEFINE_enum(
     "pooling",

@@ -1,5 +1,6 @@
 """Files that the flags of a command name, looked for before Keras is there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_vit.checks import nearest_names
@@ -31,6 +32,26 @@ def check_labels_file(source: str | None) -> None:
     """
     if source:
         _check_file(source, "a file with the names of the classes")
+
+
+def check_images_or_dataset(images: Sequence[str], dataset: str | None) -> None:
+    """Refuses images from two places or from none, and what is not there.
+
+    Args:
+        images: files, patterns and folders.
+        dataset: the name or folder of a data set, or None.
+
+    Raises:
+        ValueError: both or neither, or a source in which nothing was found.
+    """
+    from keras_vit.data.loading import check_source
+    from keras_vit.interpret.samples import find_images
+
+    if bool(images) == bool(dataset):
+        raise ValueError("Expected either --images or --dataset. Received both or neither.")
+    if dataset:
+        check_source(dataset)
+    find_images(images)
 
 
 def _check_file(source: str, what: str) -> None:

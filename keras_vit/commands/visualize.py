@@ -8,7 +8,11 @@ Examples:
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_labels_file, check_model_file
+from keras_vit.commands.sources import (
+    check_images_or_dataset,
+    check_labels_file,
+    check_model_file,
+)
 
 section("What is looked at")
 _MODEL = flags.DEFINE_string(
@@ -45,16 +49,9 @@ flags.mark_flags_as_required(["model", "output_dir"])
 
 def check() -> None:
     """Refuses what is not there, and images from two places."""
-    from keras_vit.data.loading import check_source
-    from keras_vit.interpret.samples import find_images
-
-    if bool(_IMAGES.value) == bool(_DATASET.value):
-        raise ValueError("Expected either --images or --dataset. Received both or neither.")
+    check_images_or_dataset(_IMAGES.value, _DATASET.value)
     check_model_file(_MODEL.value)
     check_labels_file(_LABELS.value)
-    if _DATASET.value:
-        check_source(_DATASET.value)
-    find_images(_IMAGES.value)
 
 
 def run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,9 +73,16 @@ def save(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> pathlib.Pat
         raise ValueError(
             f"Expected the suffix of `path` to be one of {sorted(kinds)}. Received: {str(path)!r}."
         )
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, embedded_fonts():
         figure.savefig(temporary, dpi=dpi)
     return path
+
+
+def embedded_fonts() -> AbstractContextManager:
+    """Within it, a `.pdf` holds its fonts whole (TrueType), as journals and editors want them."""
+    import matplotlib
+
+    return matplotlib.rc_context({"pdf.fonttype": 42})
 
 
 def new_figure(width: float, height: float, title: str | None = None) -> Figure:
@@ -140,6 +148,7 @@ def color_bar(
     colors: str = HEAT_COLORS,
     ends: Any = None,
     extend: str = "neither",
+    font_size: float = FONT_SIZE,
 ) -> None:
     """Adds the scale of the colours to the right of `axes`.
 
@@ -151,16 +160,17 @@ def color_bar(
         colors: name of the colours.
         ends: words for the first and the last colour instead of numbers, or None.
         extend: at which ends there are values beyond: "neither", "min", "max" or "both".
+        font_size: in points.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     scale = ScalarMappable(norm=Normalize(*limits), cmap=colors)
     bar = figure.colorbar(scale, ax=axes, shrink=0.85, pad=0.02, aspect=30, extend=extend)
-    bar.set_label(label, fontsize=FONT_SIZE, **TEXT)
+    bar.set_label(label, fontsize=font_size, **TEXT)
     if ends:
         bar.set_ticks(limits, labels=ends)
-    bar.ax.tick_params(labelsize=FONT_SIZE - 1)
+    bar.ax.tick_params(labelsize=font_size - 1)
     bar.outline.set_visible(False)
 
 

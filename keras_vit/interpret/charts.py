@@ -22,9 +22,11 @@ from keras_vit.interpret.canvas import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MAX_TILES_A_SIDE = 14
+FILTERS_A_ROW = 7
 
 
 def attention_heads(
@@ -101,32 +103,44 @@ def attention_distance(
 
     Reference: arXiv 2010.11929, Figure 11.
     """
-    distances = np.asarray(distances)
-    layers, heads = distances.shape
     figure = new_figure(COLUMN_WIDTH * 0.8, 3.4)
     axes = figure.subplots()
     size = "" if image_size is None else f", images of {image_size[0]} × {image_size[1]} pixels"
     axes.set_title(title or f"Attention distance by depth{size}", fontsize=FONT_SIZE + 1, **TEXT)
+    draw_distances(axes, distances)
+    return figure
+
+
+def draw_distances(axes: Axes, distances: Any, font_size: float = FONT_SIZE) -> None:
+    """Draws the mean attention distance of every head by depth into axes.
+
+    Args:
+        axes: to draw into.
+        distances: (layers, heads) in pixels.
+        font_size: in points.
+    """
+    distances = np.asarray(distances)
+    layers, heads = distances.shape
     numbers = np.arange(layers)
     axes.plot(numbers, distances.mean(axis=1), color="0.55", linewidth=1.5, label="Mean of heads")
     axes.scatter(
-        np.repeat(numbers, heads), distances.ravel(), s=24, color=BLUE, alpha=0.7,
+        np.repeat(numbers, heads), distances.ravel(), s=(font_size - 4) ** 2, color=BLUE, alpha=0.7,
         linewidths=0, zorder=3, label="One head",
     )  # fmt: skip
-    axes.set_xlabel("Network depth (block)", fontsize=FONT_SIZE)
-    axes.set_ylabel("Mean attention distance (pixels)", fontsize=FONT_SIZE)
+    axes.set_xlabel("Network depth (block)", fontsize=font_size)
+    axes.set_ylabel("Mean attention distance (pixels)", fontsize=font_size)
     axes.set_ylim(0, max(float(distances.max()) * 1.08, 1e-6))
     axes.set_xlim(-0.5, layers - 0.5)
-    axes.set_xticks(numbers[:: math.ceil(layers / 16)])
-    axes.tick_params(labelsize=FONT_SIZE - 1)
+    axes.set_xticks(numbers[:: math.ceil(layers / 16 * FONT_SIZE / font_size)])
+    axes.tick_params(labelsize=font_size - 1)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.legend(
-        fontsize=FONT_SIZE - 1, frameon=False, loc="lower right", ncols=2,
-        bbox_to_anchor=(1, 0), borderaxespad=0.2,
+        fontsize=font_size - 1, frameon=False, loc="lower right", ncols=2,
+        bbox_to_anchor=(1, 0), borderaxespad=0.2, handletextpad=0.4, columnspacing=1,
+        handlelength=1.3,
     )  # fmt: skip
-    return figure
 
 
 def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
@@ -142,26 +156,65 @@ def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
 
     Reference: arXiv 2010.11929, Figure 7 (centre).
     """
-    similarity = np.asarray(similarity)
-    rows, columns = (
-        np.unique(np.linspace(0, side - 1, min(side, MAX_TILES_A_SIDE)).round().astype(int))
-        for side in similarity.shape[:2]
-    )
-    canvas, row_centers, column_centers = mosaic(similarity[np.ix_(rows, columns)])
+    rows, columns = chosen_tiles(similarity)
+    tiles = np.shape(similarity)[2:]
     width = min(COLUMN_WIDTH - 1.3, 0.8 * len(columns))
-    figure = new_figure(width + 1.3, width * canvas.shape[0] / canvas.shape[1] + 0.7)
+    tall = len(rows) * tiles[0] / (len(columns) * tiles[1])
+    figure = new_figure(width + 1.3, width * tall + 0.7)
     axes = figure.subplots()
     axes.set_title(title or "Position embedding similarity", fontsize=FONT_SIZE + 2, **TEXT)
-    limits = (min(float(similarity.min()), 0), 1)
-    axes.imshow(canvas, cmap=VALUE_COLORS, interpolation="nearest", vmin=limits[0], vmax=limits[1])
-    bare(axes)
-    axes.set_xticks(column_centers, columns)
-    axes.set_yticks(row_centers, rows)
-    axes.tick_params(length=0, labelsize=FONT_SIZE - 1)
-    axes.set_xlabel("Patch column", fontsize=FONT_SIZE)
-    axes.set_ylabel("Patch row", fontsize=FONT_SIZE)
+    limits = draw_similarity(axes, similarity, (rows, columns))
     color_bar(figure, axes, limits, "Cosine similarity", colors=VALUE_COLORS)
     return figure
+
+
+def chosen_tiles(similarity: Any, most: int = MAX_TILES_A_SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses evenly which patches have a tile.
+
+    Args:
+        similarity: as for `position_similarity`.
+        most: tiles a side.
+
+    Returns:
+        Their rows and their columns.
+    """
+    rows, columns = (
+        np.unique(np.linspace(0, side - 1, min(side, most)).round().astype(int))
+        for side in np.shape(similarity)[:2]
+    )
+    return rows, columns
+
+
+def draw_similarity(
+    axes: Axes,
+    similarity: Any,
+    chosen: tuple[np.ndarray, np.ndarray],
+    font_size: float = FONT_SIZE,
+    low: float | None = None,
+) -> tuple[float, float]:
+    """Draws tiles of how alike position embeddings are into axes.
+
+    Args:
+        axes: to draw into.
+        similarity: as for `position_similarity`.
+        chosen: rows and columns of the patches that have a tile.
+        font_size: in points.
+        low: the value of the first colour where it is below 0; None is the least of all.
+
+    Returns:
+        The values of the first and the last colour.
+    """
+    similarity = np.asarray(similarity)
+    canvas, *centers = mosaic(similarity[np.ix_(*chosen)])
+    limits = (min(float(similarity.min()) if low is None else low, 0), 1)
+    axes.imshow(canvas, cmap=VALUE_COLORS, interpolation="nearest", vmin=limits[0], vmax=limits[1])
+    bare(axes)
+    axes.set_xticks(centers[1], chosen[1])
+    axes.set_yticks(centers[0], chosen[0])
+    axes.tick_params(length=0, labelsize=font_size - 1, pad=1)
+    axes.set_xlabel("Patch column", fontsize=font_size)
+    axes.set_ylabel("Patch row", fontsize=font_size)
+    return limits
 
 
 def embedding_filters(filters: Any, *, title: str | None = None) -> Figure:
@@ -177,21 +230,33 @@ def embedding_filters(filters: Any, *, title: str | None = None) -> Figure:
 
     Reference: arXiv 2010.11929, Figure 7 (left).
     """
-    filters = np.asarray(filters, dtype=np.float32)
-    if filters.shape[-1] != 3:
-        filters = np.repeat(filters[..., :1], 3, axis=-1)
-    count, height, width, _ = filters.shape
-    columns = min(7, count)
-    rows = math.ceil(count / columns)
+    count, height, width, _ = np.shape(filters)
+    columns = min(FILTERS_A_ROW, count)
     title = title or f"Patch embedding: first {count} components"
     figure = new_figure(
         max(0.75 * columns + 0.3, 0.075 * len(title) + 0.3),
-        0.75 * rows * height / width + 0.5,
+        0.75 * math.ceil(count / columns) * height / width + 0.5,
         title,
     )
-    cells = figure.subplots(rows, columns, squeeze=False).reshape(-1)
-    for axes in cells:
-        bare(axes)
-    for axes, image in zip(cells, filters, strict=False):
-        axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
+    draw_filters(figure.subplots(), filters)
     return figure
+
+
+def draw_filters(axes: Axes, filters: Any) -> None:
+    """Draws the principal components of the patch embedding into axes, seven a row.
+
+    Args:
+        axes: to draw into.
+        filters: as for `embedding_filters`.
+    """
+    filters = np.clip(np.asarray(filters, dtype=np.float32), 0, 1)
+    if filters.shape[-1] != 3:
+        filters = np.repeat(filters[..., :1], 3, axis=-1)
+    count, height, width, _ = filters.shape
+    columns = min(FILTERS_A_ROW, count)
+    tiles = np.full((math.ceil(count / columns) * columns, height, width, 3), np.nan, np.float32)
+    tiles[:count] = filters
+    tiles = tiles.reshape(-1, columns, height, width, 3)
+    canvas = np.stack([mosaic(tiles[..., channel])[0] for channel in range(3)], axis=-1)
+    axes.imshow(np.nan_to_num(canvas, nan=1), interpolation="nearest")
+    bare(axes)

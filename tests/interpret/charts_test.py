@@ -63,8 +63,15 @@ def test_position_similarity_thins_out_a_large_grid():
 
 @pytest.mark.parametrize("shape", [(28, 16, 16, 3), (4, 2, 2, 1), (3, 4, 4, 5)])
 def test_filters_are_drawn_one_by_one(shape):
-    figure = plot.embedding_filters(random(*shape))
-    assert sum(len(axes.images) for axes in figure.axes) == shape[0]
+    filters = random(*shape)
+    (image,) = drawn(plot.embedding_filters(filters)).images
+    shown = image.get_array()
+    scale = -(-24 // shape[1])
+    first = np.broadcast_to(filters[0][..., : 3 if shape[-1] == 3 else 1], (*shape[1:3], 3))
+    step = scale * shape[1]
+    np.testing.assert_allclose(shown[:step:scale, :step:scale], first, atol=1e-6)
+    rows = -(-shape[0] // 7)
+    assert shown.shape[0] // step == rows and shown.shape[1] // step == -(-shape[0] // rows)
 
 
 def test_colour_maps_are_safe_for_colour_blind_readers():

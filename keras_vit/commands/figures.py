@@ -1,0 +1,89 @@
+"""Draws the figures of the paper that look inside a model: a PDF, PNGs, and the numbers as CSV.
+
+Figures 6 (attention over images) and 7 (filters, positions, distances) are of the first model;
+Figures 10 (positions) and 11 (distances) have a panel for each. Figures are as wide as a column of
+the paper, 5.5 inches.
+
+Examples:
+  keras-vit figures --model=runs/digits/model.keras --dataset=digits --output_dir=figures
+  keras-vit figures --model=ViT-L_32.npz --model=ViT-L_16.npz --images=photos --output_dir=figures
+"""
+
+from absl import flags
+
+from keras_vit.command_line import command, section
+from keras_vit.commands.sources import check_images_or_dataset, check_model_file
+
+section("What is drawn")
+_MODEL = flags.DEFINE_multi_string(
+    "model",
+    None,
+    "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo); may be repeated.",
+)
+_IMAGES = flags.DEFINE_multi_string(
+    "images", [], "An image file, a pattern, or a folder of images; may be repeated."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_SPLIT = flags.DEFINE_enum(
+    "split", None, ["train", "validation", "test"], "Default: test, else validation."
+)
+_SHOWN = flags.DEFINE_integer("shown", 6, "Images of Figure 6, evenly spread.", lower_bound=1)
+_COUNT = flags.DEFINE_integer(
+    "count", 128, "Images that distances are averaged over; the paper has 128.", lower_bound=1
+)
+
+section("How")
+_MAP = flags.DEFINE_enum(
+    "map",
+    "rollout",
+    ["rollout", "relevance", "foreground", "attention"],
+    "The map of Figure 6; the paper's is the rollout.",
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side of the model's input in pixels; default: its own.", lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
+
+section("Output")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the PDF, PNG and CSV files.")
+flags.mark_flags_as_required(["model", "output_dir"])
+
+
+def check() -> None:
+    """Refuses what is not there, and images from two places."""
+    check_images_or_dataset(_IMAGES.value, _DATASET.value)
+    for model in _MODEL.value:
+        check_model_file(model)
+
+
+def run() -> None:
+    """Loads models and images, draws, and says where everything is."""
+    from keras_vit.applications.model_files import display_name, load_model
+    from keras_vit.interpret import paper_figures, samples
+
+    models = {}
+    for source in _MODEL.value:
+        model = load_model(source, _IMAGE_SIZE.value)
+        name = display_name(model, source)
+        models[f"{name} ({len(models) + 1})" if name in models else name] = model
+
+    def take(model, count):
+        if _DATASET.value:
+            return samples.from_dataset(
+                model, _DATASET.value, count=count, split=_SPLIT.value, data_dir=_DATA_DIR.value
+            )
+        return samples.from_files(model, _IMAGES.value, count=count)
+
+    print(f"Looking into {', '.join(models)}", flush=True)
+    files = paper_figures.write_figures(
+        models, take, _OUTPUT_DIR.value, shown=_SHOWN.value, count=_COUNT.value,
+        method=_MAP.value, batch_size=_BATCH_SIZE.value,
+    )  # fmt: skip
+    for name, path in files.items():
+        print(f"  {name:<24} {path}")
+
+
+main = command(run, check=check)
