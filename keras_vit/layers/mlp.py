@@ -22,6 +22,7 @@ class Mlp(CompositeLayer):
         kind: `"gelu"`, or `"swiglu"`: the first matrix makes gate and value, and what goes on is
             silu(gate) * value.
         gelu: `"erf"`, `"tanh"` or `"quick"`; not used by `"swiglu"`.
+        use_bias: whether both matrices have a bias.
         inner_norm: whether what the second matrix reads is normalised before (sub-LN).
         norm: kind of that norm, a key of `keras_vit.layers.layer_norm.NORMS`.
         epsilon: added to its variance.
@@ -43,6 +44,7 @@ class Mlp(CompositeLayer):
         *,
         kind: str = "gelu",
         gelu: str | None = "tanh",
+        use_bias: bool = True,
         inner_norm: bool = False,
         norm: str = "layer",
         epsilon: float = 1e-6,
@@ -58,6 +60,7 @@ class Mlp(CompositeLayer):
         self.kind = kind
         self.gelu = gelu
         self.gelu_form = FORMS[0]
+        self.use_bias = use_bias
         self.inner_norm = inner_norm
         self.norm = norm
         self.epsilon = epsilon
@@ -68,6 +71,7 @@ class Mlp(CompositeLayer):
         def dense(units, name):
             return keras.layers.Dense(
                 units,
+                use_bias=self.use_bias,
                 bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
                 dtype=self.dtype_policy,
                 name=name,
@@ -112,6 +116,7 @@ class Mlp(CompositeLayer):
             "mlp_dim": self.mlp_dim,
             "kind": self.kind,
             "gelu": self.gelu,
+            "use_bias": self.use_bias,
             "inner_norm": self.inner_norm,
             "norm": self.norm,
             "epsilon": self.epsilon,

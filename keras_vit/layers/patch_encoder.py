@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.inner_state import CompositeLayer
+from keras_vit.layers.layer_norm import NORMS
 from keras_vit.layers.position_resize import resize_positions
 
 
@@ -43,6 +44,9 @@ class PatchEncoder(CompositeLayer):
     Args:
         hidden_size: D, the width of a token.
         use_bias: whether the projection has a bias.
+        norm: kind of the norm of what it makes, a key of `keras_vit.layers.layer_norm.NORMS`; None
+            for none.
+        epsilon: added to the variance of that norm.
         class_token: whether a learned class token goes in front.
         distillation_token: whether a learned distillation token follows it.
         num_register_tokens: learned register tokens after these.
@@ -64,6 +68,8 @@ class PatchEncoder(CompositeLayer):
         hidden_size: int,
         *,
         use_bias: bool = True,
+        norm: str | None = None,
+        epsilon: float = 1e-6,
         class_token: bool = True,
         distillation_token: bool = False,
         num_register_tokens: int = 0,
@@ -77,6 +83,8 @@ class PatchEncoder(CompositeLayer):
         super().__init__(**kwargs)
         self.hidden_size = hidden_size
         self.use_bias = use_bias
+        self.norm_kind = norm
+        self.epsilon = epsilon
         self.has_class_token = class_token
         self.has_distillation_token = distillation_token
         self.num_register_tokens = num_register_tokens
@@ -88,6 +96,9 @@ class PatchEncoder(CompositeLayer):
         self.projection = keras.layers.Dense(
             hidden_size, use_bias=use_bias, dtype=self.dtype_policy, name="projection"
         )
+        self.norm = None
+        if norm is not None:
+            self.norm = NORMS[norm](epsilon=epsilon, dtype=self.dtype_policy, name="norm")
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
 
     def build(self, input_shape):
@@ -105,6 +116,8 @@ class PatchEncoder(CompositeLayer):
                 )
             self.grid_size = tuple(input_shape[1:3])
         self.projection.build((None, input_shape[-1]))
+        if self.norm is not None:
+            self.norm.build((None, self.hidden_size))
 
         def token(name, present, count=1, initializer="zeros"):
             shape = (1, count, self.hidden_size)
@@ -157,6 +170,7 @@ class PatchEncoder(CompositeLayer):
     def call(self, patches, training=None):
         batch, rows, columns, width = ops.shape(patches)
         tokens = self.projection(ops.reshape(patches, (-1, width)))
+        tokens = tokens if self.norm is None else self.norm(tokens)
         tokens = ops.reshape(tokens, (-1, rows * columns, self.hidden_size))
         prefix = [
             ops.cast(token, self.compute_dtype)
@@ -191,6 +205,8 @@ class PatchEncoder(CompositeLayer):
             **super().get_config(),
             "hidden_size": self.hidden_size,
             "use_bias": self.use_bias,
+            "norm": self.norm_kind,
+            "epsilon": self.epsilon,
             "class_token": self.has_class_token,
             "distillation_token": self.has_distillation_token,
             "num_register_tokens": self.num_register_tokens,

@@ -43,7 +43,8 @@ class TransformerBlock(CompositeLayer):
         norm: kind of all norms, a key of `keras_vit.layers.layer_norm.NORMS`.
         attention_output_bias: whether the last matrix of the attention has a bias.
         attention_inner_norm: whether what it reads is normalised before (sub-LN).
-        mlp_inner_norm: whether what the last matrix of the MLP reads is.
+        mlp_bias: whether the matrices of the MLP have a bias.
+        mlp_inner_norm: whether what the last one reads is normalised before.
         rotary: arguments of `Rotary`, by which queries and keys are turned, or None.
         layer_scale_init: initial value of the learned scale of each branch; None for no scale.
         dropout_rate: dropout of attention output and MLP, in [0, 1).
@@ -85,6 +86,7 @@ class TransformerBlock(CompositeLayer):
         norm: str = "layer",
         attention_output_bias: bool = True,
         attention_inner_norm: bool = False,
+        mlp_bias: bool = True,
         mlp_inner_norm: bool = False,
         rotary: Mapping[str, Any] | None = None,
         layer_scale_init: float | None = None,
@@ -130,6 +132,7 @@ class TransformerBlock(CompositeLayer):
             mlp_dim,
             kind=mlp,
             gelu=gelu,
+            use_bias=mlp_bias,
             inner_norm=mlp_inner_norm,
             norm=norm,
             epsilon=epsilon,
@@ -278,6 +281,7 @@ class TransformerBlock(CompositeLayer):
             "norm": self.norm,
             "attention_output_bias": self.attention.output_bias,
             "attention_inner_norm": self.attention.inner_norm,
+            "mlp_bias": self.mlp.use_bias,
             "mlp_inner_norm": self.mlp.inner_norm,
             "rotary": self.attention.rotary_arguments,
             "layer_scale_init": self.layer_scale_init,

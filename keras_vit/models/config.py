@@ -108,6 +108,7 @@ class VisionTransformerConfig:
         in_channels: channels of the image.
         patch_size: side of a patch: pixels, or steps on the feature map of a hybrid.
         patch_bias: whether the patch projection has a bias.
+        patch_norm: whether what it makes is normalised, before positions are added.
         hidden_size: D, the width of every token.
         num_layers: number of encoder blocks.
         num_heads: attention heads of every block; divides `hidden_size`.
@@ -118,7 +119,8 @@ class VisionTransformerConfig:
         norm: `"layer"` or `"rms"`, the kind of every norm.
         attention_output_bias: whether the last matrix of the attention has a bias.
         attention_inner_norm: whether what it reads is normalised before (sub-LN).
-        mlp_inner_norm: whether what the last matrix of the MLP reads is.
+        mlp_bias: whether the matrices of the MLP have a bias.
+        mlp_inner_norm: whether what the last matrix of the MLP reads is normalised before.
         layer_norm_epsilon: added to the variance of every norm.
         num_classes: outputs of the head; 0 for none.
         multi_label: whether an image may have several classes, or none, so that each logit is
@@ -128,6 +130,8 @@ class VisionTransformerConfig:
             `"token+distillation"`, `"token+gap"` (both, concatenated) or `"none"` (all tokens).
         pooling_includes_prefix_tokens: whether mean, maximum and attention take the prefix tokens
             too.
+        pooling_num_heads: heads of `"map"`; None for `num_heads`.
+        pooling_mlp_dim: width of its MLP; None for `mlp_dim`.
         final_norm: whether the last norm acts on the `"tokens"` or on the `"pooled"` vector;
             `"none"` for none.
         pre_logits_size: width of a layer between pooling and head, or None.
@@ -168,6 +172,7 @@ class VisionTransformerConfig:
     in_channels: int = 3
     patch_size: int = 16
     patch_bias: bool = True
+    patch_norm: bool = False
     hidden_size: int = 768
     num_layers: int = 12
     num_heads: int = 12
@@ -178,12 +183,15 @@ class VisionTransformerConfig:
     norm: str = "layer"
     attention_output_bias: bool = True
     attention_inner_norm: bool = False
+    mlp_bias: bool = True
     mlp_inner_norm: bool = False
     layer_norm_epsilon: float = 1e-6
     num_classes: int = 1000
     multi_label: bool = False
     pooling: str = "token"
     pooling_includes_prefix_tokens: bool = False
+    pooling_num_heads: int | None = None
+    pooling_mlp_dim: int | None = None
     final_norm: str = "tokens"
     pre_logits_size: int | None = None
     pre_logits_activation: str | None = "tanh"
@@ -233,6 +241,9 @@ class VisionTransformerConfig:
             put("token_merging", tuple(self.token_merging))
         if self.gelu is None and self.mlp != "swiglu":
             put("gelu", "tanh")
+        for field in ("num_heads", "mlp_dim"):
+            if getattr(self, f"pooling_{field}") == getattr(self, field):
+                put(f"pooling_{field}", None)
         if self.position_embedding_interpolation is None:
             put("position_embedding_interpolation", "linear_align_corners")
         if self.position_embedding_prefix_rows is None:
@@ -249,7 +260,9 @@ class VisionTransformerConfig:
             check_int(field, getattr(self, field), 1)
         for field in ("num_classes", "num_register_tokens", "position_embedding_prefix_rows"):
             check_int(field, getattr(self, field), 0)
-        for field in ("pre_logits_size", "projection_size"):
+        for field in (
+            "pre_logits_size", "projection_size", "pooling_num_heads", "pooling_mlp_dim",
+        ):  # fmt: skip
             if getattr(self, field) is not None:
                 check_int(field, getattr(self, field), 1)
         for field in ("dropout_rate", "attention_dropout_rate", "drop_path_rate"):
@@ -258,7 +271,7 @@ class VisionTransformerConfig:
             check_number(field, getattr(self, field), "(0, inf)")
         for field in (
             "rematerialize", "multi_label", "drop_remainder", "attention_output_bias",
-            "attention_inner_norm", "mlp_inner_norm",
+            "attention_inner_norm", "mlp_bias", "mlp_inner_norm", "patch_norm",
         ):  # fmt: skip
             check_bool(field, getattr(self, field))
         self._check_token_merging()

@@ -183,6 +183,8 @@ def _embedding(config: VisionTransformerConfig, policy: Any):
     yield layers.PatchEncoder(
         config.hidden_size,
         use_bias=config.patch_bias,
+        norm=config.norm if config.patch_norm else None,
+        epsilon=config.layer_norm_epsilon,
         class_token=config.class_token,
         distillation_token=config.distillation_token,
         num_register_tokens=config.num_register_tokens,
@@ -211,6 +213,7 @@ def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.T
         norm=config.norm,
         attention_output_bias=config.attention_output_bias,
         attention_inner_norm=config.attention_inner_norm,
+        mlp_bias=config.mlp_bias,
         mlp_inner_norm=config.mlp_inner_norm,
         rotary=None if config.rotary is None else config.rotary.turning,
         layer_scale_init=config.layer_scale_init if config.layer_scale else None,

@@ -59,8 +59,8 @@ class Pooling:
                 name="pooling",
             )
         return layers.AttentionPooling(
-            config.num_heads,
-            config.mlp_dim,
+            config.pooling_num_heads or config.num_heads,
+            config.pooling_mlp_dim or config.mlp_dim,
             gelu=config.gelu or "tanh",
             epsilon=config.layer_norm_epsilon,
             skipped_tokens=0 if included else prefix,
@@ -80,7 +80,7 @@ class Pooling:
         if not config.pooling_includes_prefix_tokens:
             tokens -= config.num_prefix_tokens
         attention = tokens * 2 * width * width + 2 * tokens * width
-        return attention + width * (2 * width + 2 * config.mlp_dim)
+        return attention + width * (2 * width + 2 * (config.pooling_mlp_dim or config.mlp_dim))
 
 
 POOLINGS: dict[str, Pooling] = {

@@ -125,7 +125,11 @@ def _shape_fields(bound: BoundCheckpoint) -> dict[str, Any]:
         "mlp_dim": mlp_dim,
         "mlp": "swiglu" if gated else "gelu",
         "gelu": None,
+        "mlp_bias": f"{_BLOCK_0}/mlp/output/bias" in shapes,
+        "mlp_inner_norm": f"{_BLOCK_0}/mlp/output_norm/gamma" in shapes,
         "qkv_bias": f"{_BLOCK_0}/attention/qkv/bias" in shapes,
+        "attention_output_bias": f"{_BLOCK_0}/attention/output/bias" in shapes,
+        "attention_inner_norm": f"{_BLOCK_0}/attention/output_norm/gamma" in shapes,
         "class_token": "patch_encoder/class_token" in shapes,
         "distillation_token": "patch_encoder/distillation_token" in shapes,
         "num_register_tokens": shapes.get("patch_encoder/register_tokens", (1, 0))[1],
@@ -167,6 +171,7 @@ def _patches(bound: BoundCheckpoint) -> dict[str, Any]:
         "patch_size": height,
         "in_channels": channels,
         "patch_bias": "patch_encoder/projection/bias" in bound.shapes,
+        "patch_norm": "patch_encoder/norm/gamma" in bound.shapes,
         "hidden_size": bound.shapes[PATCHES][1],
         "hybrid": None,
     }
@@ -217,6 +222,7 @@ def _top(bound: BoundCheckpoint, hidden_size: int) -> dict[str, Any]:
     }
     if "pooling/probe" in shapes:
         top["pooling"] = "map"
+        top["pooling_mlp_dim"] = shapes.get("pooling/mlp/hidden/kernel", (0, None))[1]
     elif "head/token/kernel" in shapes:
         top["pooling"] = "token+distillation"
     elif head and head[0] == 2 * hidden_size and not pre_logits:
@@ -233,7 +239,7 @@ def _positions(bound, fields, stored_grid) -> dict[str, Any]:
         likely = tuple(side // stride for side in size_pair("image_size", size))
     bound.settle_grid(stored_grid, likely)
     if POSITIONS not in bound.shapes:
-        return {"image_size": size or (224 if 224 % stride == 0 else stride * 16)}
+        return {"image_size": size or stated or (224 if 224 % stride == 0 else stride * 16)}
     found: dict[str, Any] = {}
     if fields.get("position_embedding_prefix_rows") is None:
         found["position_embedding_prefix_rows"] = bound.prefix_rows

@@ -76,6 +76,8 @@ FORMS: dict[str, Form] = {
     "flat": Form((1, 4), lambda a: a.reshape(-1), lambda a, s: a),
     # A token stored as (D,) <-> (1, 1, D), and a table stored as (N, D) <-> (1, N, D).
     "token": Form((1,), lambda a: a.reshape(1, 1, -1), lambda a, s: a.reshape(-1)),
+    # Learned rotary frequencies, of columns and rows (2, heads, head_dim / 2) <-> of rows, columns.
+    "columns_first": Form((3,), lambda a: a[::-1], lambda a, s: a[::-1]),
     "table": Form((2,), lambda a: a[None], lambda a, s: a[0]),
 }
 

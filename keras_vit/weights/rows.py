@@ -33,7 +33,9 @@ class Row:
         shares: parts of the axis that each target takes.
         when: the row holds only where the file has this name too.
         unless: the row holds only where the file does not have this name.
-        stacked: every source carries all blocks on a leading axis.
+        stacked: the axis of every source that runs over all blocks, or None.
+        gap: number of the source before which as many zeros stand as it has values: a part of the
+            bias that has no array, since it is always 0.
     """
 
     sources: tuple[str, ...]
@@ -42,7 +44,8 @@ class Row:
     shares: tuple[int, ...] = (1,)
     when: str | None = None
     unless: str | None = None
-    stacked: bool = False
+    stacked: int | None = None
+    gap: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Binding:
         sources: full names in the file.
         targets: canonical names.
         row: the row of the table.
-        depth: index on the leading axis of stacked blocks, or None.
+        depth: index on the axis of stacked blocks, or None.
     """
 
     sources: tuple[str, ...]
@@ -69,11 +72,22 @@ class Binding:
         """
         form = FORMS[self.row.form]
         if self.depth is not None:
-            arrays = [array[self.depth] for array in arrays]
+            arrays = [np.moveaxis(array, self.row.stacked, 0)[self.depth] for array in arrays]
         for array in arrays:
             if array.ndim not in form.ndims or not array.size:
                 raise ValueError(f"{array.ndim} axes in place of {form.ndims}, or no values")
-        return parted(joined([form.forward(array) for array in arrays]), self.row.shares)
+        return parted(joined(self._parts(arrays)), self.row.shares)
+
+    def _parts(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        parts, gap = [FORMS[self.row.form].forward(array) for array in arrays], self.row.gap
+        if gap is not None:
+            parts.insert(gap, np.broadcast_to(parts[gap].dtype.type(0), parts[gap].shape))
+        return parts
+
+    def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Returns the shape of the part of a source that is of this block."""
+        axis = self.row.stacked
+        return shape if axis is None else (*shape[:axis], *shape[axis + 1 :])
 
     def shapes(self, specs: Mapping[str, ArraySpec]) -> list[tuple[int, ...]]:
         """Returns the canonical shapes, without reading any value.
@@ -81,16 +95,14 @@ class Binding:
         Raises:
             ValueError: shapes that the row cannot have.
         """
-        stored = [specs[name].shape for name in self.sources]
-        if self.depth is not None:
-            stored = [shape[1:] for shape in stored]
+        stored = [self.stored_shape(specs[name].shape) for name in self.sources]
         form = FORMS[self.row.form]
         # Views of a single zero have any shape at no cost.
         empty = [np.broadcast_to(np.float32(0), shape) for shape in stored]
         for array in empty:
             if array.ndim not in form.ndims or not array.size:
                 raise ValueError(f"{array.ndim} axes in place of {form.ndims}, or no values")
-        shapes = [form.forward(array).shape for array in empty]
+        shapes = [part.shape for part in self._parts(empty)]
         if any(shape[:-1] != shapes[0][:-1] for shape in shapes):
             raise ValueError("shapes that do not go together")
         width = sum(shape[-1] for shape in shapes)

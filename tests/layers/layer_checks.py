@@ -100,7 +100,7 @@ CASES = {
     ),
     "mlp, inner norm": (
         layers.Mlp,
-        {"mlp_dim": 20, "kind": "swiglu", "inner_norm": True, "epsilon": 1e-5},
+        {"mlp_dim": 20, "kind": "swiglu", "inner_norm": True, "epsilon": 1e-5, "use_bias": False},
         [TOKENS],
         TOKENS,
     ),

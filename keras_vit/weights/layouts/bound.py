@@ -107,8 +107,7 @@ class BoundCheckpoint:
         binding = self.find(canonical)
         if binding is None:
             return None
-        shape = self.file.specs[binding.sources[0]].shape
-        return shape if binding.depth is None else shape[1:]
+        return binding.stored_shape(self.file.specs[binding.sources[0]].shape)
 
     def arrays(self, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
         """Yields canonical names and float32 arrays, the caller's own; reads each of the file once.

@@ -61,7 +61,7 @@ _SCANNED_BLOCK = tuple(
     dataclasses.replace(
         each,
         sources=tuple(s.replace("encoderblock_{i}", "encoderblock") for s in each.sources),
-        stacked=True,
+        stacked=0,
     )
     for each in (*_RELEASED_BLOCK, *_LINEN_BLOCK)
 )

@@ -186,24 +186,30 @@ class Layout:
         """
         sizes, avoided = Sizes(config.patch_size, config.num_heads), self.avoided(config)
         rows = [
-            row
-            for row in self.rows
-            if not row.stacked and not any(re.search(part, row.sources[0]) for part in avoided)
+            row for row in self.rows if not any(re.search(part, row.sources[0]) for part in avoided)
         ]
+        rows.sort(key=lambda row: row.stacked is not None)  # where nothing else has the variable
         arrays: dict[str, np.ndarray] = {}
         done: set[str] = set()
         for name in values:
             if name in done:
                 continue
             row, numbers = _row_for(name, rows)
-            targets = [fill(target, numbers) for target in row.targets]
-            done.update(targets)
-            whole = joined([values[target] for target in targets])
-            parts = np.split(whole, len(row.sources), axis=-1)
-            for source, part in zip(row.sources, parts, strict=True):
-                stored = FORMS[row.form].back(part, sizes)
-                stored_name = self.full_name(fill(source, numbers), config)
-                arrays[stored_name] = np.ascontiguousarray(stored)
+            blocks = [numbers]
+            if row.stacked is not None:
+                blocks = [{**numbers, "i": block} for block in range(config.num_layers)]
+            stored = []
+            for each in blocks:
+                targets = [fill(target, each) for target in row.targets]
+                done.update(targets)
+                whole = joined([values[target] for target in targets])
+                stored.append([FORMS[row.form].back(part, sizes) for part in _parts(whole, row)])
+            for place, source in enumerate(row.sources):
+                array = stored[0][place]
+                if row.stacked is not None:
+                    array = np.stack([each[place] for each in stored], row.stacked)
+                full_name = self.full_name(fill(source, numbers), config)
+                arrays[full_name] = np.ascontiguousarray(array)
         return arrays
 
     def write_config(
@@ -219,7 +225,10 @@ class Layout:
 
 
 # Fields that no layout here has a place for but in their default.
-_PLAIN = ("norm", "attention_output_bias", "attention_inner_norm", "mlp_inner_norm", "rotary")
+_PLAIN = (
+    "norm", "attention_output_bias", "attention_inner_norm", "mlp_bias", "mlp_inner_norm", "rotary",
+    "patch_norm", "pooling_num_heads", "pooling_mlp_dim",
+)  # fmt: skip
 _LEADING = ("class", "distillation")
 _HYBRID_STYLE = (
     "group_norm_groups",
@@ -232,6 +241,18 @@ _HYBRID_STYLE = (
 def hybrid_fits(hybrid: HybridConfig | None, style: HybridConfig) -> bool:
     """Whether a ResNet, where there is one, computes its norms as another does."""
     return hybrid is None or all(getattr(hybrid, f) == getattr(style, f) for f in _HYBRID_STYLE)
+
+
+def _parts(whole: np.ndarray, row: Row) -> list[np.ndarray]:
+    """Cuts a canonical array into what each source of a row has of it."""
+    gap = row.gap
+    parts = np.split(whole, len(row.sources) + (gap is not None), axis=-1)
+    if gap is not None and parts.pop(gap).any():
+        raise ValueError(
+            f"Expected zeros in the part of {row.targets[0]} that has no array beside "
+            f"{', '.join(row.sources)}. Received: other numbers. Save it in another layout."
+        )
+    return parts
 
 
 def _row_for(name: str, rows: list[Row]) -> tuple[Row, dict[str, int]]:

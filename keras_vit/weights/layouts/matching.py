@@ -89,9 +89,10 @@ def _numbers(pattern: str, names: Mapping[str, str]) -> list[dict[str, int]]:
 
 
 def _bindings(row, sources, numbers, specs) -> list[Binding]:
-    if not row.stacked:
+    if row.stacked is None:
         return [Binding(sources, tuple(fill(t, numbers) for t in row.targets), row)]
-    depth = min((specs[name].shape or (0,))[0] for name in sources)
+    axis = row.stacked
+    depth = min((*specs[name].shape, *(0,) * (axis + 1))[axis] for name in sources)
     return [
         Binding(sources, tuple(fill(t, {"i": index}) for t in row.targets), row, index)
         for index in range(min(depth, _MOST_BLOCKS))

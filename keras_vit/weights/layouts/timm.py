@@ -22,6 +22,7 @@ from keras_vit.weights.layouts.timm_config import (
 from keras_vit.weights.layouts.timm_saving import write_timm_config
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
+_ATTENTION = "blocks.{i}.attn"
 _UNIT = "stem/stage_{s}/unit_{u}"
 _STAGE = "patch_embed.backbone.stages.{s}.blocks.{u}"
 _STEM = (
@@ -74,9 +75,35 @@ class TimmLayout(Layout):
         row("reg_token", "patch_encoder/register_tokens"),
         row("register_tokens", "patch_encoder/register_tokens"),
         row("pos_embed", POSITIONS),
+        *torch_norm("patch_embed.norm", "patch_encoder/norm"),
         *torch_norm("norm_pre", "pre_norm"),
         *torch_norm("blocks.{i}.norm1", f"{BLOCK}/attention_norm"),
         *linear("blocks.{i}.attn.qkv", f"{BLOCK}/attention/qkv"),
+        # EVA has no bias of the keys, BEiT neither; some of EVA have three matrices.
+        row([f"{_ATTENTION}.{x}_bias" for x in "qv"], f"{BLOCK}/attention/qkv/bias", gap=1),
+        row(
+            [f"{_ATTENTION}.{x}_proj.weight" for x in "qkv"],
+            f"{BLOCK}/attention/qkv/kernel",
+            "linear",
+        ),
+        row(
+            [f"{_ATTENTION}.{x}_proj.bias" for x in "qkv"],
+            f"{BLOCK}/attention/qkv/bias",
+            when="blocks.0.attn.k_proj.bias",
+        ),
+        row(
+            [f"{_ATTENTION}.{x}_proj.bias" for x in "qv"],
+            f"{BLOCK}/attention/qkv/bias",
+            unless="blocks.0.attn.k_proj.bias",
+            gap=1,
+        ),
+        row(
+            "rope.freqs",
+            f"{BLOCK}/attention/rotary/frequencies",
+            "columns_first",
+            stacked=1,
+        ),
+        *torch_norm("blocks.{i}.attn.norm", f"{BLOCK}/attention/output_norm"),
         *torch_norm("blocks.{i}.attn.q_norm", f"{BLOCK}/attention/query_norm"),
         *torch_norm("blocks.{i}.attn.k_norm", f"{BLOCK}/attention/key_norm"),
         *linear("blocks.{i}.attn.proj", f"{BLOCK}/attention/output"),
@@ -88,6 +115,9 @@ class TimmLayout(Layout):
         # As Facebook's own files name the packed gate and value, and what follows them.
         *linear("blocks.{i}.mlp.w12", f"{BLOCK}/mlp/hidden"),
         *linear("blocks.{i}.mlp.w3", f"{BLOCK}/mlp/output"),
+        # EVA and AIMv2 have gate and value in a matrix each.
+        *linear(["blocks.{i}.mlp.fc1_g", "blocks.{i}.mlp.fc1_x"], f"{BLOCK}/mlp/hidden"),
+        *torch_norm("blocks.{i}.mlp.norm", f"{BLOCK}/mlp/output_norm"),
         row("blocks.{i}.ls2.gamma", f"{BLOCK}/mlp_scale/gamma"),
         row("blocks.{i}.gamma_2", f"{BLOCK}/mlp_scale/gamma"),
         *torch_norm("norm", "encoder_norm"),
@@ -115,7 +145,8 @@ class TimmLayout(Layout):
 
     def foreign_features(self, bound):
         features = foreign_architecture(bound) or super().foreign_features(bound)
-        if not features and {"pre_norm/gamma", "pooling/probe"} <= bound.shapes.keys():
+        told = bool(architecture_of(bound))
+        if not (told or features) and {"pre_norm/gamma", "pooling/probe"} <= bound.shapes.keys():
             features = ["rotary positions, as Perception Encoder has them beside these arrays"]
         return features
 

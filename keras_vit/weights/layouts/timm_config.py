@@ -1,7 +1,7 @@
 """What the `config.json` of timm, or the published name of a model, tells of it.
 
 timm writes into `model_args` what differs from the architecture's own arguments; `architecture`
-names the rest, of which only what no array tells stands here.
+names the rest, of which `timm_architectures` has what no array tells.
 """
 
 from __future__ import annotations
@@ -12,65 +12,57 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_vit.checks import size_pair
+from keras_vit.models.rotary_config import RotaryConfig
 from keras_vit.weights.layouts.activations import GELUS
+from keras_vit.weights.layouts.bound import POSITIONS
 from keras_vit.weights.layouts.stated import Stated
+from keras_vit.weights.layouts.timm_architectures import (
+    foreign_feature,
+    is_known,
+    published_arguments,
+)
 
-# Names of architectures that this package can build in part alone, and why; the first that fits.
-_FOREIGN = (
-    (r"rope_mixed", "rotary positions of learned frequencies"),
-    (r"rope|dinov3|eva02|lingbot|vit_pe_", "rotary positions"),
-    (r"sapiens", "rotary positions, grouped queries"),
-    (r"s?relpos", "relative position bias"),
-    (r"^beit(v2)?_", "relative position bias"),
-    (r"_rpn_", "post-norm blocks"),
-    (r"^cait_", "class attention"),
-    (r"^convit_", "gated positional attention"),
-    (r"^samvit_", "windowed attention with relative position bias"),
-    (r"^beit3_", "norms inside attention and MLP"),
-    (r"^aimv2_", "RMSNorm, SwiGLU of unpacked matrices and a norm in the patch embedding"),
-    (r"^naflexvit_", "a linear patch embedding of any grid (NaFlex)"),
-    (r"^eva_giant", "separate biases of query and value"),
-    (r"_d(pwee|wee|little)_", "differential attention"),
-    (r"_xp_|_pwee_|_\d+x2_", "parallel blocks"),
-    (r"radio|intern300m", "no final norm"),
-    (r"_mci_|resnet(26|50)d", "a stem with batch normalisation"),
-    (r"^test_vit4$", "RMSNorm"),
-)
-# Heads by the word for the size in a name; the first that fits.
-_HEADS = (
-    (r"base_patch16_gap_224$", 16),
-    (r"giant_patch14_(reg\d_)?(dinov2|tipsv2)", 24),
-    (r"small_resnet", 8),
-    (r"^test_vit3$", 3),
-    (r"^test_vit2?$", 2),
-    (r"_base_patch\d+_plus", 14),
-    (r"_tiny", 3),
-    (r"_(xsmall|wee)", 4),
-    (r"_little", 5),
-    (r"_small", 6),
-    (r"_medium", 8),
-    (r"_betwixt", 10),
-    (r"_base", 12),
-    (r"_so150m2", 13),
-    (r"_so150m", 14),
-    (r"_(large|huge|giant|gigantic|giantopt|so400m)", 16),
-)
-_KNOWN = r"(vit|deit|deit3|flexivit|eva_large|test_vit)\w*"
-_TANH = (
-    r"base_patch32_siglip|large_patch16_siglip(_gap)?_512|so400m_patch16_siglip"
-    r"|giantopt_patch16_siglip"
-)
+_BLOCK_0 = "encoder_block_0"
+
 _POOLINGS = {
     "token": "token", "avg": "gap", "max": "max", "avgmax": "avgmax", "map": "map", "": "none",
 }  # fmt: skip
-# Epsilons of the norms that timm makes by name.
-_NORMS = dict.fromkeys(("layernorm", "layer_norm", "layernormfp32"), 1e-6)
+# Kinds of the norms that timm makes by name; their epsilon is 1e-6.
+_NORMS = {
+    **dict.fromkeys(("layernorm", "layer_norm", "layernormfp32"), "layer"),
+    **dict.fromkeys(("rmsnorm", "rms_norm", "rmsnormfp32"), "rms"),
+}
+# Arguments of timm's classes that arrays tell too, and the field.
+_TOLD = {
+    "embed_dim": "hidden_size", "depth": "num_layers", "in_chans": "in_channels",
+    "reg_tokens": "num_register_tokens", "num_reg_tokens": "num_register_tokens",
+    "num_classes": "num_classes", "class_token": "class_token", "qkv_bias": "qkv_bias",
+    "qk_norm": "qk_norm", "pre_norm": "pre_norm", "use_pre_transformer_norm": "pre_norm",
+    "scale_attn_norm": "attention_inner_norm", "scale_attn_inner": "attention_inner_norm",
+    "scale_mlp_norm": "mlp_inner_norm", "scale_mlp": "mlp_inner_norm",
+    "proj_bias": "attention_output_bias",
+}  # fmt: skip
+# Those that can be one thing alone, and what another would be.
+_FIXED = {
+    "dynamic_img_pad": (False, "padding of images to whole patches"),
+    "use_post_norm": (False, "post-norm blocks"),
+    "attn_only_layer_scale": (False, "scale of one branch alone"),
+}
+# Those that are read further down.
+_READ = {
+    "patch_size", "pos_embed", "use_abs_pos_emb", "final_norm", "norm_layer", "num_heads",
+    "act_layer", "global_pool", "pool_include_prefix", "use_rot_pos_emb", "rope_type",
+    "rope_grid_offset", "rope_grid_indexing", "rope_temperature", "rope_rotate_half",
+    "ref_feat_shape", "attn_pool_num_heads", "use_post_transformer_norm", "use_fc_norm",
+}  # fmt: skip
 # What a model of timm is trained with, or how it is made, and no output of it depends on.
 _INERT = {
     "drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",
     "drop_path_rate", "weight_init", "fix_init", "init_values", "mlp_ratio", "dynamic_img_size",
     "strict_img_size", "num_classes", "no_embed_class", "pretrained", "pretrained_strict",
     "img_size", "fc_norm", "distilled_training", "device", "dtype", "head_init_scale", "bias",
+    "qkv_fused", "swiglu_mlp", "swiglu_align_to", "attn_type", "attn_pool_mlp_ratio",
+    "rope_shift_coords", "rope_jitter_coords", "rope_rescale_coords",
 }  # fmt: skip
 
 
@@ -90,8 +82,8 @@ def architecture_of(bound) -> str:
         return tower.text("timm_model_name")
     path = os.path.abspath(bound.file.path)
     for name in (os.path.basename(path), os.path.basename(os.path.dirname(path))):
-        found = re.match(r"[a-z]+\d?_\w*", name)
-        if found and (_is_known(found[0]) or _foreign(found[0])):
+        found = re.match(r"[a-z]+\d*_\w*", name)
+        if found and (is_known(found[0]) or foreign_feature(found[0])):
             return found[0]
     return ""
 
@@ -99,7 +91,7 @@ def architecture_of(bound) -> str:
 def foreign_architecture(bound) -> list[str]:
     """Names what a published model has that this package does not, by its name."""
     architecture = architecture_of(bound)
-    feature = _foreign(architecture)
+    feature = foreign_feature(architecture)
     return [f"{feature} (architecture={architecture!r})"] if feature else []
 
 
@@ -115,12 +107,96 @@ def read_timm_config(bound, fields: Mapping[str, Any], given: Mapping[str, Any])
         ValueError: a value that no field expresses, one of a wrong type, or one that does not
             belong to the arrays.
     """
-    told = _architecture_fields(architecture_of(bound), fields)
     config = Stated(bound.file.config, _where(bound), given)
     arguments = model_arguments(bound, given)
     _check_arguments(config, arguments, fields)
-    told.update(_argument_fields(config, arguments, fields))
+    options = _options(bound, config, arguments)
+    told: dict[str, Any] = {}
+    for name, field in (
+        ("num_heads", "num_heads"), ("attn_pool_num_heads", "pooling_num_heads"),
+    ):  # fmt: skip
+        if name in options:
+            told[field] = options.integer(name)
+    if fields["mlp"] == "gelu" and "act_layer" in options:
+        told["gelu"] = options.choice("act_layer", GELUS, None)
+    if "pool_include_prefix" in options:
+        told["pooling_includes_prefix_tokens"] = options.flag("pool_include_prefix")
+    told.update(_norms(bound, options, arguments))
+    told.update(_pooling(options, fields))
+    told.update(_positions(bound, options))
     return told
+
+
+def _options(bound, config: Stated, arguments: Stated) -> Stated:
+    """All arguments that are told: of the architecture, of this model."""
+    pooling = {"global_pool": config.values["global_pool"]} if "global_pool" in config else {}
+    published = published_arguments(architecture_of(bound))
+    if "layer_norm_epsilon" in config:  # ours, for what timm has no argument for
+        published["norm_epsilon"] = config.number("layer_norm_epsilon")
+    elif "norm_layer" in arguments:
+        published["norm_epsilon"] = 1e-6
+    values = {**published, **pooling, **arguments.values}
+    return Stated(values, arguments.where, arguments.given)
+
+
+def _norms(bound, options: Stated, arguments: Stated) -> dict[str, Any]:
+    """Kind and epsilon of the norms, and whether there is a last one."""
+    told: dict[str, Any] = {}
+    if "norm_epsilon" in options:
+        told["layer_norm_epsilon"] = options.number("norm_epsilon")
+    if "norm_layer" in options:
+        told["norm"] = options.choice("norm_layer", _NORMS, None)
+        shifted = f"{_BLOCK_0}/attention_norm/beta" in bound.shapes
+        if shifted != (told["norm"] == "layer"):
+            raise options.refusal("norm_layer", "the kind of norm that the arrays have")
+    last = options.flag("final_norm", True) and (
+        options.flag("use_post_transformer_norm", True) or options.flag("use_fc_norm", True)
+    )
+    if not last and "encoder_norm/gamma" not in bound.shapes:
+        told["final_norm"] = "none"
+    elif not options.flag("final_norm", True):
+        raise options.refusal("final_norm", "true, since the arrays have it")
+    return told
+
+
+def _positions(bound, options: Stated) -> dict[str, Any]:
+    """Rotary positions, and whether a table stands beside them."""
+    told: dict[str, Any] = {}
+    learned = f"{_BLOCK_0}/attention/rotary/frequencies" in bound.shapes
+    if options.flag("use_rot_pos_emb", learned):
+        told["rotary"] = _rotary(options, learned)
+    stored = POSITIONS in bound.shapes
+    if not options.flag("use_abs_pos_emb", True) or options.text("pos_embed", "learn") == "none":
+        if stored:
+            raise options.refusal("pos_embed", "learned, since the arrays have it")
+        told["position_embedding"] = "none"
+    elif not stored and told:
+        told["position_embedding"] = "none"
+    return told
+
+
+def _rotary(options: Stated, learned: bool) -> RotaryConfig:
+    kind = options.choice(
+        "rope_type", {"cat": "index", "dinov3": "centred", "mixed": "mixed"},
+        "mixed" if learned else "index",
+    )  # fmt: skip
+    if (kind == "mixed") != learned:
+        raise options.refusal("rope_type", "the kind that the arrays have")
+    order = options.choice("rope_grid_indexing", {"ij": "yx", "xy": "xy"}, "yx")
+    offset = options.values.get("rope_grid_offset") and options.number("rope_grid_offset")
+    if kind == "mixed" and order != "xy":
+        raise options.refusal("rope_grid_indexing", "'xy' with learned frequencies")
+    if kind == "centred":
+        options.must_be("rope_grid_offset", 0, "offset of centred positions")
+    return RotaryConfig(
+        base=options.number("rope_temperature", 10000.0),
+        scale="centred" if kind == "centred" else "index",
+        offset=offset or 0.0,
+        reference_grid=options.size("ref_feat_shape") if kind == "index" else None,
+        pairs="halves" if options.flag("rope_rotate_half", False) else "neighbours",
+        order=order,
+        learned=learned,
+    )
 
 
 def model_arguments(bound, given: Mapping[str, Any] | None = None) -> Stated:
@@ -182,86 +258,31 @@ def _where(bound) -> str:
     return f"the config.json beside {bound.file.path!r}"
 
 
-def _is_known(architecture: str) -> bool:
-    heads = any(re.search(pattern, architecture) for pattern, _ in _HEADS)
-    return heads and re.fullmatch(_KNOWN, architecture) is not None
-
-
-def _foreign(architecture: str) -> str | None:
-    return next((what for pattern, what in _FOREIGN if re.search(pattern, architecture)), None)
-
-
-def _architecture_fields(architecture: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    if not _is_known(architecture):
-        return told
-    told["num_heads"] = next(n for pattern, n in _HEADS if re.search(pattern, architecture))
-    told["layer_norm_epsilon"] = 1e-5 if "_clip_" in architecture else 1e-6
-    if fields["mlp"] == "gelu":
-        tanh = re.search(_TANH, architecture) is not None
-        told["gelu"] = "quick" if "quickgelu" in architecture else "tanh" if tanh else "erf"
-    if architecture == "test_vit3":
-        told["pooling_includes_prefix_tokens"] = True
-    return told
-
-
 def _check_arguments(config: Stated, arguments: Stated, fields: Mapping[str, Any]) -> None:
     """Refuses arguments of a wrong kind, of another file, or that no field expresses."""
-    for name, field in (
-        ("embed_dim", "hidden_size"), ("depth", "num_layers"), ("in_chans", "in_channels"),
-    ):  # fmt: skip
-        arguments.integer(name)
+    for name, field in _TOLD.items():
+        if isinstance(fields[field], bool):
+            arguments.flag(name)
+        else:
+            arguments.integer(name, minimum=0)
         arguments.agree(name, fields[field], field)
-    arguments.integer("reg_tokens", minimum=0)
-    arguments.agree("reg_tokens", fields["num_register_tokens"], "num_register_tokens")
-    for name in ("class_token", "qkv_bias", "qk_norm", "pre_norm"):
-        arguments.flag(name)
-        arguments.agree(name, fields[name], name)
     if arguments.size("patch_size") not in (None, (fields["patch_size"],) * 2):
         arguments.agree("patch_size", fields["patch_size"], "patch_size")
-    for stated in (config, arguments):
-        stated.integer("num_classes", minimum=0)
-        stated.agree("num_classes", fields["num_classes"], "num_classes")
-    arguments.must_be("scale_attn_norm", False, "norm inside attention")
-    arguments.must_be("scale_mlp_norm", False, "norm inside the MLP")
-    arguments.must_be("proj_bias", True, "attention without a bias of its output")
-    arguments.must_be("final_norm", True, "model without a final norm")
-    arguments.must_be("pos_embed", "learn", "model without a position embedding")
-    arguments.must_be("dynamic_img_pad", False, "padding of images to whole patches")
-    read = {
-        "embed_dim", "depth", "in_chans", "reg_tokens", "class_token", "qkv_bias", "qk_norm",
-        "pre_norm", "patch_size", "scale_attn_norm", "scale_mlp_norm", "proj_bias", "final_norm",
-        "pos_embed", "dynamic_img_pad", "norm_layer", "num_heads", "act_layer", "global_pool",
-        "pool_include_prefix",
-    }  # fmt: skip
+    config.integer("num_classes", minimum=0)
+    config.agree("num_classes", fields["num_classes"], "num_classes")
+    for name, (value, feature) in _FIXED.items():
+        arguments.must_be(name, value, feature)
     for name in arguments.values:
-        if name not in read | _INERT:
+        if name not in _TOLD.keys() | _FIXED.keys() | _READ | _INERT:
             raise arguments.refusal(name, "absent, since this package does not know it")
 
 
-def _argument_fields(
-    config: Stated, arguments: Stated, fields: Mapping[str, Any]
-) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    if "layer_norm_epsilon" in config:  # ours, for what timm has no argument for
-        told["layer_norm_epsilon"] = config.number("layer_norm_epsilon")
-    heads = arguments.integer("num_heads")
-    if heads is not None:
-        told["num_heads"] = heads
-    if fields["mlp"] == "gelu" and "act_layer" in arguments:
-        told["gelu"] = arguments.choice("act_layer", GELUS, None)
-    if "norm_layer" in arguments:
-        told["layer_norm_epsilon"] = arguments.choice("norm_layer", _NORMS, None)
-    if "pool_include_prefix" in arguments:
-        told["pooling_includes_prefix_tokens"] = arguments.flag("pool_include_prefix")
-    stated = arguments if "global_pool" in arguments else config
-    pooling = stated.choice("global_pool", _POOLINGS, None)
+def _pooling(options: Stated, fields: Mapping[str, Any]) -> dict[str, Any]:
+    pooling = options.choice("global_pool", _POOLINGS, None)
     if pooling == "none" and fields["num_classes"]:
-        raise stated.refusal("global_pool", "a kind of pooling, as there is a head")
-    if pooling == "token" and fields.get("pooling") == "token+distillation":
-        pooling = None  # the two tokens of a distilled model
-    if pooling is not None:
-        if (pooling == "map") != (fields.get("pooling") == "map"):
-            raise stated.refusal("global_pool", "the pooling that the arrays have")
-        told["pooling"] = pooling
-    return told
+        raise options.refusal("global_pool", "a kind of pooling, as there is a head")
+    if pooling is None or (pooling == "token" and fields.get("pooling") == "token+distillation"):
+        return {}  # the two tokens of a distilled model
+    if (pooling == "map") != (fields.get("pooling") == "map"):
+        raise options.refusal("global_pool", "the pooling that the arrays have")
+    return {"pooling": pooling}

@@ -12,7 +12,7 @@ def test_tables_are_well_formed(layout):
         assert row.form in FORMS, row
         assert len(row.shares) == len(row.targets), row
         places = {part[1] for source in row.sources for part in source.split("{")[1:]}
-        assert row.stacked or len(places) <= 2
+        assert row.stacked is not None or len(places) <= 2
     names = [(source, row.when, row.unless) for row in layout.rows for source in row.sources]
     assert len(names) == len(set(names))
     assert any(layout.signature in row.sources for row in layout.rows)

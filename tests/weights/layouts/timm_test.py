@@ -2,10 +2,12 @@
 
 import pytest
 
+from keras_vit.models.rotary_config import RotaryConfig
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.binding import bind
 
 VIT = "vit_base_patch16_224"
+HEADS = {"num_heads": 4}
 
 
 @pytest.fixture
@@ -56,9 +58,12 @@ def test_a_field_is_read(infer, config, field, value):
         ({"act_layer": "silu"}, "act_layer.*'silu'"),
         ({"global_pool": "prr"}, "global_pool.*'prr'"),
         ({"global_pool": "map"}, "global_pool.*the pooling that the arrays have"),
-        ({"pos_embed": "none"}, "pos_embed.*no model without a position embedding.*'none'"),
+        ({"pos_embed": "none"}, "pos_embed.*learned, since the arrays have it.*'none'"),
         ({"norm_layer": "rmsnorm"}, "norm_layer.*'rmsnorm'"),
-        ({"scale_mlp_norm": True}, "no norm inside the MLP.*scale_mlp_norm=True"),
+        ({"scale_mlp_norm": True}, "scale_mlp_norm=True, where the arrays have False"),
+        ({"use_post_norm": True}, "no post-norm blocks"),
+        ({"final_norm": False}, "final_norm.*true, since the arrays have it"),
+        ({"use_rot_pos_emb": True, "rope_type": "mixed"}, "rope_type.*the arrays have"),
         ({"attn_layer": "diff"}, "attn_layer.*does not know.*'diff'"),
         ({"num_heads": 2.5}, "num_heads.*an integer.*2.5"),
         ({"num_heads": "two"}, "num_heads='two'"),
@@ -85,9 +90,7 @@ def test_model_args_of_another_kind_are_refused(infer):
 @pytest.mark.parametrize(
     ("architecture", "feature"),
     [
-        ("vit_small_patch16_dinov3", "rotary positions"),
-        ("vit_base_patch16_rope_ape_224", "rotary positions"),
-        ("vit_small_patch16_rope_mixed_224", "learned frequencies"),
+        ("vit_base_patch16_sapiens2", "grouped queries"),
         ("vit_base_patch16_rpn_224", "post-norm blocks"),
         ("beitv2_base_patch16_224", "relative position bias"),
         ("cait_s24_224", "class attention"),
@@ -101,6 +104,28 @@ def test_a_model_of_features_that_are_not_here_is_refused_by_their_name(
             "folder name": f"/hub/{architecture}.a_tag/model.safetensors"}.get(where)  # fmt: skip
     with pytest.raises(ValueError, match=f"{feature}.*architecture='{architecture}'"):
         infer(_args(architecture) if path is None else None, path=path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "rotary"),
+    [
+        ("vit_small_patch16_dinov3", {"scale": "centred", "base": 100, "pairs": "halves"}),
+        ("eva02_base_patch14_448", {"base": 10000, "reference_grid": 16}),
+        ("vit_base_patch16_rope_ape_224", {"base": 100, "order": "xy"}),
+        (
+            "vit_pe_spatial_base_patch16_512",
+            {"base": 10000, "offset": 1, "order": "xy", "reference_grid": 32},
+        ),
+    ],
+)
+def test_a_published_name_tells_rotary_positions(infer, architecture, rotary):
+    config = infer(path=f"/hub/{architecture}.a_tag/model.safetensors", given=HEADS)
+    assert config.rotary == RotaryConfig(**{"pairs": "neighbours", **rotary})
+    assert config.position_embedding == "learned"
+    # Positions of another kind, and none stored.
+    arguments = {"rope_temperature": 7, "use_abs_pos_emb": False, **HEADS}
+    config = infer(_args(architecture, **arguments), "pos_embed")
+    assert (config.rotary.base, config.position_embedding) == (7, "none")
 
 
 def test_a_published_name_tells_heads_and_gelu(infer):
