@@ -1,5 +1,6 @@
 """What all tests share: the backend they run on, and what it keeps out."""
 
+import gc
 import importlib.abc
 import importlib.util
 import os
@@ -48,6 +49,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.parent.name in LONG.get(BACKEND, ()) and item.path.name not in SHORT:
             item.add_marker("slow")
+
+
+def pytest_collection_finish():
+    """What the tests have imported is never garbage; Keras collects after each deletion."""
+    gc.freeze()
 
 
 class _Nothing(pytest.Module):
