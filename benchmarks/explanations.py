@@ -23,6 +23,7 @@ from keras_vit.files import write_json
 from keras_vit.tables import align
 
 SIZE_OF_DIGITS = 64
+BATCH = 4  # images at a time
 PART_OF_DIGITS = 1400  # of scikit-learn's 1,797: the first ones are learned from
 
 
@@ -35,21 +36,21 @@ def methods(model: Any) -> dict[str, Callable[..., np.ndarray]]:
 
     def rollout(**options):
         return lambda images, classes: interpret.attention_rollout(
-            model, images, batch_size=2, **options
+            model, images, batch_size=BATCH, **options
         )
 
     def without_artifacts(measure):
         def measured(images, classes):
-            found = interpret.artifact_patches(model, images, batch_size=2)
+            found = interpret.artifact_patches(model, images, batch_size=BATCH)
             return measure(images, classes, found)
 
         return measured
 
     def relevance(images, classes, **options):
-        return interpret.class_relevance(model, images, classes, batch_size=2, **options)
+        return interpret.class_relevance(model, images, classes, batch_size=BATCH, **options)
 
     def heads(images, classes):
-        return interpret.head_attention(model, images, batch_size=2)
+        return interpret.head_attention(model, images, batch_size=BATCH)
 
     chance = np.random.default_rng(0)
     return {
@@ -59,7 +60,7 @@ def methods(model: Any) -> dict[str, Callable[..., np.ndarray]]:
         ),
         "gradient rollout": functools.partial(relevance, normalize=True),
         "foreground": lambda images, classes: interpret.feature_foreground(
-            model, images, batch_size=2
+            model, images, batch_size=BATCH
         ),
         "last block, mean of heads": lambda *given: heads(*given).mean(axis=1),
         "last block, most of heads": lambda *given: heads(*given).max(axis=1),
@@ -70,8 +71,15 @@ def methods(model: Any) -> dict[str, Callable[..., np.ndarray]]:
         ),
         "rollout, least of heads": rollout(head_fusion="min"),
         "rollout without the first block": rollout(first_block=1),
+        "distance from the centre": lambda images, classes: _centered(heads(images, classes)[:, 0]),
         "chance": lambda images, classes: chance.random(heads(images, classes)[:, 0].shape),
     }
+
+
+def _centered(like: np.ndarray) -> np.ndarray:
+    """Maps of the same shape that know no image: the nearer to the centre, the higher."""
+    rows, columns = (np.linspace(-1, 1, side) ** 2 for side in like.shape[1:])
+    return np.broadcast_to(-(rows[:, None] + columns), like.shape)
 
 
 def _sharpest(maps: np.ndarray) -> np.ndarray:
@@ -91,7 +99,8 @@ def localize(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
     Returns:
         `pointing`: share of images whose highest patch is one that the object covers at least half
         (or as much as any). `rank`: mean rank of the object's patches among all, by how much of it
-        is in each, 0 for the lowest and 1 for the highest; chance is 0.5.
+        is in each, 0 for the lowest and 1 for the highest; chance is 0.5. `pointing_error` and
+        `rank_error`: their standard errors over the images.
 
     Reference: the pointing game is that of "Top-down Neural Attention by Excitation Backprop"
     (arXiv 1608.00507), section 4.1.
@@ -106,7 +115,10 @@ def localize(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
         hits.append(share[values.argmax()] >= min(0.5, share.max()))
         rank = (rankdata(values) - 1) / (len(values) - 1)
         ranks.append((rank * share).sum() / share.sum())
-    return {"pointing": float(np.mean(hits)), "rank": float(np.mean(ranks))}
+    told = {"pointing": np.float64(hits), "rank": np.float64(ranks)}
+    return {name: float(values.mean()) for name, values in told.items()} | {
+        f"{name}_error": float(values.std() / len(values) ** 0.5) for name, values in told.items()
+    }
 
 
 def measure_explanations(
@@ -130,8 +142,14 @@ def measure_explanations(
             for start in range(0, len(images), batch)
         ]
         rows[name] = localize(np.concatenate(maps), scenes.masks)
-        print(f"{name:<36} {100 * rows[name]['pointing']:5.1f} {100 * rows[name]['rank']:5.1f}")
+        print(name, *_cells(rows[name]), flush=True)
     return rows
+
+
+def _cells(row: dict[str, float]) -> list[str]:
+    return [
+        f"{100 * row[key]:.1f} ± {100 * row[f'{key}_error']:.1f}" for key in ("pointing", "rank")
+    ]
 
 
 def fit_head(model: Any, count: int = 160) -> None:
@@ -152,7 +170,7 @@ def fit_head(model: Any, count: int = 160) -> None:
     model.parts.head.bias.assign(fitted.intercept_)
 
 
-def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 20_000, epochs: int = 15):
+def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 12_000, epochs: int = 12):
     """Trains a small model on scenes of digits.
 
     Args:
@@ -220,8 +238,7 @@ def main() -> None:
     outputs = model.predict(images, batch_size=8, verbose=0)
     accuracy = float((outputs.argmax(axis=-1) == scenes.labels).mean())
     rows = measure_explanations(model, images, scenes)
-    cells = [(name, f"{100 * row['pointing']:.1f}", f"{100 * row['rank']:.1f}")
-             for name, row in rows.items()]  # fmt: skip
+    cells = [(name, *_cells(row)) for name, row in rows.items()]
     print(f"\n{given.model.name}, {images.shape[1]} px, {given.count} scenes, "
           f"accuracy {100 * accuracy:.1f} %")  # fmt: skip
     print("\n".join(align([("map", "pointing (%)", "rank (%)"), *cells])))

@@ -24,7 +24,7 @@ from keras_vit.models.config import config_of
 from keras_vit.weights.download import cache_folder
 
 CHUNK = 2048  # images in a file of the cache, and vectors held at a time
-NEAR_DUPLICATE = 0.97  # `docs/search.md` has figures
+NEAR_DUPLICATE = 0.97  # `docs/features.md` has figures
 
 
 class ImageIndex:

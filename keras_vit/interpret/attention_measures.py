@@ -24,7 +24,6 @@ from keras_vit.interpret.merged import (
 )
 from keras_vit.interpret.observe import (
     batches,
-    block_numbers,
     check_images,
     check_model,
     grid_of,
@@ -32,6 +31,7 @@ from keras_vit.interpret.observe import (
     to_array,
 )
 from keras_vit.layers.token_state import TokenState
+from keras_vit.models.spatial_features import block_numbers
 
 
 class AttentionWalk:
@@ -100,7 +100,8 @@ def attention_maps(
     Raises:
         ValueError: another kind of model, images that it does not take, or unknown blocks.
     """
-    numbers = block_numbers(check_model(model), blocks)
+    depth = check_model(model).num_layers
+    numbers = block_numbers(depth, range(depth) if blocks is None else blocks)
     kept = {}
     for index, attention in enumerate(iter_attention(model, images)):
         if index in numbers:
@@ -148,7 +149,7 @@ def attention_rollout(
     config = check_model(model)
     images = check_images(model, images)
     check_rollout_options(head_fusion, discard_ratio)
-    (first_block,) = block_numbers(config, [first_block])
+    (first_block,) = block_numbers(config.num_layers, [first_block])
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     left_out = _check_left_out(left_out, (len(images), *grid))
     maps = []
@@ -201,7 +202,7 @@ def head_attention(model: Any, images: Any, block: int = -1, *, batch_size: int 
     """
     config = check_model(model)
     images = check_images(model, images)
-    (number,) = block_numbers(config, [block])
+    (number,) = block_numbers(config.num_layers, [block])
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     maps = []
     for piece in batches(images, batch_size):

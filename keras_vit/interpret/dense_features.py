@@ -13,13 +13,12 @@ from keras_vit.interpret.merged import TokenState, run_block
 from keras_vit.interpret.merged import full_tokens as at_all_places
 from keras_vit.interpret.observe import (
     batches,
-    block_numbers,
     check_images,
     check_model,
     grid_of,
     to_array,
 )
-from keras_vit.models.spatial_features import full_tokens
+from keras_vit.models.spatial_features import block_numbers, full_tokens
 
 
 def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
@@ -40,7 +39,7 @@ def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
     """
     config = check_model(model)
     single = hasattr(blocks, "__index__")
-    numbers = block_numbers(config, [blocks] if single else blocks)
+    numbers = block_numbers(config.num_layers, [blocks] if single else blocks)
     outputs = [full_tokens(model, model.parts.behind[number]) for number in numbers]
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     return keras.Model(inputs, outputs[0] if single else outputs, name="feature_extractor")
@@ -66,7 +65,7 @@ def patch_features(
     """
     config = check_model(model)
     images = check_images(model, images)
-    numbers = None if block is None else block_numbers(config, [block])
+    numbers = None if block is None else block_numbers(config.num_layers, [block])
     grid = grid_of(model, images)
     features = []
     for piece in batches(images, batch_size):

@@ -37,6 +37,8 @@ figure {{ width: 7.5rem; margin: 0; font-size: .75rem; overflow-wrap: anywhere; 
 figure img {{ width: 100%; height: 7.5rem; object-fit: contain; background: #f5f5f3; }}
 figure.query img {{ outline: 2px solid #0072B2; }}
 figcaption {{ color: #444; line-height: 1.3; }}
+@media (max-width: 40rem) {{ section {{ overflow-x: auto; }}
+  section > img {{ max-width: none; width: 44rem; }} }}
 @media print {{ body {{ background: #fff; }} section {{ break-inside: avoid; }} }}
 </style>
 </head>

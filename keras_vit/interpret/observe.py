@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_vit.checks import check_int
 from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.poolings import POOLINGS
 from keras_vit.models.vision_transformer import VisionTransformer
 
 
@@ -100,28 +101,6 @@ def batches(images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         yield images[start : start + batch_size]
 
 
-def block_numbers(config: VisionTransformerConfig, blocks: Iterable[int] | None) -> list[int]:
-    """Returns block numbers counted from 0; negative ones count from the last.
-
-    Args:
-        config: of the model.
-        blocks: numbers, or None for all blocks.
-
-    Raises:
-        ValueError: no number, or one that the model does not have.
-    """
-    depth = config.num_layers
-    if blocks is None:
-        return list(range(depth))
-    numbers = list(blocks)
-    if not numbers or any(not -depth <= number < depth for number in numbers):
-        raise ValueError(
-            f"Expected block numbers from 0 to {depth - 1} (or from -{depth} to -1). "
-            f"Received: {numbers}."
-        )
-    return [number % depth for number in numbers]
-
-
 def to_array(tensor: Any) -> np.ndarray:
     """Returns a tensor of any backend and precision as a float32 array."""
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
@@ -140,13 +119,14 @@ def readout(model: VisionTransformer, tokens: Any) -> np.ndarray:
         attention, mean over heads; otherwise the same for every token that is pooled.
     """
     config = model.config
+    pooling = POOLINGS[config.pooling]
     batch, length = tokens.shape[:2]
     weights = np.zeros((batch, length), np.float32)
-    if config.pooling == "map":
+    if pooling.attends:
         read = model.parts.finish(tokens)
         _, attention = model.parts.pooling(read, return_attention=True)
         return to_array(attention)[:, :, 0].mean(axis=1)
-    if config.pooling.startswith("token") or (config.pooling == "none" and config.class_token):
+    if pooling.tokens or (pooling.keeps_all and config.class_token):
         weights[:, 0] = 1
     elif config.pooling_includes_prefix_tokens:
         weights[:] = 1 / length

@@ -64,7 +64,7 @@ def heat_map(
     Reference: arXiv 2010.11929, Figure 6.
     """
     image, heat = check_image("image", image), np.asarray(heat, np.float32)
-    height = 2.8 * image.shape[0] / image.shape[1] + (0.7 if title else 0.4)
+    height = 2.62 * image.shape[0] / image.shape[1] + (0.65 if title else 0.35)
     figure = new_figure(COLUMN_WIDTH, min(height, 9), title)
     left, right = figure.subplots(1, 2)
     show_image(left, image)

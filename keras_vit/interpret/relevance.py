@@ -35,6 +35,7 @@ from keras_vit.interpret.observe import (
 )
 from keras_vit.layers.attention import split_heads
 from keras_vit.layers.token_state import TokenState
+from keras_vit.models.poolings import POOLINGS
 
 
 def _mix(weights: Any, values: Any, num_heads: int) -> Any:
@@ -116,6 +117,7 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
         (batch, tokens) float32 with rows of sum one, and (batch, tokens, hidden).
     """
     config, parts = model.config, model.parts
+    pooling = POOLINGS[config.pooling]
 
     def answer(pooled):
         return parts.head(parts.project(pooled))
@@ -125,7 +127,7 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
         return ops.cast(ops.one_hot(chosen, config.num_classes), logits.dtype)
 
     batch, length = tokens.shape[:2]
-    if config.pooling == "map":
+    if pooling.attends:
         offset = _zeros(batch, config.num_heads, 1, length, tokens)
 
         def score(tokens, offset):
@@ -141,9 +143,9 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
         return answer(parts.pooling(parts.finish(tokens)))
 
     _, (gradient,) = pull_back(score, [tokens], one_hot)
-    if config.pooling in ("token", "token+distillation"):
+    if not pooling.patches:
         row = np.zeros((batch, length), np.float32)
-        row[:, : 1 + config.pooling.count("+")] = 1
+        row[:, : pooling.tokens] = 1
         return _unit_sum(row), gradient
     _, (at_pooling,) = pull_back(lambda read: answer(parts.pooling(read)), [read], one_hot)
     contribution = np.maximum((to_array(read) * to_array(at_pooling)).sum(axis=-1), 0)

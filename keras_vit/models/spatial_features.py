@@ -49,7 +49,7 @@ def feature_maps(
         config.patch_stride, num_prefix_tokens=config.num_prefix_tokens, dtype=vit.dtype_policy
     )
     outputs = []
-    for number in _numbers(config.num_layers, blocks):
+    for number in block_numbers(config.num_layers, [blocks] if is_int(blocks) else blocks):
         tokens = full_tokens(vit, vit.parts.behind[number])
         tokens = vit.parts.finish(tokens) if norm else tokens
         grid = to_grid(tokens, images)
@@ -127,8 +127,17 @@ def _inputs(model: VisionTransformer) -> Any:
     return model.inputs[0] if len(model.inputs) == 1 else model.inputs
 
 
-def _numbers(depth: int, blocks: int | Iterable[int]) -> list[int]:
-    numbers = [blocks] if is_int(blocks) else list(blocks)
+def block_numbers(depth: int, blocks: Iterable[int]) -> list[int]:
+    """Returns block numbers counted from 0; negative ones count from the last.
+
+    Args:
+        depth: blocks of the model.
+        blocks: numbers.
+
+    Raises:
+        ValueError: no number, or one that the model does not have.
+    """
+    numbers = list(blocks)
     if not numbers or any(not is_int(n) or not -depth <= n < depth for n in numbers):
         raise ValueError(
             f"Expected block numbers from 0 to {depth - 1} (or from -{depth} to -1). "

@@ -13,11 +13,6 @@ CONFIG = VisionTransformerConfig(
 )  # fmt: skip
 
 
-def test_block_numbers_count_from_either_end():
-    assert observe.block_numbers(CONFIG, None) == [0, 1, 2]
-    assert observe.block_numbers(CONFIG, [-1, 0]) == [2, 0]
-
-
 def test_batches_cover_all_images_in_order():
     pieces = list(observe.batches(np.arange(5), 2))
     assert [piece.tolist() for piece in pieces] == [[0, 1], [2, 3], [4]]

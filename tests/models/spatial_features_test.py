@@ -8,6 +8,7 @@ import pytest
 
 import keras_vit
 from keras_vit import VisionTransformer, VisionTransformerConfig
+from keras_vit.models.spatial_features import block_numbers
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "golden"
 CASES = sorted(path.parent for path in GOLDEN.glob("*/*/feature_maps.npz"))
@@ -43,6 +44,10 @@ def test_maps_of_any_size_stand_on_the_grid_of_the_image():
     x = np.random.default_rng(1).standard_normal((1, 16, 8, 3), "float32")
     (grid,) = maps(x)
     np.testing.assert_allclose(np.reshape(grid, (1, 8, 16)), model.encode(x)[:, 2:], atol=1e-5)
+
+
+def test_block_numbers_count_from_either_end():
+    assert block_numbers(3, [-1, 0]) == [2, 0]
 
 
 def test_merged_tokens_stand_at_all_their_places():
