@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.agreement import agreement
+from benchmarks.subjects import EXPORTED, OF_A_FILE, load_subject_model
 from keras_vit.benchmark.machine import describe_machine
 from keras_vit.benchmark.report import rate_cells
 from keras_vit.benchmark.runner import Worker, matrix_product_flops
@@ -80,11 +82,9 @@ def measure_exported(
 
     Returns:
         A dictionary that JSON can hold: the work, the machine, and `rows`, the Keras model first,
-        each with `agreement` (see `keras_vit.export.agreement.agreement`), `size_mb`, `export_s`,
+        each with `agreement` (see `benchmarks.agreement.agreement`), `size_mb`, `export_s`,
         `load_s`, `infer_s` and `memory_mib`, the most held beyond the imports.
     """
-    from keras_vit.benchmark.subjects import load_subject_model
-
     forms = available_forms() if forms is None else forms
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
@@ -107,13 +107,13 @@ def measure_exported(
 
 def _compare(model, forms, folder, images, labels, representative, batch_size) -> list[dict]:
     from keras_vit.export import open_exported
-    from keras_vit.export.agreement import agreement, model_outputs
+    from keras_vit.export.exportable import Exportable
 
     def outputs(run):
         parts = [run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    expected = outputs(lambda batch: model_outputs(model, batch))
+    expected = outputs(lambda batch: Exportable(model).outputs(batch))
     rows = [_row("keras", folder / "model.keras", "float32", 0.0)]
     rows[0]["agreement"] = agreement(expected, expected, labels)
     written: dict[str, float] = {}
@@ -164,7 +164,7 @@ def _time(rows: list[dict], folder: pathlib.Path, batch_size: int, repeats: int)
         limit.read()
         limit.ask("infer")
         for row in rows:
-            subject = "keras_vit" if row["form"] == "keras" else "exported"
+            subject = OF_A_FILE if row["form"] == "keras" else EXPORTED
             worker = Worker(Work(subject, str(folder / row["file"]), row["dtype"], batch_size))
             workers.append(worker)
             built = worker.read()

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.agreement import agreement
+from benchmarks.subjects import OF_A_FILE
 from keras_vit.benchmark.machine import describe_machine
 from keras_vit.benchmark.runner import race
 from keras_vit.benchmark.work import Work
@@ -52,7 +54,7 @@ def measure_merging(
         `blocks`, `matrix_product_gflops`, `machine`, and `rows`, fewest merged first: each with
         `token_merging`, `tokens` after the last block, `gflop_per_image`, `infer_s`, `peak_mib`
         (of its whole process) and, with images, `agreement` with the model that merges none (see
-        `keras_vit.export.agreement.agreement`).
+        `benchmarks.agreement.agreement`).
 
     Raises:
         ValueError: images of a variant or of a model without a head, labels without images, a
@@ -145,7 +147,7 @@ def _trained(
 ) -> tuple[VisionTransformerConfig, dict[int, Work], list[dict[str, float]]]:
     """Writes a trained model once for each count; with images also says what each agrees on."""
     from keras_vit.applications.model_files import load_model
-    from keras_vit.export.agreement import agreement, model_outputs
+    from keras_vit.export.exportable import Exportable
 
     loaded = load_model(source)
     if images is not None and loaded.logits is None:
@@ -155,11 +157,11 @@ def _trained(
         merging = with_merging(loaded, count)
         path = folder / f"{count}.keras"
         merging.save(path)
-        works[count] = Work("keras_vit", str(path), batch_size=batch_size)
+        works[count] = Work(OF_A_FILE, str(path), batch_size=batch_size)
         if images is None:
             continue
         parts = [
-            model_outputs(merging, images[start : start + batch_size])
+            Exportable(merging).outputs(images[start : start + batch_size])
             for start in range(0, len(images), batch_size)
         ]
         outputs = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

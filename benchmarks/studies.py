@@ -116,7 +116,7 @@ def scaling():
 def merging():
     """Measures speed and accuracy against merged tokens."""
     from benchmarks import merging
-    from keras_vit.benchmark.subjects import load_subject_model
+    from benchmarks.subjects import load_subject_model
     from keras_vit.interpret.samples import from_dataset
 
     options = {"counts": [int(count) for count in FLAGS.counts]} if FLAGS.counts else {}
@@ -134,7 +134,7 @@ def exported():
     """Compares and times the exported forms of one model."""
     from benchmarks.export_forms import format_exported, measure_exported
     from benchmarks.photos import sample_pictures
-    from keras_vit.benchmark.subjects import load_subject_model
+    from benchmarks.subjects import load_subject_model
     from keras_vit.export.forms.litert_file import MAX_REPRESENTATIVE
     from keras_vit.interpret.samples import from_dataset
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.checkpoint_loading import measure_loading
 from benchmarks.fit_overhead import measure_fit
+from benchmarks.subjects import EXPORTED, load_subject_model
 from keras_vit.benchmark.machine import describe_machine, measure_imports
 from keras_vit.benchmark.peers import available_peers
 from keras_vit.benchmark.runner import commands_of, measure_works
@@ -78,7 +79,6 @@ def measure_suite(
 def _exports(model: str) -> Iterator[Mapping[tuple[str, int], pathlib.Path]]:
     """Writes the forms whose tools are installed, for each batch size, for as long as needed."""
     from keras_vit import export
-    from keras_vit.benchmark.subjects import load_subject_model
 
     built = load_subject_model(model)
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def _race(
     else:
         for (form, size), path in exports.items():
             if size == batch_size and (form == OPENVINO or dtype == "float32"):
-                works[form] = Work("exported", str(path), dtype, batch_size)
+                works[form] = Work(EXPORTED, str(path), dtype, batch_size)
     for peer in available_peers(model, dtype) if peers is None else peers:
         if command in commands_of(peer):
             works[peer] = Work(peer, model, dtype, batch_size)

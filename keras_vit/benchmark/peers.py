@@ -154,7 +154,6 @@ def build_timm_openvino(work: Work) -> Subject:
 
 SUBJECTS: dict[str, Callable[[Work], Subject]] = {
     "keras_vit": subjects.build_keras_vit,
-    "exported": subjects.build_exported,
     "matrix_product": subjects.build_matrix_product,
     "keras_hub": build_keras_hub,
     "timm": build_timm,
@@ -164,10 +163,10 @@ SUBJECTS: dict[str, Callable[[Work], Subject]] = {
     "timm_openvino": build_timm_openvino,
 }
 
+OURS = ("keras", "keras_vit.export")
 # What each subject imports, and what has to be installed for it.
 LIBRARIES = {
-    "keras_vit": ("keras", "keras_vit.export"),
-    "exported": ("keras", "keras_vit.export"),
+    "keras_vit": OURS,
     "matrix_product": ("keras",),
     "keras_hub": ("keras", "keras_hub"),
     "timm": ("timm",),
@@ -187,7 +186,7 @@ _DTYPES = {
 
 def uses_torch(subject: str) -> bool:
     """Says whether a subject imports PyTorch, which may crash beside TensorFlow in one process."""
-    return "torch" in LIBRARIES[subject] or "timm" in LIBRARIES[subject]
+    return bool({"torch", "timm"} & set(LIBRARIES.get(subject, ())))
 
 
 def available_peers(model: str, dtype: str = "float32") -> list[str]:
@@ -202,7 +201,7 @@ def available_peers(model: str, dtype: str = "float32") -> list[str]:
     """
     peers = []
     for subject, libraries in LIBRARIES.items():
-        if subject in ("keras_vit", "exported", "matrix_product"):
+        if subject in ("keras_vit", "matrix_product"):
             continue
         if dtype not in _DTYPES.get(subject, ("float32", "bfloat16")):
             continue

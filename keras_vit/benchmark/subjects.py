@@ -1,4 +1,4 @@
-"""Our side of what is measured: the model, its exported forms, and the bare matrix product.
+"""Our side of what is measured: the model, and the bare matrix product.
 
 Each subject is built in a process of its own (`worker.py`), so that libraries share neither threads
 nor memory, and imports its library there. The other side is in `peers.py`.
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from keras_vit.benchmark.work import Work
-from keras_vit.weights.files.suffixes import is_keras_model
 
 
 class Subject:
@@ -56,49 +55,14 @@ def set_keras_policy(dtype: str) -> None:
     keras.config.set_dtype_policy("float32" if dtype == "float32" else f"mixed_{dtype}")
 
 
-def load_subject_model(model: str) -> Any:
-    """Returns our model: that of a file, or a variant with random weights, those of its head too.
-
-    Args:
-        model: name of a variant, or a `.keras` file.
-    """
-    if is_keras_model(model):
-        from keras_vit.applications.model_files import load_model
-
-        return load_model(model)
-    import keras_vit
-
-    built = getattr(keras_vit, model)(classes=1000)
-    kernel = built.get_layer("head").kernel
-    kernel.assign(np.random.default_rng(0).normal(0, 0.02, kernel.shape))
-    return built
-
-
 def build_keras_vit(work: Work) -> Subject:
-    """Builds our model as a subject: a variant, or the model of a `.keras` file."""
+    """Builds our model, a variant."""
     import keras_vit
 
     set_keras_policy(work.dtype)
-    if is_keras_model(work.model):
-        built = load_subject_model(work.model)
-        shape = (work.batch_size, *built.preprocessing.size, built.config.in_channels)
-        images = np.random.default_rng(0).normal(size=shape).astype("float32")
-        return keras_subject(built, images, np.zeros(work.batch_size, int))
     options = {"classes": 1000, "classifier_activation": None, **work.options}
     built = getattr(keras_vit, work.model)(**options)
     return keras_subject(built, *random_batch(work.batch_size, built.config.image_size))
-
-
-def build_exported(work: Work) -> Subject:
-    """Opens an exported file or folder in its own runtime."""
-    from keras_vit.export import open_exported
-
-    precision = "bf16" if work.dtype == "bfloat16" else "f32"
-    exported = open_exported(work.model, precision=precision)
-    preprocessing = exported.preprocessing
-    shape = (work.batch_size, *preprocessing.size, len(preprocessing.mean))
-    images = np.random.default_rng(0).normal(size=shape).astype("float32")
-    return Subject(lambda: exported(images), None)
 
 
 # The largest matrix product of a ViT-B/16 block at batch 8: all tokens by the first MLP matrix.

@@ -12,8 +12,8 @@ class Work:
     """One subject at one size.
 
     Attributes:
-        subject: a key of `SUBJECTS`.
-        model: name of a variant, or a file.
+        subject: a key of `SUBJECTS`, or the `module:function` of one that is not there.
+        model: name of a variant, or what else the subject takes.
         dtype: `"float32"`, `"bfloat16"` or `"float16"`; the latter two as mixed policies.
         batch_size: images a batch.
         options: for our own model, keyword arguments of its factory, such as

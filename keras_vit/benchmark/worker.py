@@ -36,18 +36,23 @@ def serve(text: str) -> None:
     Args:
         text: a `Work` as JSON.
     """
-    from keras_vit.benchmark.peers import LIBRARIES, SUBJECTS
+    from keras_vit.benchmark.peers import LIBRARIES, OURS, SUBJECTS
     from keras_vit.benchmark.work import Work
 
     def answer(**values: Any) -> None:
         print(ANSWER + json.dumps(values), flush=True)
 
     work = Work.from_json(text)
-    for library in LIBRARIES[work.subject]:  # so that the time to build is not the time to import
+    # So that the time to build is not the time to import.
+    for library in LIBRARIES.get(work.subject, OURS):
         importlib.import_module(library)
+    build = SUBJECTS.get(work.subject)
+    if build is None:
+        module, function = work.subject.split(":")
+        build = getattr(importlib.import_module(module), function)
     before = peak_memory_mib()
     built: list[Any] = []
-    seconds = _timed(lambda: built.append(SUBJECTS[work.subject](work)))
+    seconds = _timed(lambda: built.append(build(work)))
     subject = built[0]
     answer(build_s=seconds, imported_mib=before)
     for line in sys.stdin:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -85,44 +84,3 @@ def differences(run: Runner, exportable: Exportable, images: np.ndarray) -> Iter
                     f"Expected `{name}` of shape {wanted.shape}. Received: {shapes}."
                 )
             yield Difference.between(name, received[name], wanted)
-
-
-def model_outputs(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns what a Keras model says, under the names of an exported form.
-
-    Args:
-        model: what can be exported.
-        images: prepared, (batch, height, width, channels).
-
-    Returns:
-        float32 arrays: `features` and, with a head, `logits` and `probabilities`.
-    """
-    return Exportable(model).outputs(images)
-
-
-def agreement(
-    expected: dict[str, np.ndarray], received: dict[str, np.ndarray], labels: Any = None
-) -> dict[str, float]:
-    """Says how well the outputs of an exported form agree with those of its model.
-
-    Args:
-        expected: `logits` and `probabilities` of the model, (images, classes).
-        received: those of the exported form.
-        labels: the true class of each image, or None.
-
-    Returns:
-        `max_difference` of the probabilities, `cosine` between the logits (mean over the images),
-        `top1_agreement` in [0, 1] and, with labels, `accuracy` of the exported form in [0, 1].
-    """
-    one, other = (np.asarray(o["logits"], "float64") for o in (expected, received))
-    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
-    difference = np.abs(expected["probabilities"] - received["probabilities"])
-    best = other.argmax(-1)
-    values = {
-        "max_difference": difference.max(),
-        "cosine": ((one * other).sum(-1) / np.maximum(norms, 1e-12)).mean(),
-        "top1_agreement": (one.argmax(-1) == best).mean(),
-    }
-    if labels is not None:
-        values["accuracy"] = (best == np.asarray(labels)).mean()
-    return {name: float(value) for name, value in values.items()}

@@ -6,7 +6,7 @@ import pytest
 import keras_vit
 from benchmarks import export_forms
 from benchmarks.photos import sample_pictures
-from keras_vit.benchmark.subjects import load_subject_model
+from benchmarks.subjects import load_subject_model
 
 
 def test_forms_without_their_tools_are_left_out(monkeypatch):

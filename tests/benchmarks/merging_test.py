@@ -8,7 +8,7 @@ import keras_vit
 from benchmarks import merging
 from keras_vit.applications.model_files import load_model
 from keras_vit.benchmark.runner import Figures, Race
-from keras_vit.export.agreement import model_outputs
+from keras_vit.export.exportable import Exportable
 from keras_vit.models.cost import forward_flops
 
 MACHINE = {"processor": "Abacus", "cores": 2, "backend": "tensorflow"}
@@ -84,7 +84,7 @@ def test_a_trained_model_is_compared_with_itself_unmerged(raced, tmp_path):
         weight.assign(np.zeros(weight.shape))  # so that images are told apart
     model.save(tmp_path / "model.keras")
     models = {r: merging.with_merging(model, r) for r in (0, 2, 6)}
-    outputs = {r: model_outputs(models[r], images(12)) for r in models}
+    outputs = {r: Exportable(models[r]).outputs(images(12)) for r in models}
     best = {r: values["probabilities"].argmax(-1) for r, values in outputs.items()}
     labels = best[6]
     assert (best[0] != labels).any()

@@ -7,7 +7,6 @@ import pytest
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export.agreement import model_outputs
 from keras_vit.export.exportable import Exportable
 from keras_vit.export.forms import FORMS
 from keras_vit.export.graph import ServedModel
@@ -31,7 +30,7 @@ def assert_agrees(run, model, tolerance):
     plain = keras_vit.VisionTransformer(model.config.replace(token_merging=0))
     plain.set_weights(model.get_weights())
     for count in (2, 5):
-        expected = model_outputs(model, images(count))
+        expected = Exportable(model).outputs(images(count))
         outputs = run(images(count))
         assert outputs["probabilities"].shape == (count, 7)
         for output in ("logits", "probabilities"):
@@ -39,7 +38,7 @@ def assert_agrees(run, model, tolerance):
             np.testing.assert_allclose(
                 outputs[output], expected[output], rtol=0, atol=tolerance * scale
             )
-        unmerged = model_outputs(plain, images(count))["probabilities"]
+        unmerged = Exportable(plain).outputs(images(count))["probabilities"]
         assert np.abs(outputs["probabilities"] - unmerged).max() > 10 * tolerance
 
 
@@ -68,7 +67,7 @@ def test_dynamic_integers_stay_close(tmp_path):
     model = tiny(pooling="gap")
     path = export.litert(model, tmp_path / "model.tflite", "int8", batch_size=5)
     outputs = export.open_exported(path)(images(10))
-    expected = model_outputs(model, images(10))
+    expected = Exportable(model).outputs(images(10))
     assert np.corrcoef(outputs["logits"].ravel(), expected["logits"].ravel())[0, 1] > 0.99
     np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=0.05)
 
@@ -80,6 +79,6 @@ def test_static_integers_leave_the_merging_alone(tmp_path):
         model, tmp_path / "model.tflite", "int8_static", batch_size=5, images=images(20)
     )
     outputs = export.open_exported(path)(images(10))
-    expected = model_outputs(model, images(10))
+    expected = Exportable(model).outputs(images(10))
     assert np.corrcoef(outputs["logits"].ravel(), expected["logits"].ravel())[0, 1] > 0.99
     np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=0.05)
