@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.agreement import agreement
 from benchmarks.subjects import EXPORTED, OF_A_FILE, load_subject_model
 from keras_vit.benchmark.machine import describe_machine
-from keras_vit.benchmark.report import rate_cells
 from keras_vit.benchmark.runner import Worker, matrix_product_flops
+from keras_vit.benchmark.table import rate_cells
 from keras_vit.benchmark.work import Work
 from keras_vit.models.cost import forward_flops
 from keras_vit.tables import align

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.suite import INT8, OPENVINO, OURS, REMATERIALIZED
-from keras_vit.benchmark.report import format_table
+from keras_vit.benchmark.table import format_table
 from keras_vit.tables import align
 
 

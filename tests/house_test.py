@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -221,3 +222,12 @@ def test_nearest_names_suggests_or_lists():
     assert nearest_names("vit_b_16", ["ViT_B16", "DeiT_B16"]).startswith("Nearest: 'ViT_B16'")
     assert nearest_names("zzz", ["b", "a"]) == "Known: 'a', 'b'."
     assert nearest_names("zzz", map(str, range(99))) == "None of the 99 names is near."
+
+
+# The names that several modules have, and why each means the same wherever it stands.
+NAMES_OF_SEVERAL = {"__init__": "what a folder is for, and what it hands on"}
+
+
+def test_a_name_of_a_module_means_one_thing():
+    counts = Counter(path.stem for path in MODULES.values())
+    assert {name for name, count in counts.items() if count > 1} == set(NAMES_OF_SEVERAL)

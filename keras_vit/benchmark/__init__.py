@@ -2,8 +2,8 @@
 
 from keras_vit.benchmark.machine import measure_imports
 from keras_vit.benchmark.peers import SUBJECTS, available_peers
-from keras_vit.benchmark.report import format_table
 from keras_vit.benchmark.runner import measure, race
+from keras_vit.benchmark.table import format_table
 from keras_vit.benchmark.work import Work
 
 __all__ = [

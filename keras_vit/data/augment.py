@@ -6,17 +6,11 @@ own, made of the run's seed and the image's place in the stream, so the result d
 threads, on batch size, on the number of workers or on where a run was resumed.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import keras
+import tensorflow as tf
 
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.layers.seeds import DrawnSeed
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 CROP_ASPECT_RATIOS = (3 / 4, 4 / 3)
 
@@ -40,14 +34,10 @@ class Seeds:
     @property
     def crop(self) -> tf.Tensor:
         """Of the crop, `(2,)` int64; those of the layers follow it."""
-        import tensorflow as tf
-
         return tf.stack([tf.constant(self._seed, tf.int64), self._place * self._NUMBERS])
 
     def of(self, purpose: str) -> tf.Tensor:
         """Returns the seed of one of `PURPOSES`, `(2,)` int64; 16 that follow it are free."""
-        import tensorflow as tf
-
         offset = tf.constant([(1 + self.PURPOSES.index(purpose)) << 32, 0], tf.int64)
         return self.crop + offset
 
@@ -87,8 +77,6 @@ def random_window(
     Returns:
         int32 `(4,)`: top, left, height and width of the part.
     """
-    import tensorflow as tf
-
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
         tf.stack([height, width, 1]),
         tf.zeros([1, 0, 4], tf.float32),
@@ -111,8 +99,6 @@ def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         image: `(height, width, channels)`.
         seed: `(2,)` integers.
     """
-    import tensorflow as tf
-
     chosen = tf.random.stateless_uniform([], seed) < 0.5
     return tf.cond(chosen, lambda: tf.reverse(image, [1]), lambda: image)
 

@@ -1,20 +1,13 @@
 """Folders of images, a subfolder a class, with or without a folder for each split above them."""
 
-from __future__ import annotations
-
-import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_vit.data.dataset import ImageDataset, Split
 from keras_vit.data.scan import check_images
 from keras_vit.data.stratify import stratified_split
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 HELD_OUT_FRACTION = 0.2
@@ -71,16 +64,7 @@ def read_folder(
     parts = {role: _flatten(split, classes) for role, split in files.items()}
     if len(parts) == 1:
         parts = _hold_out(folder, *parts["train"], held_out_fraction)
-    splits = {
-        role: Split(
-            name=role,
-            num_examples=len(paths),
-            references=functools.partial(path_references, paths, labels),
-            images_are_paths=True,
-            shuffle_buffer=len(paths),
-        )
-        for role, (paths, labels) in parts.items()
-    }
+    splits = {role: split_of_paths(role, *part) for role, part in parts.items()}
     return ImageDataset(name=os.fspath(folder), class_names=tuple(classes), **splits)
 
 
@@ -154,8 +138,13 @@ def _hold_out(folder: Path, paths: list[str], labels: np.ndarray, fraction: floa
     }
 
 
-def path_references(paths: list[str], labels: np.ndarray) -> tf.data.Dataset:
-    """Returns the references of a split: paths, and a label each."""
-    import tensorflow as tf
+def split_of_paths(role: str, paths: list[str], labels: np.ndarray) -> Split:
+    """Makes a split of the paths of its images, and a label each."""
 
-    return tf.data.Dataset.from_tensor_slices({"image": paths, "label": labels})
+    def references():
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices({"image": paths, "label": labels})
+
+    count = len(paths)
+    return Split(role, count, references, images_are_paths=True, shuffle_buffer=count)

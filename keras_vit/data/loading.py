@@ -59,33 +59,23 @@ def load(
             whole images in at least two classes; the error says what is wrong and where.
         RuntimeError: TFDS could not download or prepare the data set.
     """
-    data = _find(name_or_folder, splits, held_out_fraction, data_dir, skip_corrupt, labelled)
-    return data.augmented(augment)
-
-
-def _find(
-    name_or_folder: str | os.PathLike,
-    splits: Mapping[str, str] | None,
-    held_out_fraction: float,
-    data_dir: str | os.PathLike | None,
-    skip_corrupt: bool,
-    labelled: bool,
-) -> ImageDataset:
-    if name_or_folder == "digits":
-        return read_digits(data_dir)
     folder = Path(name_or_folder).expanduser()
-    if not folder.is_dir():
+    if name_or_folder == "digits":
+        data = read_digits(data_dir)
+    elif not folder.is_dir():
         _refuse_missing_folder(name_or_folder)
-        return read_tfds(os.fspath(name_or_folder), data_dir, splits, labelled=labelled)
-    if is_prepared_folder(folder):
-        return read_prepared_folder(folder, splits, labelled=labelled)
-    if splits is not None:
+        data = read_tfds(os.fspath(name_or_folder), data_dir, splits, labelled=labelled)
+    elif is_prepared_folder(folder):
+        data = read_prepared_folder(folder, splits, labelled=labelled)
+    elif splits is not None:
         raise ValueError(
             "Expected `splits` only for a TFDS data set; a folder says them by its own "
             f"subfolders train, validation, test. Received: splits={dict(splits)}."
         )
-    read = read_folder if labelled else read_unlabelled_folder
-    return read(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
+    else:
+        read = read_folder if labelled else read_unlabelled_folder
+        data = read(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
+    return data.augmented(augment)
 
 
 def check_source(name_or_folder: str | os.PathLike) -> None:

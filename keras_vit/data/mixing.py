@@ -13,7 +13,6 @@ import tensorflow as tf
 
 ERASED_AREA = (0.02, 1 / 3)
 ERASED_ASPECT = (0.3, 10 / 3)
-MIX_DRAWS = 6
 
 
 def random_erasing(image: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:

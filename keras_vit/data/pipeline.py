@@ -5,11 +5,11 @@ changes. Every random number comes from the seed and a place in the stream, so t
 the same batches on any number of threads.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
 
 from keras_vit.checks import check_int
 from keras_vit.data import mixing
@@ -28,10 +28,6 @@ from keras_vit.data.targets import OneHot, Targets
 from keras_vit.images.graph_decoding import decode_image, decode_window
 from keras_vit.images.preprocessing import normalize, preprocess_input
 from keras_vit.images.spec import Preprocessing
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
 
 
 def evaluation_batches(
@@ -64,8 +60,6 @@ def evaluation_batches(
     Raises:
         ValueError: impossible numbers, or a model for other images than grey or RGB ones.
     """
-    import tensorflow as tf
-
     _check_numbers(batch_size, num_shards, shard_index)
     _check_channels(preprocessing)
     channels, targets = len(preprocessing.mean), _targets(num_classes, targets)
@@ -128,8 +122,6 @@ def training_batches(
         ValueError: impossible numbers, a batch that the workers cannot share evenly, or a model for
             other images than grey or RGB ones.
     """
-    import tensorflow as tf
-
     _check_numbers(batch_size, num_shards, shard_index, start_step)
     if batch_size % num_shards:
         raise ValueError(
@@ -193,8 +185,6 @@ def _on_batches(
     layers: list[keras.layers.Layer], seed: int, targets: Targets, first: int, rows: int
 ) -> Callable[..., tuple]:
     """Returns what changes batches of all workers and keeps the rows of this one."""
-    import tensorflow as tf
-
     from keras_vit.data.augmentation_layers import LayersOnBatches
 
     changed = LayersOnBatches(layers, seed)
@@ -213,8 +203,6 @@ def _change(
     split: Split, preprocessing: Preprocessing, seed: int, augmentation: Augmentation
 ) -> Callable[..., tuple]:
     """Returns what turns a place and a reference into place, image of 0 to 255, and label."""
-    import tensorflow as tf
-
     channels = len(preprocessing.mean)
     layers = random_layers(augmentation)
     resize_alone = preprocessing.replace(mean=(0.0,) * channels, std=(1 / 255,) * channels)
@@ -272,8 +260,6 @@ def normalize_rows(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
         image: float32 `(*size, channels)`, values 0 to 255.
         preprocessing: gives size, mean and standard deviation.
     """
-    import tensorflow as tf
-
     height, width = preprocessing.size
     mean, std = preprocessing.mean * width, preprocessing.std * width
     rows = tf.reshape(image, [height, len(mean)])
@@ -295,8 +281,6 @@ def resize_crop(crop: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     Returns:
         float32 `(*size, channels)`, values 0 to 255.
     """
-    import tensorflow as tf
-
     size = preprocessing.size
 
     def smaller():

@@ -3,16 +3,10 @@
 Nothing is decoded here: references flow, and a place in the stream tells each of them apart.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+import tensorflow as tf
 
 from keras_vit.data.dataset import Split
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 def training_stream(
@@ -42,8 +36,6 @@ def training_stream(
     Returns:
         Endless pairs of place, () int64, and reference, a dictionary as of `Split.references`.
     """
-    import tensorflow as tf
-
     rows = batch_size // num_shards
     first = start_step * batch_size
     stream = shuffled_stream(split, seed, first // repeats)
@@ -87,8 +79,6 @@ def shuffled_stream(split: Split, seed: int, start: int = 0) -> tf.data.Dataset:
         start: how many references are skipped; whole passes without a look at them. The rest of
             a pass is shuffled from its start, so that what follows is what would have followed.
     """
-    import tensorflow as tf
-
     references = split.references()
     first_pass, skipped = divmod(start, split.num_examples)
 

@@ -1,17 +1,13 @@
 """From an image and its label to what a training step gets: one-hot labels, for example."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+import tensorflow as tf
 
 # From an image as the model gets it, the label as the source has it and a seed `(2,)` of this
 # image, 16 of which follow it free, to `(x, y)` or `(x, y, sample_weight)`.
-Targets = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], tuple]
+Targets = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +25,6 @@ class OneHot:
     def __call__(
         self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        import tensorflow as tf
-
         if label.shape.rank:  # one that was mixed
             return image, label
         return image, tf.one_hot(label, self.num_classes)

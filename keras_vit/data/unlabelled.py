@@ -1,14 +1,13 @@
 """Folders of images without labels: every image below, at any depth."""
 
-import functools
 import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from keras_vit.data.dataset import SPLITS, ImageDataset, Split
-from keras_vit.data.folders import HELD_OUT_FRACTION, IMAGE_SUFFIXES, SPLIT_SEED, path_references
+from keras_vit.data.dataset import SPLITS, ImageDataset
+from keras_vit.data.folders import HELD_OUT_FRACTION, IMAGE_SUFFIXES, SPLIT_SEED, split_of_paths
 from keras_vit.data.scan import check_images
 
 
@@ -61,7 +60,11 @@ def read_unlabelled_folder(
     return ImageDataset(
         name=os.fspath(folder),
         class_names=(),
-        **{role: _split(role, paths) for role, paths in parts.items() if paths},
+        **{
+            role: split_of_paths(role, list(map(os.fspath, paths)), np.zeros(len(paths), np.int64))
+            for role, paths in parts.items()
+            if paths
+        },
     )
 
 
@@ -81,15 +84,3 @@ def _held_out(images: list[Path], fraction: float) -> dict[str, list[Path]]:
     for index, path in enumerate(images):
         parts["validation" if index in held_out else "train"].append(path)
     return parts
-
-
-def _split(role: str, paths: list[Path]) -> Split:
-    names = list(map(os.fspath, paths))
-    labels = np.zeros(len(names), np.int64)
-    return Split(
-        name=role,
-        num_examples=len(names),
-        references=functools.partial(path_references, names, labels),
-        images_are_paths=True,
-        shuffle_buffer=len(names),
-    )

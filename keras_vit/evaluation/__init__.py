@@ -12,8 +12,8 @@ if TYPE_CHECKING:
         score,
     )
     from keras_vit.evaluation.confusion_plot import plot_confusion_matrix
-    from keras_vit.evaluation.features import Features, extract_features, feature_model
     from keras_vit.evaluation.few_shot_regression import few_shot, fit_regression
+    from keras_vit.evaluation.frozen_features import Features, extract_features, feature_model
     from keras_vit.evaluation.image_index import ImageIndex, index_images
     from keras_vit.evaluation.logistic_probe import linear_probe
     from keras_vit.evaluation.neighbours import nearest_neighbours

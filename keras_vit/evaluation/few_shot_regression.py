@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.checks import check_number
-from keras_vit.evaluation.features import Features
+from keras_vit.evaluation.frozen_features import Features
 
 SHOTS = (1, 5, 10, 25)
 L2 = 2.0**10

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from keras_vit.checks import check_int, check_number
-from keras_vit.evaluation.features import feature_model
+from keras_vit.evaluation.frozen_features import feature_model
 from keras_vit.files import replacing, write_json
 from keras_vit.images.pillow_decoding import load_image
 from keras_vit.images.reading import read_ahead

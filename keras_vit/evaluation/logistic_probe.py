@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.data.stratify import stratified_split
-from keras_vit.evaluation.features import Features
+from keras_vit.evaluation.frozen_features import Features
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 HELD_OUT_FRACTION = 0.2

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_vit.checks import check_number
-from keras_vit.evaluation.features import Features
+from keras_vit.evaluation.frozen_features import Features
 
 NEIGHBOURS = (1, 5, 10, 20)
 TEMPERATURE = 0.07

@@ -8,8 +8,8 @@ import keras
 
 from keras_vit.checks import check_choice
 from keras_vit.data.dataset import ImageDataset
-from keras_vit.evaluation.features import Features, extract_features, feature_model
 from keras_vit.evaluation.few_shot_regression import L2, SEEDS, SHOTS, few_shot
+from keras_vit.evaluation.frozen_features import Features, extract_features, feature_model
 from keras_vit.evaluation.logistic_probe import linear_probe
 from keras_vit.evaluation.neighbours import NEIGHBOURS, TEMPERATURE, nearest_neighbours
 from keras_vit.tables import align

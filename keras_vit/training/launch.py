@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import remove_leftovers
@@ -118,7 +119,5 @@ def train(
 
 
 def _make_deterministic(seed: int) -> None:
-    import tensorflow as tf
-
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -130,24 +130,30 @@ def build_model(
         if (value := getattr(recipe, name)) is not None
     }
     image_size = image_size or recipe.image_size
-    if spec in VARIANTS:
-        return _build_variant(spec, data, weights, image_size, dtype, overrides)
     if spec in SMALL_MODELS:
         from keras_vit.models.vision_transformer import VisionTransformer
 
         classes = 0 if data is None else data.num_classes
-        config = SMALL_MODELS[spec].replace(num_classes=classes, **overrides)
-        if image_size is not None:
-            config = config.replace(image_size=image_size)
+        size = {} if image_size is None else {"image_size": image_size}
+        config = SMALL_MODELS[spec].replace(num_classes=classes, **overrides, **size)
         return VisionTransformer(config, name=spec, dtype=dtype)
-    return _build_from_checkpoint(spec, data, image_size, dtype, overrides)
-
-
-def _build_variant(spec, data, weights, image_size, dtype, overrides):
-    from keras_vit.applications import factories as applications
-
     if dtype is not None:
         overrides["dtype"] = dtype
+    if spec in VARIANTS:
+        return _build_variant(spec, data, weights, image_size, overrides)
+    from keras_vit.applications.checkpoint import from_checkpoint
+
+    if image_size is not None:
+        overrides["image_size"] = image_size
+    overrides["decoder"] = False  # the objective loads it
+    if data is None:
+        return _without_head(from_checkpoint(spec, **overrides))
+    return from_checkpoint(spec, classes=data.num_classes, **overrides)
+
+
+def _build_variant(spec, data, weights, image_size, overrides):
+    from keras_vit.applications import factories as applications
+
     if data is None:
         top = {"include_top": False, "pooling": VARIANTS[spec].pooling}
     else:
@@ -158,19 +164,6 @@ def _build_variant(spec, data, weights, image_size, dtype, overrides):
         input_shape=None if image_size is None else (image_size, image_size, 3),
         **overrides,
     )
-
-
-def _build_from_checkpoint(spec, data, image_size, dtype, overrides):
-    from keras_vit.applications.checkpoint import from_checkpoint
-
-    if dtype is not None:
-        overrides["dtype"] = dtype
-    if image_size is not None:
-        overrides["image_size"] = image_size
-    overrides["decoder"] = False  # the objective loads it
-    if data is None:
-        return _without_head(from_checkpoint(spec, **overrides))
-    return from_checkpoint(spec, classes=data.num_classes, **overrides)
 
 
 def _without_head(model: VisionTransformer) -> VisionTransformer:

@@ -11,10 +11,13 @@ from typing import Any, get_args, get_type_hints
 from keras_vit.checks import check_choice, check_int, check_number, nearest_names
 from keras_vit.data.augmentation import Augmentation
 
-OPTIMIZERS = ("adamw", "sgd", "lamb")
-LOSSES = ("softmax", "sigmoid")
 DECAYS = ("cosine", "linear", "constant")
-KEEPS = ("last", "best")
+_CHOICES = {
+    "optimizer": ("adamw", "sgd", "lamb"),
+    "decay": DECAYS,
+    "loss": ("softmax", "sigmoid"),
+    "keep": ("last", "best"),
+}
 FROZEN = re.compile(r"backbone|embedding|blocks:\d+(-\d+)?")
 _INTEGERS = (
     "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "seed",
@@ -102,12 +105,7 @@ class Recipe:
                 "Expected one of `epochs` and `steps`. "
                 f"Received: epochs={self.epochs}, steps={self.steps}."
             )
-        for field, choices in (
-            ("optimizer", OPTIMIZERS),
-            ("decay", DECAYS),
-            ("loss", LOSSES),
-            ("keep", KEEPS),
-        ):
+        for field, choices in _CHOICES.items():
             check_choice(field, getattr(self, field), choices)
         for field in _INTEGERS:
             if getattr(self, field) is not None:

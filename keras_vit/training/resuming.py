@@ -80,7 +80,8 @@ def find_earlier_run(
         return EarlierRun()
     checkpoints.tidy()
     checkpoint = checkpoints.latest()
-    summary = _read_summary(folder / "summary.json")
+    file = folder / "summary.json"
+    summary = read_json(file) if file.exists() else None
     advice = "Use another folder, or resume=False (--noresume) to replace it."
     if checkpoint is None:
         if summary is not None:
@@ -97,7 +98,3 @@ def find_earlier_run(
         )
     is_finished = summary is not None and summary.get("run_id") == checkpoint.record["run_id"]
     return EarlierRun(checkpoint, summary if is_finished else None)
-
-
-def _read_summary(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.exists() else None

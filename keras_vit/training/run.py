@@ -32,7 +32,7 @@ from keras_vit.training.state import BEST, Checkpoint, Checkpoints, read
 from keras_vit.training.strategies import Cluster
 from keras_vit.training.summary import summarize, versions
 from keras_vit.training.task import Task
-from keras_vit.training.tensorboard import DrawOutputs, TensorBoardLog, save_pictures
+from keras_vit.training.tensorboard import TensorBoardLog, save_pictures
 
 _MAX_DRAWN = 8
 
@@ -95,6 +95,10 @@ class Run:
             start_step=self.plan.start_step,
             **self._stream,
         )
+        record = self.resumed.record if self.resumed else {"history": (), "seconds": 0.0}
+        self.history = History(
+            self.files["history"], self.plan, lines=record["history"], seconds=record["seconds"]
+        )
         self._draws = task.objective.shows_outputs and cluster.is_chief
         self._sample: Any = None
         self.watched = task.data.watched and cluster.evaluation_batches(
@@ -137,12 +141,6 @@ class Run:
         """
         plan, resumed, interruption = self.plan, self.resumed, Interruption()
         rate = make_schedule(self.task.recipe, plan.total_steps)
-        self.history = History(
-            self.files["history"],
-            plan,
-            lines=resumed.record["history"] if resumed else (),
-            seconds=resumed.record["seconds"] if resumed else 0.0,
-        )
         log = TensorBoardLog(self.files["tensorboard"], plan, rate, self.task.model.preprocessing)
         callbacks = self._callbacks(log, interruption, callbacks, checkpoint_every)
         if verbose != SILENT:
@@ -180,23 +178,17 @@ class Run:
         """Makes the callbacks, in the order in which they act."""
         averaged = AveragedWeights()
         saver = SaveCheckpoints(
-            self.checkpoints,
-            self.plan,
-            every=checkpoint_every,
-            best_by=self.task.objective.best_by,
-            history=self.history,
-            averaged=averaged,
-            interruption=interruption,
-            cluster=self.cluster,
-            record=self.record,
-            resumed=self.resumed,
+            self, every=checkpoint_every, averaged=averaged, interruption=interruption
+        )
+        drawing = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: log.write_pictures(self._drawn())
         )
         return [
             StopOnBrokenLoss(self.plan),
             EpochEnds(self.plan),
             self.history,
             log,
-            *([DrawOutputs(log, self.plan, self._drawn)] if self._draws else []),
+            *([drawing] if self._draws else []),
             *callbacks,
             saver,
             averaged,
@@ -212,7 +204,7 @@ class Run:
             batches = training_batches(split, task.model.preprocessing, **self._stream)
         log.write_pictures(task.objective.input_pictures(next(iter(batches))))
 
-    def _drawn(self, network: keras.Model) -> dict[str, np.ndarray]:
+    def _drawn(self) -> dict[str, np.ndarray]:
         """Returns what the objective shows of a few images that are held out, where some are."""
         task = self.task
         if self._sample is None:
@@ -223,7 +215,7 @@ class Run:
                 targets=self._targets,
             )
             self._sample = next(iter(batches))
-        return task.objective.output_pictures(network, self._sample)
+        return task.objective.output_pictures(self.network, self._sample)
 
     def _end_epoch(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Does what `fit` does after the last step of an epoch."""
@@ -271,7 +263,7 @@ class Run:
             self.files |= task.objective.save(self.network, self.files["model"].parent)
         if self._draws:
             self.files["pictures"] = self.files["model"].with_name("pictures.png")
-            pictures = self._drawn(self.network)
+            pictures = self._drawn()
             save_pictures(pictures, task.model.preprocessing, self.files["pictures"])
         watched = task.data.watched or "held out"
         plot_curves(history, self.files["curves"], task.objective.figures, watched=watched)

@@ -4,7 +4,7 @@ import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,21 +14,20 @@ from keras_vit.training.callbacks import (
     HELD_OUT,
     AveragedWeights,
     BrokenLossError,
-    History,
     StepCallback,
 )
 from keras_vit.training.interruption import Interruption, TrainingInterrupted
-from keras_vit.training.objectives.objective import Figure
-from keras_vit.training.plan import Plan
 from keras_vit.training.state import (
     Checkpoint,
-    Checkpoints,
     named_variables,
     restore,
     values_of,
 )
 from keras_vit.training.strategies import Cluster
 from keras_vit.training.summary import goodness
+
+if TYPE_CHECKING:
+    from keras_vit.training.run import Run
 
 
 class SaveCheckpoints(StepCallback):
@@ -42,16 +41,11 @@ class SaveCheckpoints(StepCallback):
     Comes after all callbacks that look at the same step, and before `averaged`.
 
     Args:
-        checkpoints: where to.
-        plan: of the run; its last step is always saved.
-        every: steps from one checkpoint to the next; None for the end of each epoch.
-        best_by: the figure whose best epoch is kept.
-        history: gives the lines and the seconds so far.
+        run: what is saved; it says where to, what it goes on from and which epoch is best.
+        every: steps from one checkpoint to the next; None for the end of each epoch. The last step
+            is always saved.
         averaged: has the averages in the model while it is evaluated.
-        interruption: gives the signal that ends the run.
-        cluster: of the trained model; its chief writes, and a signal to one worker ends all.
-        record: saved with each checkpoint; plain JSON values.
-        resumed: what is gone on from, or None.
+        interruption: gives the signal that ends the run; one to a single worker ends all.
 
     Raises:
         BrokenLossError: from within `fit`, if weights are not finite; nothing is saved then.
@@ -60,34 +54,22 @@ class SaveCheckpoints(StepCallback):
 
     def __init__(
         self,
-        checkpoints: Checkpoints,
-        plan: Plan,
+        run: "Run",
         *,
         every: int | None,
-        best_by: Figure,
-        history: History,
         averaged: AveragedWeights,
         interruption: Interruption,
-        cluster: Cluster,
-        record: Mapping[str, Any],
-        resumed: Checkpoint | None = None,
     ):
         if every is not None:
             check_int("checkpoint_every", every, 1)
-        super().__init__(plan)
-        self.checkpoints = checkpoints
-        self.every = every
-        self._best_by = best_by
-        self._history = history
-        self._averaged = averaged
-        self._interruption = interruption
-        self._cluster = cluster
-        self._record = dict(record)
-        self._resumed = resumed
-        self._saved_step = plan.start_step
-        self._epoch = 0
-        self._epoch_logs: dict[str, float] | None = None
-        self._best = max((goodness(line, best_by) for line in history.lines), default=-math.inf)
+        super().__init__(run.plan)
+        self.run, self.every = run, every
+        self._averaged, self._interruption = averaged, interruption
+        self._resumed, self._saved_step = run.resumed, run.plan.start_step
+        self._epoch, self._epoch_logs = 0, None
+        self._best_by = run.task.objective.best_by
+        lines = run.history.lines
+        self._best = max((goodness(line, self._best_by) for line in lines), default=-math.inf)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Brings back the metrics of an epoch that was cut short; `fit` has just cleared them."""
@@ -113,7 +95,6 @@ class SaveCheckpoints(StepCallback):
         self._obey()
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Obeys a signal during the evaluation of an epoch."""
         self._obey()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -124,8 +105,8 @@ class SaveCheckpoints(StepCallback):
         if figure > self._best:
             self._best = figure
             self.save()
-            if self._cluster.is_chief:
-                self.checkpoints.keep_best(self.step)
+            if self.run.cluster.is_chief:
+                self.run.checkpoints.keep_best(self.step)
         elif self.model.stop_training:
             self.save()
         self._obey()
@@ -141,27 +122,27 @@ class SaveCheckpoints(StepCallback):
             OSError: the file could not be written.
         """
         if self.step == self._saved_step:
-            return self.checkpoints.path(self.step) if self.step else None
+            return self.run.checkpoints.path(self.step) if self.step else None
         _check_finite(self.model, self.step)
         variables = _state(self.model)
         if self._epoch_logs is None:
             variables |= _metrics(self.model)
         arrays = values_of(variables)  # all workers take part in reading the metrics
         self._saved_step = self.step
-        if not self._cluster.is_chief:
-            return self.checkpoints.path(self.step)
+        if not self.run.cluster.is_chief:
+            return self.run.checkpoints.path(self.step)
         record = {
-            **self._record,
+            **self.run.record,
             "epoch": self._epoch,
             "epoch_logs": self._epoch_logs,
-            "history": [line for line in self._history.lines if line["step"] < self.step],
-            "seconds": self._history.seconds,
+            "history": [line for line in self.run.history.lines if line["step"] < self.step],
+            "seconds": self.run.history.seconds,
         }
-        return self.checkpoints.save(self.step, arrays, record)
+        return self.run.checkpoints.save(self.step, arrays, record)
 
     def _obey(self) -> None:
         received = self._interruption.received or 0
-        if self._cluster.total(received):
+        if self.run.cluster.total(received):
             self._averaged.put_back()
             raise TrainingInterrupted(received or signal.SIGTERM, self.step, self.save())
 

@@ -3,22 +3,18 @@
 A model trains under the strategy in whose scope it was built; `train` reads it from the model.
 """
 
-from __future__ import annotations
-
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches, training_batches
 from keras_vit.images.spec import Preprocessing
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 
@@ -46,8 +42,6 @@ def make_strategy(name: str = "none", *, replicas: int | None = None) -> tf.dist
         ValueError: an unknown name, or more replicas than there are devices.
         RuntimeError: TensorFlow already runs, so that the processor cannot be parted any more.
     """
-    import tensorflow as tf
-
     if name not in STRATEGIES:
         raise ValueError(f"Expected a strategy, one of {STRATEGIES}. Received: {name!r}.")
     if replicas is not None and (name != "mirrored" or replicas < 1):
@@ -66,8 +60,6 @@ def make_strategy(name: str = "none", *, replicas: int | None = None) -> tf.dist
 
 
 def _devices(replicas: int | None) -> list[str]:
-    import tensorflow as tf
-
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         count = replicas or len(gpus)
@@ -143,22 +135,15 @@ class Cluster:
         Returns:
             A data set, distributed where there are several replicas.
         """
-        if self.strategy.num_replicas_in_sync == 1:
-            return training_batches(split, preprocessing, batch_size=batch_size, **arguments)
         self.check_batch(batch_size)
-
-        def of_worker(context):
-            batches = training_batches(
-                split,
-                preprocessing,
-                batch_size=batch_size,
-                num_shards=context.num_input_pipelines,
-                shard_index=context.input_pipeline_id,
-                **arguments,
-            )
-            return batches.rebatch(context.get_per_replica_batch_size(batch_size))
-
-        return self.strategy.distribute_datasets_from_function(of_worker)
+        return self._distributed(
+            training_batches,
+            lambda batches, context: batches.rebatch(
+                context.get_per_replica_batch_size(batch_size)
+            ),
+            (split, preprocessing),
+            {"batch_size": batch_size, **arguments},
+        )
 
     def evaluation_batches(
         self, split: Split, preprocessing: Preprocessing, *, batch_size: int, **arguments: Any
@@ -177,23 +162,29 @@ class Cluster:
             A data set, distributed where there are several replicas.
         """
         replicas = self.strategy.num_replicas_in_sync
-        if replicas == 1:
-            return evaluation_batches(split, preprocessing, batch_size=batch_size, **arguments)
         size = -(-batch_size // replicas)
 
-        def of_worker(context):
+        def in_step(batches, context):
             shards = context.num_input_pipelines
-            batches = evaluation_batches(
-                split,
-                preprocessing,
-                batch_size=size,
-                num_shards=shards,
-                shard_index=context.input_pipeline_id,
-                **arguments,
-            )
             largest = -(-split.num_examples // shards)  # images of worker 0
             a_step = size * (replicas // shards)
             return _exactly(batches, -(-largest // a_step) * (replicas // shards))
+
+        return self._distributed(
+            evaluation_batches, in_step, (split, preprocessing), {"batch_size": size, **arguments}
+        )
+
+    def _distributed(self, make: Callable, finish: Callable, given: tuple, arguments: dict) -> Any:
+        """Gives each worker its part of a data set; the only replica gets it as it is."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return make(*given, **arguments)
+
+        def of_worker(context):
+            shard = {
+                "num_shards": context.num_input_pipelines,
+                "shard_index": context.input_pipeline_id,
+            }
+            return finish(make(*given, **arguments, **shard), context)
 
         return self.strategy.distribute_datasets_from_function(of_worker)
 
@@ -205,8 +196,6 @@ class Cluster:
         """
         if self.num_workers == 1:
             return value
-        import tensorflow as tf
-
         if not hasattr(self, "_total"):
 
             @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
@@ -246,8 +235,6 @@ class Cluster:
         Raises:
             WorkerLostError: another worker has stopped answering.
         """
-        import tensorflow as tf
-
         lost = (
             tf.errors.UnavailableError,
             tf.errors.AbortedError,
@@ -269,8 +256,6 @@ class Cluster:
 
 def _exactly(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     """Adds empty batches until there are `count`."""
-    import tensorflow as tf
-
     spec = batches.element_spec
     empty = tf.nest.map_structure(lambda part: tf.zeros([0, *part.shape[1:]], part.dtype), spec)
     rest = tf.data.Dataset.from_tensors(empty).repeat(count)

@@ -1,24 +1,19 @@
 """What a run writes for TensorBoard: scalars over steps, and images as the model gets them."""
 
-from __future__ import annotations
-
 import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_vit.files import replacing
 from keras_vit.images.spec import Preprocessing
 from keras_vit.training.callbacks import HELD_OUT, StepCallback
 from keras_vit.training.plan import Plan
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 _SECONDS_BETWEEN_POINTS = 1.0
 _MAX_IMAGES = 36
@@ -81,8 +76,6 @@ class TensorBoardLog(StepCallback):
         Args:
             pictures: float `(batch, height, width, channels)` by name, as the model gets them.
         """
-        import tensorflow as tf
-
         with self._writer("train").as_default(step=self.step):
             for name, images in pictures.items():
                 picture = image_grid(images[:_MAX_IMAGES], self.preprocessing)
@@ -94,41 +87,14 @@ class TensorBoardLog(StepCallback):
             self._writers.popitem()[1].close()
 
     def _write(self, run: str, values: dict[str, Any]) -> None:
-        import tensorflow as tf
-
         with self._writer(run).as_default(step=self.step):
             for name, value in values.items():
                 tf.summary.scalar(name, float(value))
 
     def _writer(self, run: str) -> tf.summary.SummaryWriter:
-        import tensorflow as tf
-
         if run not in self._writers:
             self._writers[run] = tf.summary.create_file_writer(str(self.folder / run))
         return self._writers[run]
-
-
-class DrawOutputs(StepCallback):
-    """Writes what an objective shows of its network to the log, after each epoch.
-
-    Args:
-        log: what writes.
-        plan: of the run.
-        draw: makes pictures of the network, as `Objective.output_pictures`; empty for none.
-    """
-
-    def __init__(
-        self,
-        log: TensorBoardLog,
-        plan: Plan,
-        draw: Callable[[keras.Model], Mapping[str, np.ndarray]],
-    ):
-        super().__init__(plan)
-        self._log, self._draw = log, draw
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Draws and writes."""
-        self._log.write_pictures(self._draw(self.model))
 
 
 def save_pictures(

@@ -10,6 +10,7 @@ from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.training.objectives.masking import WholeSequence
 from keras_vit.weights.download import local_path
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.suffixes import is_keras_model
 from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.transformers import attention_rows
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
@@ -111,8 +112,9 @@ def load_decoder(
         ValueError: no such file, a broken one, or a decoder of another encoder.
     """
     source = os.fspath(source)
-    decoder = _load_own(source) if source.endswith(".keras") else None
-    if decoder is None:
+    if is_keras_model(source):
+        decoder = _load_own(source)
+    else:
         decoder = _load_foreign(source, config, grid_size, num_visible)
     wanted = (config.num_prefix_tokens + num_visible, config.hidden_size)
     found = tuple(decoder.inputs[0].shape[1:])

@@ -6,13 +6,14 @@ import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
-from keras_vit.checks import check_int
+from keras_vit.checks import check_int, check_number
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import replacing
 from keras_vit.fitting import TrainableModel
@@ -20,9 +21,6 @@ from keras_vit.training.objectives.decoder import build_decoder, load_decoder
 from keras_vit.training.objectives.masking import VisibleTokens
 from keras_vit.training.objectives.objective import Figure, Objective
 from keras_vit.training.recipes import Recipe
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 EPSILON = 1e-6  # added to the variance of a patch
 _HEAD_WIDTH = 32
@@ -63,18 +61,13 @@ class MaskedAutoencoder(Objective):
         normalize_pixels: bool = True,
         decoder: str | os.PathLike | None = None,
     ):
-        if not 0 < mask_ratio < 1:
-            raise ValueError(f"Expected `mask_ratio` in (0, 1). Received: {mask_ratio!r}.")
-        for name, value in (
-            ("decoder_size", decoder_size),
-            ("decoder_layers", decoder_layers),
-            ("decoder_heads", decoder_heads),
-        ):
-            if value is not None:
-                check_int(name, value, 1)
+        check_number("mask_ratio", mask_ratio, "(0, 1)")
         self.mask_ratio = mask_ratio
         self.decoder_size, self.decoder_layers = decoder_size, decoder_layers
         self.decoder_heads = decoder_heads
+        for name in ("decoder_size", "decoder_layers", "decoder_heads"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), 1)
         self.normalize_pixels = normalize_pixels
         self.decoder = None if decoder is None else os.fspath(decoder)
 
@@ -208,8 +201,6 @@ class MaskedPatches:
     normalize: bool = True
 
     def __call__(self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple:
-        import tensorflow as tf
-
         rows, columns = (side // self.patch_size for side in image.shape[:2])
         return self.hide(image, tf.random.stateless_uniform([rows * columns], seed))
 
@@ -223,8 +214,6 @@ class MaskedPatches:
         Returns:
             `(image, order)`, patches `(patches, values)`, and 1 for each hidden patch, else 0.
         """
-        import tensorflow as tf
-
         patches = to_patches(image[tf.newaxis], self.patch_size)[0]
         order = tf.argsort(noise, stable=True)
         hidden = tf.cast(tf.argsort(order) >= self.num_visible, tf.float32)
