@@ -7,7 +7,6 @@ Examples:
   keras-vit quickstart --output_dir=digits --seed=1
 """
 
-import json
 import shlex
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_vit.command_line import command
+from keras_vit.files import read_json
 from keras_vit.tables import align
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "outputs/quickstart", "Folder for all results.")
@@ -46,8 +46,8 @@ def summary(folder: Path, seconds: dict[str, float]) -> str:
         folder: where the results are.
         seconds: how long each step took.
     """
-    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    training = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    evaluation = read_json(folder / "evaluation.json")
+    training = read_json(folder / "summary.json")
     rows = {"ViT, test accuracy": f"{100 * evaluation['top1']:.2f} %"}
     for name, accuracy in evaluation["baselines"].items():
         rows[f"{name}, beside it"] = f"{100 * accuracy:.2f} %"

@@ -1,9 +1,7 @@
 """Accuracy, calibration and the confusion matrix of a classifier on a split."""
 
 import dataclasses
-import math
 import statistics
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_vit.data.dataset import Split
-from keras_vit.data.pipeline import evaluation_batches
+from keras_vit.evaluation.frozen_features import outputs_of
 from keras_vit.models.probability import output_meaning, probabilities
 from keras_vit.tables import align
 
@@ -59,17 +57,13 @@ class Evaluation:
             sample_weight=self.confusion[true, predicted],
             zero_division=np.nan,
         )
-        shares = np.stack([recall, precision], axis=1).tolist()
+        recall, precision = (
+            [None if np.isnan(share) else float(share) for share in shares]
+            for shares in (recall, precision)
+        )
+        rows = zip(self.class_names, map(int, images), recall, precision, strict=True)
         return [
-            {
-                "class": name,
-                "images": int(count),
-                **{
-                    key: None if math.isnan(share) else share
-                    for key, share in zip(("recall", "precision"), pair, strict=True)
-                },
-            }
-            for name, count, pair in zip(self.class_names, images, shares, strict=True)
+            dict(zip(("class", "images", "recall", "precision"), row, strict=True)) for row in rows
         ]
 
     def table(self) -> str:
@@ -124,20 +118,11 @@ def evaluate(
             f"Expected a model with {num_classes} outputs, one a class. "
             f"Received: output shape {model.output_shape}."
         )
-    batches = evaluation_batches(
-        split, model.preprocessing, batch_size=batch_size, num_classes=num_classes
+    outputs, labels, seconds = outputs_of(
+        model, split, num_classes, model.preprocessing, batch_size, verbose
     )
-    outputs, labels, seconds = [], [], []
-    progress = keras.utils.Progbar(split.num_examples, verbose=verbose, unit_name="image")
-    for images, one_hot in batches:
-        start = time.perf_counter()
-        outputs.append(model.predict_on_batch(images))
-        seconds.append(time.perf_counter() - start)
-        labels.append(one_hot.numpy().argmax(axis=-1))
-        progress.add(len(images))
-    scores = probabilities(np.concatenate(outputs), output_meaning(model))
-    scores = keras.ops.convert_to_numpy(scores)
-    measured = score(scores, np.concatenate(labels), class_names)
+    scores = keras.ops.convert_to_numpy(probabilities(outputs, output_meaning(model)))
+    measured = score(scores, labels, class_names)
     timed = seconds[1:-1]  # the first batch builds the function, the last one may be smaller
     speed = batch_size / statistics.median(timed) if timed else None
     return dataclasses.replace(measured, images_per_second=speed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 from keras_vit.checks import check_choice
 from keras_vit.data.dataset import Split
 from keras_vit.data.pipeline import evaluation_batches
+from keras_vit.images.spec import Preprocessing
 from keras_vit.models.config import config_of
 from keras_vit.models.poolings import POOLINGS
 
@@ -151,7 +153,7 @@ def extract_features(
     split: Split,
     num_classes: int,
     *,
-    preprocessing: Any = None,
+    preprocessing: Preprocessing | None = None,
     batch_size: int = 64,
     verbose: int = 0,
 ) -> Features:
@@ -168,16 +170,33 @@ def extract_features(
     Returns:
         Vectors and labels, in the order of the split.
     """
+    preprocessing = model.preprocessing if preprocessing is None else preprocessing
+    vectors, labels, _ = outputs_of(model, split, num_classes, preprocessing, batch_size, verbose)
+    return Features(vectors, labels, num_classes)
+
+
+def outputs_of(
+    model: keras.Model,
+    split: Split,
+    num_classes: int,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    verbose: int,
+) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """Runs a model once over a split, as `extract_features` does.
+
+    Returns:
+        Its outputs `(examples, width)`, the labels `(examples,)`, and the seconds of each batch.
+    """
     batches = evaluation_batches(
-        split,
-        model.preprocessing if preprocessing is None else preprocessing,
-        batch_size=batch_size,
-        num_classes=num_classes,
+        split, preprocessing, batch_size=batch_size, num_classes=num_classes
     )
     progress = keras.utils.Progbar(split.num_examples, verbose=verbose, unit_name="image")
-    vectors, labels = [], []
+    outputs, labels, seconds = [], [], []
     for images, one_hot in batches:
-        vectors.append(np.asarray(model.predict_on_batch(images), "float32"))
+        start = time.perf_counter()
+        outputs.append(model.predict_on_batch(images))
+        seconds.append(time.perf_counter() - start)
         labels.append(one_hot.numpy().argmax(axis=-1))
         progress.add(len(images))
-    return Features(np.concatenate(vectors), np.concatenate(labels), num_classes)
+    return np.concatenate(outputs), np.concatenate(labels), seconds

@@ -1,12 +1,11 @@
 """What an exported form keeps beside it: preprocessing, labels and where it is from."""
 
-import json
 import os
 import pathlib
 from typing import Any
 
 from keras_vit.export.exportable import Exportable
-from keras_vit.files import write_json
+from keras_vit.files import read_json, write_json
 from keras_vit.version import __version__
 
 
@@ -49,13 +48,12 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
     """
     file = metadata_path(path)
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = read_json(file)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"Expected '{file}', which the export wrote with '{path}'. Received: {error}. "
-            "Keep the two together."
+            f"{error} The export wrote it with '{path}': keep the two together."
         ) from error
-    if not isinstance(values, dict) or not {"preprocessing", "labels"} <= values.keys():
+    if not {"preprocessing", "labels"} <= values.keys():
         raise ValueError(
             f"Expected '{file}' to hold the preprocessing and labels of an exported model. "
             "Received: other JSON."

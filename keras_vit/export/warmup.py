@@ -62,21 +62,18 @@ def sample_requests(
         exportable: the model.
         signatures: names of those that the SavedModel has.
     """
-    images = np.zeros((1, *exportable.image_shape), "float32")
-    requests: dict[str, dict[str, np.ndarray]] = {}
-    for name in signatures:
-        if name == "classify_bytes":
-            requests[name] = {"image_bytes": np.array([_grey_png()], object)}
-        else:
-            requests[name] = {"images": images}
-    return requests
+    prepared = {"images": np.zeros((1, *exportable.image_shape), "float32")}
+    grey = encode_png(np.full((32, 32, 3), 128, "uint8"))
+    encoded = {"image_bytes": np.array([grey], object)}
+    return {name: encoded if name == "classify_bytes" else prepared for name in signatures}
 
 
-def _grey_png() -> bytes:
+def encode_png(picture: np.ndarray) -> bytes:
+    """Returns a picture, uint8 (height, width, 1 or 3), as the content of a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.new("RGB", (32, 32), (128, 128, 128)).save(buffer, "PNG")
+    Image.fromarray(picture if picture.shape[-1] == 3 else picture[..., 0]).save(buffer, "PNG")
     return buffer.getvalue()
 
 

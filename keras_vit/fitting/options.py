@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_vit.checks import check_int, check_number
+
 
 @dataclasses.dataclass(frozen=True)
 class StepOptions:
@@ -24,23 +26,10 @@ class StepOptions:
     learning_rate_scales: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        steps = self.accumulation_steps
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-            raise ValueError(
-                "Expected `accumulation_steps` to be an integer of at least 1. "
-                f"Received: {steps!r}."
-            )
-        if not self.sharpness_radius >= 0:
-            raise ValueError(
-                "Expected `sharpness_radius` to be at least 0. "
-                f"Received: {self.sharpness_radius!r}."
-            )
+        check_int("accumulation_steps", self.accumulation_steps, 1)
+        check_number("sharpness_radius", self.sharpness_radius, "[0, inf)")
         for name, scale in self.learning_rate_scales.items():
-            if not scale >= 0:
-                raise ValueError(
-                    "Expected `learning_rate_scales` to hold factors of at least 0. "
-                    f"Received: {scale!r} for layer {name!r}."
-                )
+            check_number(f"learning_rate_scales[{name!r}]", scale, "[0, inf)")
 
     @property
     def is_plain(self) -> bool:

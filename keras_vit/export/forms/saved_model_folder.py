@@ -1,7 +1,6 @@
 """A SavedModel for TF Serving: prepared images or encoded ones in, probabilities and labels out."""
 
 import contextlib
-import io
 import os
 import pathlib
 import tempfile
@@ -17,7 +16,7 @@ from keras_vit.export.exportable import Exportable
 from keras_vit.export.form import Form, write_form
 from keras_vit.export.metadata import read_metadata
 from keras_vit.export.runtimes import Runner
-from keras_vit.export.warmup import sample_requests, write_warmup
+from keras_vit.export.warmup import encode_png, sample_requests, write_warmup
 
 # What calls back into the Python that wrote the graph.
 _PYTHON_OPERATIONS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -125,7 +124,7 @@ def _differences(
 
         run_prepared(prepared[:0])
         yield from differences(run_prepared, exportable, prepared)
-        encoded = np.array([*map(_png, pictures), b"no image"], object)
+        encoded = np.array([*map(encode_png, pictures), b"no image"], object)
         answer = run({"classify_bytes": {"image_bytes": encoded}})
         if answer:
             yield from _answer_differences(answer, run_prepared(prepared)["probabilities"])
@@ -188,14 +187,6 @@ def _answer_differences(
     yield Difference.between("scores", scores, best)
     of_classes = np.take_along_axis(expected, answer["classes"][:count], axis=-1)
     yield Difference.between("classes", scores, of_classes)
-
-
-def _png(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture if picture.shape[-1] == 3 else picture[..., 0]).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 SAVED_MODEL = Form(
