@@ -86,12 +86,10 @@ def plot_comparison(
         path: the PNG file.
         title: a line above.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     models = list(dict.fromkeys(row["model"] for row in rows))
     for index, model in enumerate(models):

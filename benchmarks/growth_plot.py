@@ -38,13 +38,11 @@ def plot_growth(result: Mapping[str, Any], path: str | os.PathLike) -> None:
         path: the PNG file: a column of two panels for each axis, time above memory, both axes of a
             panel logarithmic. Points that could not be measured are left out.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     axes, machine = result["axes"], result["machine"]
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(max(2, len(axes)) * width, 2 * height + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(axes), squeeze=False)
     for column, (name, axis) in enumerate(axes.items()):
         for row, unit in enumerate(_ROWS):

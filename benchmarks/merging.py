@@ -232,14 +232,12 @@ def plot_merging(result: Mapping[str, Any], path: str | os.PathLike) -> None:
         result: what `measure_merging` returned.
         path: the PNG file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = result["rows"]
     counts = [row["token_merging"] for row in rows]
     rates, low, high = zip(*(_rates(row, result["batch_size"]) for row in rows), strict=True)
     figure = Figure(figsize=(7, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.fill_between(counts, low, high, color=_THROUGHPUT, alpha=0.15, linewidth=0)
     (speed,) = axes.plot(counts, rates, color=_THROUGHPUT, marker="o", linewidth=2)

@@ -5,24 +5,23 @@ nor memory, and imports its library there. The other side is in `peers.py`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_vit.benchmark.work import Work
 
 
-class Subject:
+class Subject(NamedTuple):
     """One thing to time; `infer` and `train` return when the work is done.
 
     Attributes:
-        infer: runs one batch forward; None where it has no meaning.
+        infer: runs one batch forward.
         train: runs one training step (AdamW); None where it has no meaning.
     """
 
-    def __init__(self, infer: Callable[[], Any] | None, train: Callable[[], Any] | None):
-        self.infer = infer
-        self.train = train
+    infer: Callable[[], Any]
+    train: Callable[[], Any] | None
 
 
 def random_batch(batch_size: int, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_labels_file, check_model_file
+from keras_vit.commands.sources import check_labels_file, check_model_file, text_flag
 
 _QUICK_START = "outputs/quickstart/model.keras"
 section("What is served")
@@ -22,12 +22,7 @@ _MODEL = flags.DEFINE_string(
     "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo); default: the small "
     "model that the quick start trains.",
 )
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "A text file with the name of a class on each line, or a JSON file; default: what training "
-    "left beside the model, else ImageNet's names, else numbers.",
-)
+_LABELS = text_flag("labels")
 
 section("Where")
 _HOST = flags.DEFINE_string(

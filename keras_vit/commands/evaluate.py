@@ -15,27 +15,23 @@ from pathlib import Path
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_model_file
+from keras_vit.commands.sources import (
+    check_model_file,
+    dataset_flag,
+    image_size_flag,
+    split_flag,
+    text_flag,
+)
 from keras_vit.tables import align
 
 section("What is measured")
-_MODEL = flags.DEFINE_string(
-    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset",
-    "digits",
-    "`digits`, the name of a TFDS data set, or a folder with a subfolder a class.",
-)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
-_SPLIT = flags.DEFINE_enum(
-    "split", None, ["train", "validation", "test"], "Default: test, else validation."
-)
+_MODEL = text_flag("model")
+_DATASET = dataset_flag()
+_DATA_DIR = text_flag("data_dir")
+_SPLIT = split_flag()
 
 section("How")
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Side of the model's input in pixels; default: its own.", lower_bound=1
-)
+_IMAGE_SIZE = image_size_flag()
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images a batch.", lower_bound=1)
 _BASELINES = flags.DEFINE_bool(
     "baselines", True, "Whether to score 3-NN and an RBF SVM on the same pixels."

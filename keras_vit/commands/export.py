@@ -15,14 +15,17 @@ from typing import Any
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_labels_file, check_model_file
+from keras_vit.commands.sources import (
+    check_labels_file,
+    check_model_file,
+    image_size_flag,
+    text_flag,
+)
 from keras_vit.export.forms import FORMS
 from keras_vit.tables import align
 
 section("What is written")
-_MODEL = flags.DEFINE_string(
-    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
-)
+_MODEL = text_flag("model")
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
@@ -48,20 +51,9 @@ _BATCH = flags.DEFINE_integer(
     "Images at a time, for litert (faster with a number), onnx and openvino; default: any number.",
     lower_bound=1,
 )
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "A text file with the name of a class on each line, or a JSON file; default: what training "
-    "left beside the model, else ImageNet's names with 1000 or 21,843 classes.",
-)
+_LABELS = text_flag("labels")
 
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size",
-    None,
-    "Height and width of the images in pixels; position embeddings are resized to it. Default: the "
-    "model's own.",
-    lower_bound=1,
-)
+_IMAGE_SIZE = image_size_flag()
 
 section("Ranges of static integers")
 _IMAGES = flags.DEFINE_multi_string(
@@ -70,7 +62,7 @@ _IMAGES = flags.DEFINE_multi_string(
 _DATASET = flags.DEFINE_string(
     "dataset", None, "For int8_static: images of the training split of this data set instead."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_DATA_DIR = text_flag("data_dir")
 
 section("SavedModel")
 _TOP_K = flags.DEFINE_integer(

@@ -17,7 +17,12 @@ from typing import Any, TextIO
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_labels_file, check_model_file
+from keras_vit.commands.sources import (
+    check_labels_file,
+    check_model_file,
+    image_size_flag,
+    text_flag,
+)
 from keras_vit.files import replacing
 
 section("What is classified")
@@ -34,22 +39,11 @@ _IMAGES = flags.DEFINE_multi_string(
 )
 
 section("How")
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "A text file with the name of a class on each line, or a JSON file; default: what training "
-    "left beside the model, else ImageNet's names with 1000 or 21,843 classes, else numbers.",
-)
+_LABELS = text_flag("labels")
 _TOP_K = flags.DEFINE_integer("top_k", 5, "Classes to name for an image.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
 
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size",
-    None,
-    "Height and width of the images in pixels; position embeddings are resized to it. Default: the "
-    "model's own; an export has no other.",
-    lower_bound=1,
-)
+_IMAGE_SIZE = image_size_flag(after="; an export has no other")
 
 section("Output")
 _OUTPUT = flags.DEFINE_string(

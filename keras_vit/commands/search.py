@@ -10,13 +10,11 @@ Examples:
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_model_file
+from keras_vit.commands.sources import check_model_file, image_size_flag, text_flag
 from keras_vit.models.poolings import POOLINGS
 
 section("What is searched")
-_MODEL = flags.DEFINE_string(
-    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
-)
+_MODEL = text_flag("model")
 _IMAGES = flags.DEFINE_multi_string(
     "images", None, "An image file, a pattern, or a folder of images; may be repeated."
 )
@@ -38,9 +36,7 @@ _POOLING = flags.DEFINE_enum(
     [name for name, row in POOLINGS.items() if not row.keeps_all],
     "How tokens become one vector; default: the model's own way.",
 )
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Side of the model's input in pixels; default: its own.", lower_bound=1
-)
+_IMAGE_SIZE = image_size_flag()
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images at a time.", lower_bound=1)
 
 section("Output")

@@ -1,9 +1,54 @@
-"""Files that the flags of a command name, looked for before Keras is there."""
+"""Flags that several commands have, and files that they name, looked for before Keras is there."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from absl import flags
+
 from keras_vit.checks import nearest_names
+
+flags.disclaim_key_flags()  # they are those of the command that asks for them
+_TEXTS = {
+    "model": "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo).",
+    "data_dir": "Where TFDS keeps its files; default: its own.",
+    "labels": "A text file with the name of a class on each line, or a JSON file; default: what "
+    "training left beside the model, else ImageNet's names with 1000 or 21,843 classes, else "
+    "numbers.",
+}
+
+
+def text_flag(name: str, before: str = "") -> flags.FlagHolder:
+    """Defines `--model`, `--data_dir` or `--labels`.
+
+    Args:
+        name: of the flag.
+        before: stands before its help.
+    """
+    return flags.DEFINE_string(name, None, before + _TEXTS[name])
+
+
+def dataset_flag() -> flags.FlagHolder:
+    """Defines `--dataset`."""
+    text = "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
+    return flags.DEFINE_string("dataset", "digits", text)
+
+
+def split_flag() -> flags.FlagHolder:
+    """Defines `--split`."""
+    splits = ["train", "validation", "test"]
+    return flags.DEFINE_enum("split", None, splits, "Default: test, else validation.")
+
+
+def image_size_flag(after: str = "") -> flags.FlagHolder:
+    """Defines `--image_size`.
+
+    Args:
+        after: stands behind its help.
+    """
+    text = (
+        "Height and width in pixels; position embeddings are resized to it. Default: the model's "
+    )
+    return flags.DEFINE_integer("image_size", None, f"{text}own{after}.", lower_bound=1)
 
 
 def check_model_file(source: str) -> None:

@@ -22,18 +22,14 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_model_file
+from keras_vit.commands.sources import check_model_file, dataset_flag, text_flag
 
 if TYPE_CHECKING:
     from keras_vit.training.objectives import Objective
 
 section("Data")
-_DATASET = flags.DEFINE_string(
-    "dataset",
-    "digits",
-    "`digits`, the name of a TFDS data set, or a folder with a subfolder a class.",
-)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
+_DATASET = dataset_flag()
+_DATA_DIR = text_flag("data_dir")
 _SKIP_CORRUPT = flags.DEFINE_bool(
     "skip_corrupt", False, "Leave out files of a folder that are not whole images, and say which."
 )

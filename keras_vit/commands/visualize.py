@@ -12,34 +12,26 @@ from keras_vit.commands.sources import (
     check_images_or_dataset,
     check_labels_file,
     check_model_file,
+    image_size_flag,
+    split_flag,
+    text_flag,
 )
 
 section("What is looked at")
-_MODEL = flags.DEFINE_string(
-    "model", None, "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo)."
-)
+_MODEL = text_flag("model")
 _IMAGES = flags.DEFINE_multi_string(
     "images", [], "An image file, a pattern, or a folder of images; may be repeated."
 )
 _DATASET = flags.DEFINE_string(
     "dataset", None, "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
-_SPLIT = flags.DEFINE_enum(
-    "split", None, ["train", "validation", "test"], "Default: test, else validation."
-)
-_LABELS = flags.DEFINE_string(
-    "labels",
-    None,
-    "For --images: a text file with the name of a class on each line, or a JSON file; default: "
-    "what training left beside the model, else ImageNet's names, else numbers.",
-)
+_DATA_DIR = text_flag("data_dir")
+_SPLIT = split_flag()
+_LABELS = text_flag("labels", before="For --images. ")
 _COUNT = flags.DEFINE_integer("count", 16, "Images at most, evenly spread.", lower_bound=1)
 
 section("How")
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Side of the model's input in pixels; default: its own.", lower_bound=1
-)
+_IMAGE_SIZE = image_size_flag()
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
 
 section("Output")

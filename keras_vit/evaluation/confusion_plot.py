@@ -21,7 +21,6 @@ def plot_confusion_matrix(
         path: the PNG file.
         title: a line above.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     confusion = np.asarray(confusion)
@@ -30,7 +29,6 @@ def plot_confusion_matrix(
     labelled = count <= MAX_LABELLED
     side = min(14.0, 3.0 + (0.42 * count if labelled else 6.0))
     figure = Figure(figsize=(side + 1.0, side), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)

@@ -7,9 +7,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 
 # TF Serving reads version numbers as int64.
@@ -79,14 +77,11 @@ def new_version(path: str | os.PathLike) -> Iterator[Place]:
     path = pathlib.Path(path)
     _next_version(path)
     path.mkdir(parents=True, exist_ok=True)
-    place = Place(path / f".writing-{uuid.uuid4().hex}")
-    place.scratch.mkdir()
-    try:
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path) as folder:
+        place = Place(pathlib.Path(folder) / "version")
+        place.scratch.mkdir()
         yield place
         place.published = _publish(place.scratch, path)
-    except BaseException:
-        shutil.rmtree(place.scratch, ignore_errors=True)
-        raise
 
 
 def _next_version(path: pathlib.Path) -> int:

@@ -30,12 +30,10 @@ def plot_curves(
         watched: what the held-out curve is called, such as `"validation"`.
     """
     from matplotlib import figure as figure_module
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.ticker import MaxNLocator
 
     count = len(figures) + 1
     picture = figure_module.Figure(figsize=(4 * count, 3.8), layout="constrained")
-    FigureCanvasAgg(picture)
     *panels, rate = picture.subplots(1, count)
     marker = "o" if len(history) == 1 else None  # a single point makes no line
     for axes, figure in zip(panels, figures, strict=True):
