@@ -29,6 +29,18 @@ def nearest_names(name: str, names: Iterable[str]) -> str:
     return f"{'Nearest' if close else 'Known'}: {', '.join(map(repr, chosen))}."
 
 
+def check_name(what: str, name: str, names: Iterable[str]) -> None:
+    """Refuses a name that there is not; the error lists the nearest ones.
+
+    Args:
+        what: what is expected, such as `"the name of a recipe"`.
+        name: what the user asked for.
+        names: what there is.
+    """
+    if name not in names:
+        raise ValueError(f"Expected {what}. Received: {name!r}. {nearest_names(name, names)}")
+
+
 def check_choice(field: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuses a value that is not one of the choices."""
     if value not in choices:

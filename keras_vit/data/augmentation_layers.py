@@ -19,7 +19,7 @@ from unittest import mock
 import keras
 import tensorflow as tf
 
-from keras_vit.checks import nearest_names
+from keras_vit.checks import check_name
 
 _LIBRARIES = ("keras", "keras_cv")
 _OTHERWISE = {"AugMix": "keras_cv"}  # Keras's own draws its operations once, for all batches
@@ -70,11 +70,7 @@ def _make(library: str, name: str, arguments: dict[str, Any]) -> keras.layers.La
     known = _known(first)
     if name not in known and not library:
         known = {**_known("keras_cv"), **known}
-    if name not in known:
-        raise ValueError(
-            f"Expected an augmentation of {library or 'keras or keras_cv'}. Received: {name!r}. "
-            + nearest_names(name, known)
-        )
+    check_name(f"an augmentation of {library or 'keras or keras_cv'}", name, known)
     takes = inspect.signature(known[name]).parameters
     if "value_range" in takes:
         arguments = {"value_range": (0, 255), **arguments}

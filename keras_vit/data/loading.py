@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.data.folders import HELD_OUT_FRACTION, read_folder
 from keras_vit.data.tfds_source import (
-    check_name,
+    check_data_name,
     is_prepared_folder,
     read_digits,
     read_prepared_folder,
@@ -91,7 +91,7 @@ def check_source(name_or_folder: str | os.PathLike) -> None:
     """
     if name_or_folder != "digits" and not Path(name_or_folder).expanduser().is_dir():
         _refuse_missing_folder(name_or_folder)
-        check_name(os.fspath(name_or_folder))
+        check_data_name(os.fspath(name_or_folder))
 
 
 def _refuse_missing_folder(name_or_folder: str | os.PathLike) -> None:

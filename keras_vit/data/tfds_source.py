@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vit.checks import nearest_names
+from keras_vit.checks import check_name
 from keras_vit.data.dataset import SPLITS, ImageDataset, Split
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def read_prepared_folder(
     )
 
 
-def check_name(name: str) -> None:
+def check_data_name(name: str) -> None:
     """Refuses what is not the name of a data set; needs no TensorFlow.
 
     Args:
@@ -81,10 +81,7 @@ def check_name(name: str) -> None:
 
     known = {"digits", *tfds.list_builders(with_community_datasets=False)}
     if name.split("/")[0].split(":")[0] not in known:
-        raise ValueError(
-            "Expected 'digits', a folder that exists or the name of a TFDS data set. "
-            f"Received: {name!r}. {nearest_names(name, known)}"
-        )
+        check_name("'digits', a folder that exists or the name of a TFDS data set", name, known)
 
 
 def read_tfds(
@@ -108,7 +105,7 @@ def read_tfds(
     """
     import tensorflow_datasets as tfds
 
-    check_name(name)
+    check_data_name(name)
     try:
         builder = tfds.builder(name, data_dir=_plain(data_dir))
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:

@@ -8,6 +8,7 @@ import keras
 from keras_vit.applications.model_files import load_model
 from keras_vit.files import read_json
 from keras_vit.images.spec import Preprocessing
+from keras_vit.weights.files.keras_archive import load_archive
 from keras_vit.weights.files.suffixes import is_keras_model
 
 SUMMARY = "summary.json"
@@ -44,10 +45,7 @@ def load_classifier(
                 f"Expected `preprocessing` in {str(summary)!r}, which says how an image becomes "
                 f"the input. Received none. {error}"
             ) from error
-        try:
-            model = keras.saving.load_model(path, compile=False)
-        except Exception:  # Keras raises many kinds for a broken file
-            raise error from None
+        model = load_archive(path)
     model.preprocessing = Preprocessing.from_dict(values)
     return model
 

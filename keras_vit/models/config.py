@@ -14,8 +14,8 @@ from keras_vit.checks import (
     check_bool,
     check_choice,
     check_int,
+    check_name,
     check_number,
-    nearest_names,
     size_pair,
 )
 from keras_vit.models.poolings import POOLINGS
@@ -394,11 +394,7 @@ class VisionTransformerConfig:
         """
         fields = {field.name for field in dataclasses.fields(self)}
         for name in changes:
-            if name not in fields:
-                raise ValueError(
-                    f"Expected fields of VisionTransformerConfig. Received: {name!r}. "
-                    + nearest_names(name, fields)
-                )
+            check_name("fields of VisionTransformerConfig", name, fields)
         tokens = {"class_token", "distillation_token", "position_embedding"}
         if tokens & changes.keys():  # the default number of rows follows the tokens
             changes.setdefault("position_embedding_prefix_rows", None)

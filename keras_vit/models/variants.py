@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 
-from keras_vit.checks import nearest_names
+from keras_vit.checks import check_name
 from keras_vit.models.config import HybridConfig, VisionTransformerConfig
 
 
@@ -104,10 +104,7 @@ def get_variant(name: str) -> VisionTransformerConfig:
     Raises:
         ValueError: an unknown name; the error lists the nearest ones.
     """
-    if name not in VARIANTS:
-        raise ValueError(
-            f"Expected the name of a variant. Received: {name!r}. " + nearest_names(name, VARIANTS)
-        )
+    check_name("the name of a variant", name, VARIANTS)
     return VARIANTS[name]
 
 

@@ -41,7 +41,6 @@ class StepCallback(keras.callbacks.Callback):
         self.step = self._step_before_epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Counts the step."""
         self.step = self._step_before_epoch + batch + 1
 
 
@@ -109,13 +108,11 @@ class AveragedWeights(keras.callbacks.Callback):
         self._kept: list[tuple[keras.Variable, np.ndarray]] = []
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Puts the averages into the model."""
         for variable, average in averages(self.model.optimizer, self.model.trainable_variables):
             self._kept.append((variable, np.array(variable.numpy())))
             variable.assign(average)
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Puts the weights back."""
         self.put_back()
 
     def put_back(self) -> None:
@@ -169,12 +166,10 @@ class History(StepCallback):
             path.write_text("".join(map(_json_line, self.lines)), encoding="utf-8")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Starts the clock of the epoch."""
         super().on_epoch_begin(epoch, logs)
         self._timed_steps = 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Takes the time."""
         super().on_train_batch_end(batch, logs)
         self._last_end = time.perf_counter()
         self._timed_steps = batch
@@ -182,7 +177,6 @@ class History(StepCallback):
             self._first_end = self._last_end
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the line."""
         logs = {} if logs is None else logs
         logs["learning_rate"] = float(
             keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_vit.checks import nearest_names
+from keras_vit.checks import check_name
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.variants import VARIANTS
@@ -82,11 +82,9 @@ def check_model(spec: str, weights: str | None = None) -> None:
             "Expected `weights` only for a variant such as 'ViT_S16'. "
             f"Received: weights={weights!r} with model {spec!r}."
         )
-    elif spec not in SMALL_MODELS and not is_checkpoint(spec):
-        raise ValueError(
-            "Expected a small model, a variant or the path of a checkpoint that exists. "
-            f"Received: {spec!r}. {nearest_names(spec, [*SMALL_MODELS, *VARIANTS])}"
-        )
+    elif not is_checkpoint(spec):
+        what = "a small model, a variant or the path of a checkpoint that exists"
+        check_name(what, spec, [*SMALL_MODELS, *VARIANTS])
 
 
 def build_model(

@@ -64,7 +64,6 @@ class Progress(StepCallback):
             self._print(self._text(now, logs or {}), now)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Prints the line of the epoch."""
         logs = dict(logs or {})
         rate = logs.pop("learning_rate", None)
         speed = logs.pop("images_per_second", None)

@@ -1,6 +1,6 @@
 """The recipes by name, each with its source."""
 
-from keras_vit.checks import nearest_names
+from keras_vit.checks import check_name
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.training.recipes import Recipe
 
@@ -190,8 +190,5 @@ def get_recipe(name: str) -> Recipe:
     Raises:
         ValueError: an unknown name; the error lists the nearest ones.
     """
-    if name not in RECIPES:
-        raise ValueError(
-            f"Expected the name of a recipe. Received: {name!r}. " + nearest_names(name, RECIPES)
-        )
+    check_name("the name of a recipe", name, RECIPES)
     return RECIPES[name]

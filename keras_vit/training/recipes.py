@@ -8,7 +8,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_type_hints
 
-from keras_vit.checks import check_choice, check_int, check_number, nearest_names
+from keras_vit.checks import check_choice, check_int, check_name, check_number
 from keras_vit.data.augmentation import Augmentation
 
 DECAYS = ("cosine", "linear", "constant")
@@ -217,11 +217,7 @@ class Recipe:
 def _parse(owner: type, field: str, text: str) -> Any:
     """Turns the text of a setting into the type that the field has."""
     hints = {name: hint for name, hint in get_type_hints(owner).items() if hint is not Augmentation}
-    if field not in hints:
-        raise ValueError(
-            f"Expected a field of {owner.__name__}. Received: {field!r}. "
-            + nearest_names(field, hints)
-        )
+    check_name(f"a field of {owner.__name__}", field, hints)
     hint, text = hints[field], text.strip()
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(None) in kinds and text.lower() == "none":

@@ -48,7 +48,6 @@ class TensorBoardLog(StepCallback):
         self._written_at = -math.inf
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes a point, if it is time to."""
         super().on_train_batch_end(batch, logs)
         now = time.perf_counter()
         if now - self._written_at >= _SECONDS_BETWEEN_POINTS:
@@ -57,7 +56,6 @@ class TensorBoardLog(StepCallback):
             self._write("train", {**(logs or {}), "learning_rate": rate})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the figures of the epoch."""
         logs = logs or {}
         held_out = {name.removeprefix(HELD_OUT): value for name, value in logs.items()
                     if name.startswith(HELD_OUT)}  # fmt: skip

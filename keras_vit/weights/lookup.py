@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from keras_vit.checks import nearest_names
+from keras_vit.checks import check_name, nearest_names
 from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.download import fetch
 from keras_vit.weights.published import CHECKPOINTS, Checkpoint
@@ -28,10 +28,7 @@ def list_weights(model: str | None = None) -> list[str] | dict[str, list[str]]:
     """
     if model is None:
         return {name: list_weights(name) for name in VARIANTS}
-    if model not in VARIANTS:
-        raise ValueError(
-            f"Expected the name of a model. Received: {model!r}. " + nearest_names(model, VARIANTS)
-        )
+    check_name("the name of a model", model, VARIANTS)
     rows = [row for row in CHECKPOINTS if row.model == model]
     recommended = [IMAGENET] if any(row.recommended for row in rows) else []
     return recommended + [row.name for row in rows]

@@ -9,6 +9,7 @@ from keras_vit import layers
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.training.objectives.masking import WholeSequence
 from keras_vit.weights.download import local_path
+from keras_vit.weights.files.keras_archive import load_archive
 from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.files.suffixes import is_keras_model
 from keras_vit.weights.layouts.layout import Layout
@@ -109,11 +110,12 @@ def load_decoder(
         A model as of `build_decoder`.
 
     Raises:
-        ValueError: no such file, a broken one, or a decoder of another encoder.
+        FileNotFoundError: no such file.
+        ValueError: a broken one, or a decoder of another encoder.
     """
     source = os.fspath(source)
     if is_keras_model(source):
-        decoder = _load_own(source)
+        decoder = load_archive(source)
     else:
         decoder = _load_foreign(source, config, grid_size, num_visible)
     wanted = (config.num_prefix_tokens + num_visible, config.hidden_size)
@@ -124,16 +126,6 @@ def load_decoder(
             f" for {found[0]} of {found[1]}. Use the model, image size and mask_ratio of its run."
         )
     return decoder
-
-
-def _load_own(source: str) -> keras.Model:
-    try:
-        return keras.saving.load_model(source, compile=False)
-    except Exception as error:  # Keras raises many kinds for a broken file
-        raise ValueError(
-            f"Expected the `decoder.keras` of a pre-training. Received: {source!r}, which cannot "
-            f"be loaded: {error}"
-        ) from error
 
 
 def _load_foreign(
