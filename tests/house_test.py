@@ -176,6 +176,24 @@ def test_setup_cfg_lists_every_package_and_bounds_every_requirement():
         assert not line or line.startswith("#") or ">=" in line, line
 
 
+def test_what_is_imported_is_required():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    texts = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    required = {re.split(r"[>\s]", line)[0] for line in "\n".join(texts).splitlines()}
+    other = {"absl": "absl-py", "PIL": "pillow", "sklearn": "scikit-learn"}
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for module in {each.split(".")[0] for each in found} - sys.stdlib_module_names:
+                package = other.get(module, module)
+                known = {package, package.replace("_", "-")} & required
+                assert known or package in ("keras_vit", "keras_vit_command"), (
+                    f"{name} imports {module}"
+                )
+
+
 def test_asserts_and_lambda_layers_are_in_tests_alone():
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

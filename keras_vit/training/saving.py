@@ -4,7 +4,7 @@ import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,9 +26,6 @@ from keras_vit.training.state import (
 from keras_vit.training.strategies import Cluster
 from keras_vit.training.summary import goodness
 
-if TYPE_CHECKING:
-    from keras_vit.training.run import Run
-
 
 class SaveCheckpoints(StepCallback):
     """Saves the state of a run after a step.
@@ -41,7 +38,7 @@ class SaveCheckpoints(StepCallback):
     Comes after all callbacks that look at the same step, and before `averaged`.
 
     Args:
-        run: what is saved; it says where to, what it goes on from and which epoch is best.
+        run: a `Run`; it says where to, what it goes on from and which epoch is best.
         every: steps from one checkpoint to the next; None for the end of each epoch. The last step
             is always saved.
         averaged: has the averages in the model while it is evaluated.
@@ -54,7 +51,7 @@ class SaveCheckpoints(StepCallback):
 
     def __init__(
         self,
-        run: "Run",
+        run: Any,
         *,
         every: int | None,
         averaged: AveragedWeights,
