@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import itertools
-import json
 import statistics
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +168,6 @@ def _worker(work: GpuWork) -> Worker:
     return Worker(
         work,
         module="benchmarks.gpu_subjects",
-        order=json.dumps(dataclasses.asdict(work)),
         environment={
             "KERAS_BACKEND": "jax" if work.subject == "keras_vit" else "torch",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # two processes share the memory

@@ -109,7 +109,7 @@ def measure_growth(
     result: dict[str, Any] = {"repeats": repeats, "machine": describe_machine(), "axes": {}}
     for name, works in axes.items():
         for work, point in zip(works, described[name], strict=True):
-            key = work.to_json()
+            key = repr(work)
             if key not in measured:
                 if progress:
                     progress(f"{name} {point[name]:,}: {work.model}, batch {work.batch_size}")

@@ -6,6 +6,7 @@ Each reads a command a line, `step N`, and answers with a line of JSON, as `work
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import socket
 import sys
@@ -27,7 +28,7 @@ class Group:
     """
 
     def __init__(self, work: Work, strategy: str, count: int):
-        order = json.dumps({"work": work.to_json(), "strategy": strategy, "count": count})
+        order = json.dumps({"work": dataclasses.asdict(work), "strategy": strategy, "count": count})
         environments: list[dict[str, str]] = [{}]
         if strategy == "multi_worker":
             addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
@@ -118,7 +119,7 @@ def serve(text: str) -> None:
         print(ANSWER + json.dumps(values), flush=True)
 
     order = json.loads(text)
-    step = _training_step(Work.from_json(order["work"]), order["strategy"], order["count"])
+    step = _training_step(Work(**order["work"]), order["strategy"], order["count"])
     for _ in range(2):
         step()
     answer(ready=True)

@@ -46,7 +46,7 @@ class Worker:
                 sys.executable,
                 "-c",
                 f"import sys; from {module} import serve; serve(sys.argv[1])",
-                work.to_json() if order is None else order,
+                order or json.dumps(dataclasses.asdict(work)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

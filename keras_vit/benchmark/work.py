@@ -1,9 +1,6 @@
 """What is asked of a worker."""
 
-from __future__ import annotations
-
 import dataclasses
-import json
 from typing import Any
 
 
@@ -25,12 +22,3 @@ class Work:
     dtype: str = "float32"
     batch_size: int = 8
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """Returns the work as one line of JSON."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Work:
-        """Returns what `to_json` wrote."""
-        return cls(**json.loads(text))

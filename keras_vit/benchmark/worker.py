@@ -42,7 +42,7 @@ def serve(text: str) -> None:
     def answer(**values: Any) -> None:
         print(ANSWER + json.dumps(values), flush=True)
 
-    work = Work.from_json(text)
+    work = Work(**json.loads(text))
     # So that the time to build is not the time to import.
     for library in LIBRARIES.get(work.subject, OURS):
         importlib.import_module(library)

@@ -59,7 +59,10 @@ def read_folder(
     everything = [path for split in files.values() for name in classes for path in split[name]]
     skipped = check_images(folder, everything, skip_corrupt=skip_corrupt)
     if skipped:
-        files = {role: _without(split, skipped) for role, split in files.items()}
+        files = {
+            role: {name: [p for p in paths if p not in skipped] for name, paths in split.items()}
+            for role, split in files.items()
+        }
         _check_classes(folder, files)
     parts = {role: _flatten(split, classes) for role, split in files.items()}
     if len(parts) == 1:
@@ -79,10 +82,6 @@ def _visible(folder: Path) -> list[Path]:
 def _class_files(folder: Path) -> dict[str, list[Path]]:
     """Returns the files of every class folder in `folder`, by class name."""
     return {path.name: _visible(path) for path in _visible(folder) if path.is_dir()}
-
-
-def _without(split: dict[str, list[Path]], skipped: frozenset[Path]) -> dict[str, list[Path]]:
-    return {name: [path for path in paths if path not in skipped] for name, paths in split.items()}
 
 
 def _check_splits(folder: Path, splits: dict[str, dict[str, list[Path]]]) -> None:

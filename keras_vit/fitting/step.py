@@ -38,7 +38,7 @@ def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
     if options.sharpness_radius:
         before = updates.move_uphill(gradients, variables, options.sharpness_radius)
         _, gradients, _, _ = _gradients(model, data, total)
-        updates.move_back(variables, before)
+        updates.give_values(variables, before)
         gradients = _sum_over_replicas(context, gradients)
     factors = options.factors(model.layers)
     updates.apply_gradients(

@@ -121,7 +121,7 @@ def move_uphill(
         radius: 2-norm of the move over all variables.
 
     Returns:
-        The weights as they were, for `move_back`.
+        The weights as they were, for `give_values`.
 
     Reference: "Sharpness-Aware Minimization" (arXiv 2010.01412), equation 2.
     """
@@ -129,16 +129,13 @@ def move_uphill(
     norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])
     factor = tf.where(tf.math.is_finite(norm), tf.math.divide_no_nan(radius, norm), 0.0)
     moves = [tf.cast(factor, gradient.dtype) * gradient for gradient in gradients]
-    _assign(variables, [old + move for old, move in zip(before, moves, strict=True)])
+    give_values(variables, [old + move for old, move in zip(before, moves, strict=True)])
     return before
 
 
-def move_back(variables: Sequence[keras.Variable], before: Sequence[tf.Tensor]) -> None:
-    """Gives the weights the values that `move_uphill` returned."""
-    _assign(variables, before)
+def give_values(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+    """Gives the weights values, the same on all replicas."""
 
-
-def _assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
     def assign(strategy, values):
         for variable, value in zip(variables, values, strict=True):
             strategy.extended.update(

@@ -27,6 +27,15 @@ def decode_image(data: Any, channels: int = 3) -> Any:
     return _in_channels(_decode_rgb(data), channels)
 
 
+# Traced once in a process, and called by every graph that reads images.
+_once = functools.partial(
+    tf.function, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
+)
+# Nor put into its place there, so that a graph of JPEGs does not make room for the other formats.
+_apart = functools.partial(_once, experimental_attributes={"_noinline": True})
+
+
+@_once()
 def decode_eighth(data: Any) -> Any:
     """Decodes one image to see whether it can be decoded, a JPEG at an eighth of its size.
 
@@ -39,25 +48,12 @@ def decode_eighth(data: Any) -> Any:
     Raises:
         tf.errors.InvalidArgumentError: as for `decode_image`.
     """
-    return _decode_small(data)
-
-
-# Traced once in a process, and called by every graph that reads images.
-_once = functools.partial(
-    tf.function, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
-)
-# Nor put into its place there, so that a graph of JPEGs does not make room for the other formats.
-_apart = functools.partial(_once, experimental_attributes={"_noinline": True})
+    return _decode(data, lambda data: tf.io.decode_jpeg(data, channels=3, ratio=8))
 
 
 @_once()
 def _decode_rgb(data: Any) -> Any:
     return _decode(data, _decode_jpeg)
-
-
-@_once()
-def _decode_small(data: Any) -> Any:
-    return _decode(data, lambda data: tf.io.decode_jpeg(data, channels=3, ratio=8))
 
 
 @_once()

@@ -91,7 +91,8 @@ def train(
     plan, cluster = Plan.of(recipe, data), Cluster(model)
     cluster.check_batch(plan.batch_size)
     if deterministic:
-        _make_deterministic(recipe.seed)
+        keras.utils.set_random_seed(recipe.seed)
+        tf.config.experimental.enable_op_determinism()
     if not cluster.is_chief:
         verbose = SILENT
     elif verbose is None:
@@ -116,8 +117,3 @@ def train(
         if cluster.is_chief:
             checkpoints.clear(but_last=True)
     return result
-
-
-def _make_deterministic(seed: int) -> None:
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()

@@ -33,10 +33,6 @@ class Plan:
         steps_an_epoch = min(total_steps, recipe.steps_an_epoch(images))
         return cls(recipe.batch_of(images), steps_an_epoch, total_steps)
 
-    def starting_at(self, step: int) -> Plan:
-        """Returns the same plan for a process that goes on after a step."""
-        return dataclasses.replace(self, start_step=step)
-
     @property
     def epochs(self) -> int:
         """Epochs of the run, a last short one included."""

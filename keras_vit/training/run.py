@@ -75,7 +75,8 @@ class Run:
         self.task, self.cluster, self.checkpoints = task, cluster, checkpoints
         self.resumed, self.earlier_summary = earlier.checkpoint, earlier.summary
         plan = Plan.of(task.recipe, task.data)
-        self.plan = plan.starting_at(self.resumed.step if self.resumed else 0)
+        start = self.resumed.step if self.resumed else 0
+        self.plan = dataclasses.replace(plan, start_step=start)
         self.record = _record(self.resumed, task.identity())
         self.files = _files(folder, self.record["tensorboard"])
         self.network = task.compile(plan.total_steps)
