@@ -22,11 +22,7 @@ _sections: list[tuple[str, frozenset[str]]] = []
 
 
 def section(title: str) -> None:
-    """Puts the flags that a command defines from here on under a title in its help.
-
-    Args:
-        title: what they are about.
-    """
+    """Puts the flags that a command defines from here on under a title in its help."""
     _sections.append((title, frozenset(FLAGS)))
 
 
@@ -96,12 +92,7 @@ def start(name: str, module: ModuleType, arguments: Sequence[str]) -> None:
 
 
 def help_text(name: str, module: ModuleType) -> str:
-    """Returns what a command does, examples, and all its flags in their sections.
-
-    Args:
-        name: of the command.
-        module: its module, already imported.
-    """
+    """Returns what a command does, examples, and all its flags in their sections."""
     lines = [f"usage: keras-vit {name} [FLAGS]", "", module.__doc__.strip()]
     width = min(_WIDTH, shutil.get_terminal_size().columns)
     title = None

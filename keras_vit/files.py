@@ -76,12 +76,7 @@ def remove_leftovers(folder: str | os.PathLike) -> list[Path]:
 
 
 def write_json(target: str | os.PathLike, values: Any) -> None:
-    """Writes values as indented JSON; the file is whole or not there.
-
-    Args:
-        target: the file.
-        values: what JSON can hold; NaN and infinity are refused.
-    """
+    """Writes values as indented JSON, no NaN or infinity; the file is whole or not there."""
     text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
     with replacing(target) as path:
         path.write_text(text + "\n", encoding="utf-8")

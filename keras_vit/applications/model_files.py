@@ -122,10 +122,6 @@ def load_labels(
 def display_name(model: Any, source: str | os.PathLike) -> str:
     """Names a model for its reader.
 
-    Args:
-        model: the model.
-        source: the file or address that it came from.
-
     Returns:
         What the model was called when it was saved as `.keras`; of a checkpoint the owner and name
         of its repository, or the name of its file, or of the folder where all files have that name.

@@ -195,11 +195,7 @@ def _rounds(
 
 @contextlib.contextmanager
 def noting_failure(figures: dict[str, Any]) -> Iterator[None]:
-    """Writes down why something could not be measured, and goes on.
-
-    Args:
-        figures: gets the reason as `failure`.
-    """
+    """Writes down as `failure` why something could not be measured, and goes on."""
     try:
         yield
     except (RuntimeError, OSError) as error:
@@ -242,16 +238,8 @@ def measure_works(
 ) -> dict[str, Any]:
     """Races works of one model, and says under which conditions.
 
-    Args:
-        works: as of `race`; the first is ours and says model, type and batch size.
-        commands: as of `race`.
-        repeats: as of `race`.
-
-    Returns:
-        As `measure`.
-
-    Raises:
-        RuntimeError: the first work cannot be measured.
+    Arguments are those of `race`, what is returned and raised that of `measure`; the first work is
+    ours and says model, type and batch size.
     """
     from keras_vit.models.variants import get_variant
 

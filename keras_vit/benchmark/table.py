@@ -21,11 +21,7 @@ COLUMNS = (
 
 
 def rate_cells(seconds: list[float], batch_size: int) -> tuple[str, str, float]:
-    """Turns the seconds of runs into images a second.
-
-    Args:
-        seconds: of each run.
-        batch_size: images a run.
+    """Turns the seconds of runs of `batch_size` images into images a second.
 
     Returns:
         The median and the range as cells of a table, and the median as a number; "-" and 0 where

@@ -12,7 +12,15 @@ Examples:
 from absl import flags
 
 from keras_vit.command_line import command, section
-from keras_vit.commands.sources import check_images_or_dataset, check_model_file
+from keras_vit.commands.sources import (
+    check_images_or_dataset,
+    check_model_file,
+    dataset_flag,
+    image_size_flag,
+    images_flag,
+    split_flag,
+    text_flag,
+)
 
 section("What is drawn")
 _MODEL = flags.DEFINE_multi_string(
@@ -20,16 +28,10 @@ _MODEL = flags.DEFINE_multi_string(
     None,
     "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo); may be repeated.",
 )
-_IMAGES = flags.DEFINE_multi_string(
-    "images", [], "An image file, a pattern, or a folder of images; may be repeated."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
-)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
-_SPLIT = flags.DEFINE_enum(
-    "split", None, ["train", "validation", "test"], "Default: test, else validation."
-)
+_IMAGES = images_flag()
+_DATASET = dataset_flag(None)
+_DATA_DIR = text_flag("data_dir")
+_SPLIT = split_flag()
 _SHOWN = flags.DEFINE_integer("shown", 6, "Images of Figure 6, evenly spread.", lower_bound=1)
 _COUNT = flags.DEFINE_integer(
     "count", 128, "Images that distances are averaged over; the paper has 128.", lower_bound=1
@@ -42,9 +44,7 @@ _MAP = flags.DEFINE_enum(
     ["rollout", "relevance", "foreground", "attention"],
     "The map of Figure 6; the paper's is the rollout.",
 )
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Side of the model's input in pixels; default: its own.", lower_bound=1
-)
+_IMAGE_SIZE = image_size_flag()
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
 
 section("Output")

@@ -24,12 +24,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the training run.", lower_bound
 
 
 def steps(folder: Path, seed: int) -> dict[str, list[str]]:
-    """Returns the commands in their order, by what each is for.
-
-    Args:
-        folder: where the results go.
-        seed: seed of the training run.
-    """
+    """Returns the commands in their order, by what each is for."""
     model, data = f"--model={folder}/model.keras", ["--dataset=digits", f"--data_dir={folder}/data"]
     return {
         "train": ["train", *data, f"--output_dir={folder}", f"--seed={seed}"],
@@ -40,12 +35,7 @@ def steps(folder: Path, seed: int) -> dict[str, list[str]]:
 
 
 def summary(folder: Path, seconds: dict[str, float]) -> str:
-    """Sums up what the steps left in their files.
-
-    Args:
-        folder: where the results are.
-        seconds: how long each step took.
-    """
+    """Sums up what the steps left in their files, and how long each took."""
     evaluation = read_json(folder / "evaluation.json")
     training = read_json(folder / "summary.json")
     rows = {"ViT, test accuracy": f"{100 * evaluation['top1']:.2f} %"}

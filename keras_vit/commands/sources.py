@@ -18,19 +18,20 @@ _TEXTS = {
 
 
 def text_flag(name: str, before: str = "") -> flags.FlagHolder:
-    """Defines `--model`, `--data_dir` or `--labels`.
-
-    Args:
-        name: of the flag.
-        before: stands before its help.
-    """
+    """Defines `--model`, `--data_dir` or `--labels`; its help follows what stands before it."""
     return flags.DEFINE_string(name, None, before + _TEXTS[name])
 
 
-def dataset_flag() -> flags.FlagHolder:
+def dataset_flag(default: str | None = "digits") -> flags.FlagHolder:
     """Defines `--dataset`."""
     text = "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
-    return flags.DEFINE_string("dataset", "digits", text)
+    return flags.DEFINE_string("dataset", default, text)
+
+
+def images_flag() -> flags.FlagHolder:
+    """Defines `--images`."""
+    text = "An image file, a pattern, or a folder of images; may be repeated."
+    return flags.DEFINE_multi_string("images", [], text)
 
 
 def split_flag() -> flags.FlagHolder:
@@ -40,11 +41,7 @@ def split_flag() -> flags.FlagHolder:
 
 
 def image_size_flag(after: str = "") -> flags.FlagHolder:
-    """Defines `--image_size`.
-
-    Args:
-        after: stands behind its help.
-    """
+    """Defines `--image_size`, with something behind its help."""
     text = (
         "Height and width in pixels; position embeddings are resized to it. Default: the model's "
     )
@@ -52,14 +49,7 @@ def image_size_flag(after: str = "") -> flags.FlagHolder:
 
 
 def check_model_file(source: str) -> None:
-    """Refuses the file of a model that is not there; what is in it is not looked at.
-
-    Args:
-        source: a path, or an address.
-
-    Raises:
-        ValueError: no such file; the error lists the nearest names in its folder.
-    """
+    """Refuses the path of a model where no file is; an address is not looked at."""
     from keras_vit.weights.download import is_address
 
     if not is_address(source):
@@ -67,14 +57,7 @@ def check_model_file(source: str) -> None:
 
 
 def check_labels_file(source: str | None) -> None:
-    """Refuses a file of labels that is not there.
-
-    Args:
-        source: its path, or None.
-
-    Raises:
-        ValueError: no such file; the error lists the nearest names in its folder.
-    """
+    """Refuses a file of labels that is not there; None is none."""
     if source:
         _check_file(source, "a file with the names of the classes")
 

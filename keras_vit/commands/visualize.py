@@ -12,19 +12,17 @@ from keras_vit.commands.sources import (
     check_images_or_dataset,
     check_labels_file,
     check_model_file,
+    dataset_flag,
     image_size_flag,
+    images_flag,
     split_flag,
     text_flag,
 )
 
 section("What is looked at")
 _MODEL = text_flag("model")
-_IMAGES = flags.DEFINE_multi_string(
-    "images", [], "An image file, a pattern, or a folder of images; may be repeated."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
-)
+_IMAGES = images_flag()
+_DATASET = dataset_flag(None)
 _DATA_DIR = text_flag("data_dir")
 _SPLIT = split_flag()
 _LABELS = text_flag("labels", before="For --images. ")

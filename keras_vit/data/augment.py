@@ -45,9 +45,7 @@ class Seeds:
 def random_layers(augmentation: Augmentation) -> list[keras.layers.Layer]:
     """Returns the Keras layers that an augmentation needs, in the order they act.
 
-    Args:
-        augmentation: what to do; crop and flip are not layers, see `random_window` and
-            `random_flip`.
+    Crop and flip are not layers, see `random_window` and `random_flip`.
     """
     layers = keras.layers
     # In float32 whatever the program's dtype policy is.
@@ -106,10 +104,7 @@ def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def change_appearance(image: tf.Tensor, augmentation: Augmentation, seeds: Seeds) -> tf.Tensor:
     """Applies 3-Augment, RandAugment and colour jitter, those that are on.
 
-    Args:
-        image: float32 `(height, width, channels)`, values 0 to 255, sizes known.
-        augmentation: what to do.
-        seeds: of this image.
+    The image is float32 `(height, width, channels)`, values 0 to 255, sizes known.
     """
     from keras_vit.data import appearance
 

@@ -17,10 +17,7 @@ def check_images(
 ) -> frozenset[Path]:
     """Decodes every file once, JPEG at an eighth of its size, and names those that fail.
 
-    Args:
-        folder: what the names in the error are relative to.
-        paths: the files; a folder among them counts as foreign.
-        skip_corrupt: whether files that are not whole images are left out with a warning.
+    Names are relative to `folder`. With `skip_corrupt` there is a warning in place of the error.
 
     Returns:
         The files to leave out; none without `skip_corrupt`.

@@ -59,10 +59,6 @@ def row_order(batch_size: int, repeats: int) -> np.ndarray:
 
     So a worker seldom has two copies, and neighbours, which MixUp and CutMix mix, differ.
 
-    Args:
-        batch_size: images a step.
-        repeats: how many places in a row show the same image.
-
     Returns:
         int64 `(batch_size,)`: the place that each row shows, counted from the batch's first.
     """

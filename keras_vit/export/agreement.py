@@ -46,15 +46,7 @@ class Difference:
 
 
 def sample_pictures(exportable: Exportable, count: int) -> np.ndarray:
-    """Returns random pictures of the size that the model takes.
-
-    Args:
-        exportable: the model.
-        count: how many.
-
-    Returns:
-        uint8 array (count, height, width, channels).
-    """
+    """Returns random pictures as the model takes them: uint8 (count, height, width, channels)."""
     shape = (count, *exportable.image_shape)
     return np.random.default_rng(0).integers(0, 256, shape, "uint8")
 

@@ -94,14 +94,7 @@ def _function(function: Callable, spec: Any) -> Any:
 
 
 def for_converters(exportable: Exportable) -> Callable:
-    """Returns the function behind all forms as converters to other runtimes know it.
-
-    Args:
-        exportable: the model.
-
-    Returns:
-        A function of images to float32 tensors by name.
-    """
+    """Returns `exportable.forward()` as converters to other runtimes know it."""
     forward = exportable.forward()
 
     def run(images):
@@ -113,15 +106,7 @@ def for_converters(exportable: Exportable) -> Callable:
 
 @contextlib.contextmanager
 def scratch_saved_model(exportable: Exportable, batch_size: int | None) -> Iterator[str]:
-    """Writes a SavedModel of all outputs for a converter, for as long as the block lasts.
-
-    Args:
-        exportable: the model.
-        batch_size: images at a time; None for any number.
-
-    Yields:
-        Its folder.
-    """
+    """Writes a SavedModel of all outputs for a converter, and gives its folder to the block."""
     served = ServedModel(exportable)
     signature = served.all_outputs(batch_size)
     with tempfile.TemporaryDirectory() as folder:

@@ -18,13 +18,9 @@ def metadata_path(path: str | os.PathLike) -> pathlib.Path:
 def write_metadata(
     path: str | os.PathLike, exportable: Exportable, names: list[str], facts: dict[str, Any]
 ) -> None:
-    """Writes the metadata of an exported file or folder.
+    """Writes the metadata of an exported file or version folder.
 
-    Args:
-        path: the exported file, or the version folder.
-        exportable: what is exported.
-        names: one for each class.
-        facts: what else there is to say, such as `format`.
+    Beside what the model tells stand a name for each class and other facts, such as `format`.
     """
     values = {
         "keras_vit_version": __version__,
@@ -39,9 +35,6 @@ def write_metadata(
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
     """Reads the metadata of an exported file or version folder.
-
-    Args:
-        path: the exported file, or the version folder.
 
     Raises:
         ValueError: there is none, or it is no metadata.

@@ -32,13 +32,7 @@ def new_file(path: str | os.PathLike) -> Iterator[Place]:
     """Gives a place for a file of the same name; at the end all that stands beside it moves along.
 
     What stands beside the file moves first, so that where the file is, all of it is. Where the
-    block fails, nothing is left and a file that was there stays.
-
-    Args:
-        path: the file to make or to replace; its folder is made if needed.
-
-    Yields:
-        A `Place`.
+    block fails, nothing is left and a file that was there stays. Its folder is made if needed.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +57,7 @@ def new_version(path: str | os.PathLike) -> Iterator[Place]:
     """Gives a folder to write in and makes it the next version of `path` at the end of the block.
 
     Where the block fails, nothing stays behind. Two processes may do so at once: each gets a
-    number of its own.
-
-    Args:
-        path: folder of the versions, made if there is none.
-
-    Yields:
-        A `Place`.
+    number of its own. The folder is made if there is none.
 
     Raises:
         ValueError: the versions have the largest number already.

@@ -19,10 +19,7 @@ def write_warmup(
 ) -> None:
     """Writes `assets.extra/tf_serving_warmup_requests` in a version folder.
 
-    Args:
-        folder: the version folder.
-        name: the name under which the model is served.
-        requests: for each signature its inputs, name to array.
+    The name is that under which the model is served; a request has the inputs of a signature.
 
     Reference: `prediction_log.proto`, `predict.proto` and `model.proto` of TF Serving's API.
     """
@@ -36,13 +33,7 @@ def write_warmup(
 
 
 def prediction_log(name: str, signature: str, inputs: Mapping[str, Any]) -> bytes:
-    """Returns a serialised `PredictionLog` that holds one request.
-
-    Args:
-        name: of the model.
-        signature: of the model.
-        inputs: name to array.
-    """
+    """Returns a serialised `PredictionLog` that holds one request to a signature of a model."""
     import tensorflow as tf
 
     model_spec = _field(1, name.encode()) + _field(3, signature.encode())
@@ -56,12 +47,7 @@ def prediction_log(name: str, signature: str, inputs: Mapping[str, Any]) -> byte
 def sample_requests(
     exportable: Exportable, signatures: list[str]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Returns a request of one image for each signature: zeros, or a small PNG.
-
-    Args:
-        exportable: the model.
-        signatures: names of those that the SavedModel has.
-    """
+    """Returns a request of one image for each signature: zeros, or a small PNG."""
     prepared = {"images": np.zeros((1, *exportable.image_shape), "float32")}
     grey = encode_png(np.full((32, 32, 3), 128, "uint8"))
     encoded = {"image_bytes": np.array([grey], object)}

@@ -31,22 +31,13 @@ def at_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> keras.optimizer
 
     A schedule is public, but may not be replaced by a tensor, and Adafactor looks whether there is
     one.
-
-    Args:
-        optimizer: with a learning rate of its own.
-        rate: a scalar tensor.
     """
     held = optimizer._learning_rate
     return view(optimizer, _learning_rate=(lambda: rate) if callable(held) else rate)
 
 
 def decay(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> None:
-    """Takes its weight decay off one variable, if the optimizer decays it.
-
-    Args:
-        optimizer: built on the variable.
-        variable: changed in place.
-    """
+    """Takes its weight decay off one variable, if the optimizer decays it."""
     optimizer._apply_weight_decay([variable])
 
 
@@ -72,12 +63,7 @@ def inner_optimizers(
 def with_inner_optimizers(
     optimizer: keras.optimizers.Optimizer, inner: list[keras.optimizers.Optimizer]
 ) -> keras.optimizers.Optimizer:
-    """Returns a view of an optimizer that hands its work to others.
-
-    Args:
-        optimizer: a `LossScaleOptimizer` or a `MultiOptimizer`.
-        inner: as many as it has.
-    """
+    """Returns a view of an optimizer that hands its work to others, as many as it has."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return view(optimizer, inner_optimizer=inner[0])
     return view(optimizer, _inner_optimizers=inner)
@@ -88,9 +74,6 @@ def strategy_of(model: keras.Model) -> Any:
 
     The public `distribute_strategy` falls back to the strategy of the caller, which hides that a
     model was made outside the scope.
-
-    Args:
-        model: a model on the TensorFlow backend.
     """
     return model._distribute_strategy
 
@@ -120,9 +103,6 @@ def quantization_modes(model: keras.Model) -> set[str]:
     """Returns to what `quantize` has brought layers of a model, such as `{"int8"}`.
 
     There is no public way to all layers within layers.
-
-    Args:
-        model: any model.
     """
     return {layer.quantization_mode for layer in model._flatten_layers()} - {None}
 

@@ -51,14 +51,7 @@ def image_kind(data: Any) -> Any:
 
 
 def is_jpeg(data: Any) -> Any:
-    """Tells a JPEG by its first bytes.
-
-    Args:
-        data: scalar string, an encoded image.
-
-    Returns:
-        bool scalar.
-    """
+    """Tells a JPEG by its first bytes, bool scalar."""
     return tf.strings.substr(data, 0, len(JPEG_START)) == JPEG_START
 
 

@@ -70,11 +70,7 @@ def decode_image(source: str | os.PathLike | bytes, channels: int = 3) -> np.nda
 
 
 def why_refused(data: bytes) -> str | None:
-    """Says in a few words why an image cannot be decoded, or None if it can.
-
-    Args:
-        data: content of the file.
-    """
+    """Says in a few words why the content of a file cannot be decoded, or None if it can."""
     try:
         _decode(data)
     except Refused as error:

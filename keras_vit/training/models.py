@@ -45,12 +45,7 @@ def default_model(data: ImageDataset) -> str:
 
 
 def default_recipe(data: ImageDataset, *, pretrained: bool) -> str:
-    """Returns the name of the recipe that suits a data set.
-
-    Args:
-        data: what to learn.
-        pretrained: whether the model starts from trained weights.
-    """
+    """Returns the name of the recipe that suits a data set and a model, pretrained or not."""
     if pretrained:
         return "finetune_small"
     return "digits" if data.name == "digits" else "scratch_small"

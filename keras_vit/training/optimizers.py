@@ -8,12 +8,7 @@ from keras_vit.training.schedules import WarmupSchedule
 
 
 def make_schedule(recipe: Recipe, total_steps: int) -> WarmupSchedule:
-    """Makes the learning rate over the steps of a run.
-
-    Args:
-        recipe: gives peak, rise and decay.
-        total_steps: steps of the whole run.
-    """
+    """Makes the learning rate of a recipe over the steps of a run."""
     return WarmupSchedule(
         recipe.learning_rate,
         total_steps,
@@ -28,10 +23,7 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Makes the optimizer of a recipe.
 
-    Args:
-        recipe: gives all its numbers.
-        model: its biases, norms, scales, tokens and position embeddings are kept from decaying.
-        total_steps: length of the schedule.
+    Biases, norms, scales, tokens and position embeddings of the model are kept from decaying.
     """
     arguments = {
         "learning_rate": make_schedule(recipe, total_steps),

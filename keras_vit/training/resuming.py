@@ -18,9 +18,6 @@ def locked(folder: Path) -> Iterator[None]:
     The lock is on the folder itself and goes with the process, however that ends. Where the system
     or the file system knows no such locks, nothing is locked.
 
-    Args:
-        folder: that is there.
-
     Raises:
         RuntimeError: another run is at work in it.
     """

@@ -145,12 +145,7 @@ class SaveCheckpoints(StepCallback):
 
 
 def restore_weights(trainer: keras.Model, checkpoint: Checkpoint, cluster: Cluster) -> None:
-    """Gives model and optimizer the saved values, or changes nothing.
-
-    Args:
-        trainer: compiled.
-        checkpoint: of the same run.
-        cluster: of the trainer.
+    """Gives a compiled model and its optimizer the values of a run, or changes nothing.
 
     Raises:
         ValueError: lists what does not fit.

@@ -148,11 +148,7 @@ class Checkpoints:
         remove_leftovers(self.folder)
 
     def clear(self, *, but_last: bool = False) -> None:
-        """Removes the checkpoints.
-
-        Args:
-            but_last: leaves the last one and the best.
-        """
+        """Removes the checkpoints, or all but the last one and the best."""
         self.tidy()
         for step in self.steps()[: -1 if but_last else None]:
             self.path(step).unlink(missing_ok=True)
@@ -249,12 +245,7 @@ def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.nda
 
 
 def differences(saved: Any, now: Any, name: str = "") -> list[str]:
-    """Lists where two nested records differ.
-
-    Args:
-        saved: what the checkpoint says; plain JSON values.
-        now: what is asked for.
-        name: of the place, for the text.
+    """Lists where the record of a checkpoint differs from what is asked for, both JSON values.
 
     Returns:
         One text a field, such as `"recipe.epochs: 3 in the checkpoint, 5 now"`.

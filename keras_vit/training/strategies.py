@@ -109,11 +109,7 @@ class Cluster:
         return Path(self._scratch.name)
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuses a batch that the replicas cannot share evenly.
-
-        Args:
-            batch_size: images a step.
-        """
+        """Refuses a batch that the replicas cannot share evenly."""
         replicas = self.strategy.num_replicas_in_sync
         if batch_size % replicas:
             raise ValueError(
@@ -189,11 +185,7 @@ class Cluster:
         return self.strategy.distribute_datasets_from_function(of_worker)
 
     def total(self, value: float) -> float:
-        """Adds a number over all workers; each has to call it. One worker gets its own back.
-
-        Args:
-            value: of this worker.
-        """
+        """Adds a number over all workers; each has to call it. One worker gets its own back."""
         if self.num_workers == 1:
             return value
         if not hasattr(self, "_total"):
@@ -212,12 +204,7 @@ class Cluster:
         return float(self._total(tf.constant(value, tf.float32)))
 
     def check_start(self, start_step: int, folder: Path) -> None:
-        """Refuses to start when the workers would start at different steps.
-
-        Args:
-            start_step: of this worker.
-            folder: where it looked for checkpoints.
-        """
+        """Refuses to start when the workers found different checkpoints in the folder."""
         if self.total(start_step) != start_step * self.num_workers:
             raise ValueError(
                 "Expected all workers to find the same checkpoints. Received: worker "
@@ -228,9 +215,6 @@ class Cluster:
     @contextlib.contextmanager
     def watching(self, folder: Path) -> Iterator[None]:
         """Turns TensorFlow's words for a lost worker into an error that says what to do.
-
-        Args:
-            folder: of the checkpoints.
 
         Raises:
             WorkerLostError: another worker has stopped answering.

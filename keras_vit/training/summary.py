@@ -63,11 +63,6 @@ def best_epoch(
 ) -> dict[str, Any] | None:
     """Returns the first of the best epochs on the held-out split, or None without such a split.
 
-    Args:
-        history: the lines of `history.jsonl`.
-        watched: role of the held-out split.
-        objective: says what is best.
-
     Returns:
         `epoch`, `step`, and for the split `test`, for example, `test_loss` and `test_accuracy`.
     """
@@ -80,12 +75,7 @@ def best_epoch(
 
 
 def goodness(line: Mapping[str, Any], best_by: Figure) -> float:
-    """Returns a number that is higher for a better epoch; minus infinity where nothing is known.
-
-    Args:
-        line: of `history.jsonl`, or what Keras tells a callback.
-        best_by: the figure that decides.
-    """
+    """Returns a number that is higher for a better epoch; minus infinity where nothing is known."""
     figure = line.get(HELD_OUT + best_by.name, math.nan)
     return -math.inf if math.isnan(figure) else figure if best_by.higher_is_better else -figure
 

@@ -63,9 +63,6 @@ class Task:
 
         The model itself stays as it came, but for parts that the recipe freezes: what it saves is
         the network alone.
-
-        Args:
-            total_steps: length of the schedule.
         """
         recipe, model = self.recipe, self.model
         if recipe.freeze is not None:
