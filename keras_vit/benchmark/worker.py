@@ -31,11 +31,7 @@ def _timed(function: Any) -> float:
 
 
 def serve(text: str) -> None:
-    """Builds a subject, says how long that took, and answers commands until the input ends.
-
-    Args:
-        text: a `Work` as JSON.
-    """
+    """Builds the subject of a `Work`, as JSON, and answers commands until the input ends."""
     from keras_vit.benchmark.peers import LIBRARIES, OURS, SUBJECTS
     from keras_vit.benchmark.work import Work
 

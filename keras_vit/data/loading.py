@@ -81,13 +81,7 @@ def load(
 def check_source(name_or_folder: str | os.PathLike) -> None:
     """Refuses what is neither a folder that exists nor the name of a data set.
 
-    It needs no TensorFlow, so that a command can answer at once.
-
-    Args:
-        name_or_folder: as in `load`.
-
-    Raises:
-        ValueError: as in `load`.
+    It needs no TensorFlow, so that a command can answer at once, as `load` would.
     """
     if name_or_folder != "digits" and not Path(name_or_folder).expanduser().is_dir():
         _refuse_missing_folder(name_or_folder)

@@ -54,13 +54,7 @@ def read_digits(data_dir: str | os.PathLike | None = None) -> ImageDataset:
 def read_prepared_folder(
     folder: str | os.PathLike, splits: Mapping[str, str] | None = None, *, labelled: bool = True
 ) -> ImageDataset:
-    """Reads a folder that TFDS has prepared.
-
-    Args:
-        folder: the folder of one version, with `dataset_info.json`.
-        splits: TFDS split expressions by role; see `keras_vit.data.load`.
-        labelled: see there.
-    """
+    """Reads the folder of one version that TFDS has prepared; see `keras_vit.data.load`."""
     import tensorflow_datasets as tfds
 
     return _from_builder(
@@ -70,9 +64,6 @@ def read_prepared_folder(
 
 def check_data_name(name: str) -> None:
     """Refuses what is not the name of a data set; needs no TensorFlow.
-
-    Args:
-        name: TFDS name, with config and version if wanted, or `"digits"`.
 
     Raises:
         ValueError: an unknown name; the error lists the nearest ones.

@@ -53,8 +53,7 @@ def load_classifier(
 def count_classes(model: keras.Model) -> int | None:
     """Returns the classes that a model tells apart, or None for one without a head.
 
-    Args:
-        model: from `load_classifier`. Of a model that is not ours the width of its output counts.
+    Of a model that is not ours the width of its output counts.
     """
     config = getattr(model, "config", None)
     return model.output_shape[-1] if config is None else config.num_classes or None

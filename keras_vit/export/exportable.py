@@ -123,14 +123,7 @@ class Exportable:
         return [str(column) for column in range(self.num_classes)]
 
     def prepare(self, pictures: np.ndarray) -> np.ndarray:
-        """Makes pictures the input of the model.
-
-        Args:
-            pictures: uint8 (batch, height, width, channels).
-
-        Returns:
-            float32 (batch, *image_shape).
-        """
+        """Makes pictures, uint8 (batch, height, width, channels), the input of the model."""
         from keras_vit.images.preprocessing import preprocess_input
 
         return np.asarray(preprocess_input(pictures, self.preprocessing), "float32")
@@ -173,12 +166,5 @@ class Exportable:
         return run
 
     def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs prepared images through the model itself.
-
-        Args:
-            images: (batch, height, width, channels).
-
-        Returns:
-            What `forward` gives, as arrays.
-        """
+        """Runs prepared images through the model itself; returns as arrays what `forward` gives."""
         return {name: np.asarray(value) for name, value in self.forward()(images).items()}

@@ -84,16 +84,7 @@ class Form:
     def compare(
         self, exportable: Exportable, path: pathlib.Path, pictures: np.ndarray
     ) -> Iterable[Difference]:
-        """Compares what stands at a path with its model.
-
-        Args:
-            exportable: the model.
-            path: the file or version folder.
-            pictures: uint8 (batch, height, width, channels).
-
-        Yields:
-            The difference of each output.
-        """
+        """Compares all outputs of a file or version folder with its model's, on uint8 pictures."""
         if self.differences is not None:
             return self.differences(exportable, path, pictures)
         return differences(self.run(path), exportable, exportable.prepare(pictures))

@@ -48,15 +48,7 @@ def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
 
 
 def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
-    """Evaluates one batch.
-
-    Args:
-        model: a compiled `TrainableModel`.
-        data: as in `train_step`.
-
-    Returns:
-        The metrics so far, over all replicas.
-    """
+    """Evaluates one batch; takes and returns what `train_step` does."""
     data = keras.utils.unpack_x_y_sample_weight(data)
     outputs, loss = _forward(model, data, training=False)
     loss = loss * _loss_divisor(model.loss_reduction)

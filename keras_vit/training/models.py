@@ -59,11 +59,7 @@ def is_checkpoint(spec: str) -> bool:
 
 
 def check_model(spec: str, weights: str | None = None) -> None:
-    """Refuses a model that cannot be built, and unknown names of weights; needs no Keras.
-
-    Args:
-        spec: as in `build_model`.
-        weights: likewise.
+    """Refuses what `build_model` cannot build, and unknown names of weights; needs no Keras.
 
     Raises:
         ValueError: an unknown name (with the nearest ones), or weights given for a model that takes

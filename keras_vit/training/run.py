@@ -133,13 +133,7 @@ class Run:
         checkpoint_every: int | None,
         verbose: int,
     ) -> None:
-        """Trains what is left to train, and puts the weights to keep into the model.
-
-        Args:
-            callbacks: those of the user.
-            checkpoint_every: as in `train`.
-            verbose: as in `train`, and not None.
-        """
+        """Trains what is left to train, and puts the weights to keep into the model."""
         plan, resumed, interruption = self.plan, self.resumed, Interruption()
         rate = make_schedule(self.task.recipe, plan.total_steps)
         log = TensorBoardLog(self.files["tensorboard"], plan, rate, self.task.model.preprocessing)

@@ -120,17 +120,7 @@ class Cluster:
     def training_batches(
         self, split: Split, preprocessing: Preprocessing, *, batch_size: int, **arguments: Any
     ) -> Any:
-        """Makes the batches of all replicas.
-
-        Args:
-            split: what to read.
-            preprocessing: of the model.
-            batch_size: images a step, of all replicas together.
-            **arguments: of `keras_vit.data.training_batches`.
-
-        Returns:
-            A data set, distributed where there are several replicas.
-        """
+        """Makes the batches of all replicas, as `keras_vit.data.training_batches` does."""
         self.check_batch(batch_size)
         return self._distributed(
             training_batches,
@@ -144,18 +134,9 @@ class Cluster:
     def evaluation_batches(
         self, split: Split, preprocessing: Preprocessing, *, batch_size: int, **arguments: Any
     ) -> Any:
-        """Makes one pass over a split, each image on one replica.
+        """Makes one pass over a split, each image on one replica; the batch is that of all of them.
 
         All replicas take the same number of steps; one that has no image left gets empty batches.
-
-        Args:
-            split: what to read.
-            preprocessing: of the model.
-            batch_size: images a step, of all replicas together.
-            **arguments: of `keras_vit.data.evaluation_batches`.
-
-        Returns:
-            A data set, distributed where there are several replicas.
         """
         replicas = self.strategy.num_replicas_in_sync
         size = -(-batch_size // replicas)
