@@ -4,8 +4,6 @@ Measures take a `keras_vit.VisionTransformer` and prepared images and return Num
 `rollout` and `mean_attention_distance` take plain arrays. `plot` draws what they return.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from keras_vit.on_demand import on_demand

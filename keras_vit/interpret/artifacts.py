@@ -8,8 +8,6 @@ Reference: "Vision Transformers Need Registers" (arXiv 2309.16588), sections 1 a
 Attention Sink Emerges in Language Models" (arXiv 2410.10781), section 3.2.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

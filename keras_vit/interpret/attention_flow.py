@@ -6,8 +6,6 @@ Reference: Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (arXi
 section 3; "An Image is Worth 16x16 Words" (arXiv 2010.11929), appendix D.8, Figures 6 and 14.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

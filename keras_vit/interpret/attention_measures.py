@@ -5,8 +5,6 @@ weights. What `model(images)` runs stays as it is, and one map is held at a time
 tokens, the maps are those of the full sequence.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """A map and an image -> one picture: the image stays visible beneath the map."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

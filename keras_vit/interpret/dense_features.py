@@ -1,7 +1,5 @@
 """A model and images -> features of tokens and patches, and what they have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

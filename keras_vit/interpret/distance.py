@@ -5,8 +5,6 @@ Plain arrays in, plain arrays out; `attention.py` feeds it from a model.
 Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 4.5, appendix D.7, Figure 11.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A model -> what it learned about positions and pixels before any attention."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

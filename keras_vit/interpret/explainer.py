@@ -3,8 +3,6 @@
 Nothing here knows the page: bytes and choices in, scores and pixels out.
 """
 
-from __future__ import annotations
-
 import collections
 import os
 import pathlib

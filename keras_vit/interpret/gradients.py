@@ -1,7 +1,5 @@
 """The one place that knows how each backend differentiates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ The order is that of `docs/explanations.md`, where maps are compared on scenes w
 known.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

@@ -5,8 +5,6 @@ each of its patches has the attention of the merged token as its row, and an equ
 merged token is given: that is the attention of a sequence in which it occurs `size` times.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

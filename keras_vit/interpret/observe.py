@@ -1,7 +1,5 @@
 """What every measure needs to know about a model: does it fit, which grid, which tokens answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -4,8 +4,6 @@ Needs the extra `demo` (Gradio). The page asks nothing of any other host: no ana
 from elsewhere.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

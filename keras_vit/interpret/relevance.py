@@ -10,8 +10,6 @@ Reference: Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention 
 whose rule this is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A model and sample images -> all pictures, and one HTML file that holds them."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 from collections.abc import Callable

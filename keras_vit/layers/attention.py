@@ -1,7 +1,5 @@
 """Every token looks at every token."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A learned probe gathers all tokens into one vector (MAP head)."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

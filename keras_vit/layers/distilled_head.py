@@ -1,7 +1,5 @@
 """Two heads, one for the class token and one for the distillation token."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

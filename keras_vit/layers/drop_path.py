@@ -1,7 +1,5 @@
 """A residual branch is dropped for some images of a batch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

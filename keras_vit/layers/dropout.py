@@ -1,7 +1,5 @@
 """Dropout whose random seed may be drawn before it is needed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

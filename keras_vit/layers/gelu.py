@@ -5,8 +5,6 @@ A runtime makes one kernel or one node of a GELU only where it is written as tha
 Reference: "Gaussian Error Linear Units" (arXiv 1606.08415).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

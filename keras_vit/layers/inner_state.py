@@ -5,8 +5,6 @@ sublayer later (`trainable`, a dtype policy, `quantize`, `enable_lora`) would be
 a functional model of Keras keeps it, since it serialises each of its layers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Layer normalisation in the order of operations that runtimes know."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -1,7 +1,5 @@
 """A residual branch is scaled by a learned vector."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

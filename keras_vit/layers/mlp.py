@@ -1,7 +1,5 @@
 """The MLP of a block: two matrices around a GELU, or the gated form."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

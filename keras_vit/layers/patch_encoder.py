@@ -1,7 +1,5 @@
 """Patches become tokens: projected, led by the class token, and given their positions."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -1,7 +1,5 @@
 """Tokens become a map again."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -1,7 +1,5 @@
 """An image becomes a grid of flat patches."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

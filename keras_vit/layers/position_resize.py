@@ -4,8 +4,6 @@ Every kind is separable: one small matrix for the rows, one for the columns. The
 with `keras.ops`, so the new grid may be known only as the model runs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras import ops

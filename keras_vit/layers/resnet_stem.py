@@ -1,7 +1,5 @@
 """The ResNet in front of a hybrid: an image becomes a feature map."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -8,8 +8,6 @@ Reference: "RoFormer" (arXiv 2104.09864), section 3.2; "Rotary Position Embeddin
 Transformer" (arXiv 2403.13298), section 3, for two dimensions.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

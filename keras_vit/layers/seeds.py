@@ -1,7 +1,5 @@
 """Random seeds that were drawn before they are needed, and differ from replica to replica."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

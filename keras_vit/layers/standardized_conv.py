@@ -1,7 +1,5 @@
 """A convolution whose kernel is standardised before it is used."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

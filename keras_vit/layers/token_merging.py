@@ -10,8 +10,6 @@ Reference: Bolya et al., "Token Merging: Your ViT But Faster" (arXiv 2210.09461)
 appendix D.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import keras

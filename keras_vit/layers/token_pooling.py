@@ -1,7 +1,5 @@
 """The encoded tokens become one vector an image."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -1,7 +1,5 @@
 """One block of the encoder: attention, then MLP, each normalised before and added after."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The arithmetic of a model, counted from its config."""
 
-from __future__ import annotations
-
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.poolings import POOLINGS
 

@@ -1,7 +1,5 @@
 """A Vision Transformer inside another model, such as a user's own head on one of ours."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from keras_vit.images.carrier import find_carrier

@@ -1,7 +1,5 @@
 """The layers of a Vision Transformer by what they are for, top to bottom."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator

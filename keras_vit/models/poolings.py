@@ -3,8 +3,6 @@
 Nothing here imports Keras before a layer is made.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the outputs of a classifier mean as probabilities: the one definition."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """A Vision Transformer as the backbone of a detector or a segmenter: features on a grid."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -3,8 +3,6 @@
 The number of parameters that pins each row stands in `tests/applications/factories_test.py`.
 """
 
-from __future__ import annotations
-
 import fnmatch
 
 from keras_vit.checks import check_name

@@ -3,8 +3,6 @@
 Its layers are made in `keras_vit.models.parts`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ arrays), `architecture` (the config), `load`; and back through `save`. All that 
 files of one library stands in its own file in `layouts/`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from keras_vit.on_demand import on_demand

@@ -1,7 +1,5 @@
 """Reads the architecture of a model out of a checkpoint: names and shapes first."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

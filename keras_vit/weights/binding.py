@@ -1,7 +1,5 @@
 """Which arrays of a file make which variables: the layout whose names fit best."""
 
-from __future__ import annotations
-
 from keras_vit.weights.files.arrays import ArrayFile
 from keras_vit.weights.layouts import LAYOUTS, BoundCheckpoint
 from keras_vit.weights.layouts.features import foreign_model, stored_features

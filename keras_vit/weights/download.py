@@ -4,8 +4,6 @@ The cache is the folder `KERAS_VIT_CACHE`, else `keras_vit` in `KERAS_HOME`, els
 `~/.keras/keras_vit`. A file that is put there by hand is taken as it is.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -4,8 +4,6 @@ Canonical arrays are those of the Keras model: kernels `(in, out)` or `(height, 
 patch kernels `(patch * patch * channels, hidden)`, vectors flat.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Loads a checkpoint into a model: everything is checked, then everything is assigned."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

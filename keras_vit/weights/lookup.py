@@ -1,7 +1,5 @@
 """Finds published weights by name, and shows the table of them."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -6,8 +6,6 @@ google-research/vision_transformer; those of timm's come from its model table an
 files are not published.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

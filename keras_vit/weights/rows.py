@@ -6,8 +6,6 @@ Canonical names are the paths of the variables below the model. Tables are read 
 and (the first row that makes a variable) to save.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re

@@ -1,7 +1,5 @@
 """Writes a model as google-research, timm or Hugging Face would have: the way back of `load.py`."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """An open file of named arrays: names, shapes and dtypes at once, values one array at a time."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os

@@ -4,8 +4,6 @@ Keras changes variables before it notices that a file does not fit. So a file is
 of its own first, and its variables are then taken like the arrays of any other checkpoint.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

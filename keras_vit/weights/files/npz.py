@@ -4,8 +4,6 @@
 for whatever a header promises.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import zipfile

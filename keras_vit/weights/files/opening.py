@@ -1,7 +1,5 @@
 """Opens a checkpoint, whatever its form: `.npz`, `.safetensors`, shards, or a folder of these."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any

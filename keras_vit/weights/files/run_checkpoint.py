@@ -3,8 +3,6 @@
 How such a file is written is in `training/state.py`; here stands what a reader needs of it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import zlib

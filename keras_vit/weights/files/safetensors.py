@@ -6,8 +6,6 @@ library writes to a temporary file of its own, which a killed process leaves and
 read.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import struct

@@ -1,7 +1,5 @@
 """What the names of checkpoint files end in."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

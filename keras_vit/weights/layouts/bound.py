@@ -1,7 +1,5 @@
 """A file whose layout is known: what each of its arrays makes, and its positions."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

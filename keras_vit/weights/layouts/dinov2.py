@@ -1,7 +1,5 @@
 """DINOv2 of transformers, with registers or without."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Features that this package does not have, found by the names that only they bring."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

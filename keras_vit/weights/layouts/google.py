@@ -1,7 +1,5 @@
 """The `.npz` files of google-research/vision_transformer and of big_vision."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a layout is: all that is known of the files of one family of libraries."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which arrays of a file make which variables: the table of a layout applied to its names."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

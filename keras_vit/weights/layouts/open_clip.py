@@ -1,7 +1,5 @@
 """The image towers of open_clip, and of CLIP as its authors named it; read, not written."""
 
-from __future__ import annotations
-
 from keras_vit.images.spec import STATISTICS
 from keras_vit.weights.layouts.bound import POSITIONS
 from keras_vit.weights.layouts.layout import Layout

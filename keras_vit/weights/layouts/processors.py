@@ -1,7 +1,5 @@
 """The `preprocessor_config.json` of transformers: how images are prepared, read and written."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

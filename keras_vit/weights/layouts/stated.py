@@ -1,7 +1,5 @@
 """What a config beside a file states: each value read by name, checked, and refused by name."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

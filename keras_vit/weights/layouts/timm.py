@@ -1,7 +1,5 @@
 """The `.safetensors` files of timm, with the `config.json` of its hub beside them."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -3,8 +3,6 @@
 Of these arguments stands here what no array tells.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

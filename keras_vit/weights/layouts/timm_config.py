@@ -4,8 +4,6 @@ timm writes into `model_args` what differs from the architecture's own arguments
 names the rest, of which `timm_architectures` has what no array tells.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

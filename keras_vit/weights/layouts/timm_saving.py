@@ -1,7 +1,5 @@
 """The `config.json` with which timm builds a model that is saved in its layout."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The image towers of CLIP and SigLIP of transformers, alone or beside their text tower."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from keras_vit.images.spec import STATISTICS

@@ -1,7 +1,5 @@
 """ViT and DeiT of transformers."""
 
-from __future__ import annotations
-
 from keras_vit.images.spec import STATISTICS
 from keras_vit.weights.layouts.transformers import (
     EMBEDDINGS,
