@@ -49,8 +49,8 @@ def interpolation_matrix(new: Any, old: int, kind: str):
         old: number of values there are.
         kind: `"linear_align_corners"` (first and last values stay, as `scipy.ndimage.zoom` with
             order 1), or with half-pixel centres `"linear"`, `"bicubic"` (a = -0.75, border
-            repeated, no antialias, as torch) and `"bicubic_antialias"` (a = -0.5, border
-            renormalised, as `jax.image.resize`).
+            repeated, no antialias, as torch), `"linear_antialias"` and `"bicubic_antialias"`
+            (a = -0.5, border renormalised, as `jax.image.resize`).
 
     Returns:
         A float32 tensor `(new, old)` whose rows sum to 1.
@@ -64,6 +64,8 @@ def interpolation_matrix(new: Any, old: int, kind: str):
     position = (steps + 0.5) * scale - 0.5
     if kind == "bicubic_antialias":
         return _antialiased(position, old, scale, lambda distance: _cubic(distance, -0.5))
+    if kind == "linear_antialias":
+        return _antialiased(position, old, scale, _triangle)
     if kind == "bicubic":
         return _clamped(position, old, lambda distance: _cubic(distance, -0.75), -1, 4)
     if kind == "linear":

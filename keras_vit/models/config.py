@@ -26,7 +26,9 @@ GELUS = ("erf", "tanh", "quick")
 NORMS = ("layer", "rms")
 FINAL_NORMS = ("tokens", "pooled", "none")
 POSITION_EMBEDDINGS = ("learned", "sincos2d", "none")
-POSITION_INTERPOLATIONS = ("linear_align_corners", "bicubic_antialias", "bicubic", "linear")
+POSITION_INTERPOLATIONS = (
+    "linear_align_corners", "bicubic_antialias", "bicubic", "linear", "linear_antialias",
+)  # fmt: skip
 WEIGHT_STANDARDIZATIONS = ("std_plus_epsilon", "variance_plus_epsilon")
 
 
@@ -151,7 +153,7 @@ class VisionTransformerConfig:
             first prefix tokens; None for one to each class and distillation token.
         position_embedding_interpolation: how it is resized to another grid:
             `"linear_align_corners"` (vit_jax, big_vision), `"bicubic_antialias"` (timm),
-            `"bicubic"` (Hugging Face), `"linear"` (half-pixel centres).
+            `"bicubic"` (Hugging Face), `"linear"` or `"linear_antialias"` (half-pixel centres).
         hybrid: the ResNet in front, a `HybridConfig`, or None.
         dropout_rate: dropout of embeddings, attention output and MLP, in [0, 1).
         attention_dropout_rate: dropout of the attention weights, in [0, 1).

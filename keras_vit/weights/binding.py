@@ -26,4 +26,4 @@ def bind(file: ArrayFile) -> BoundCheckpoint:
             "big_vision, timm or Hugging Face write them. Received: "
             f"{len(names)} arrays such as {names[:6]}."
         )
-    return min(candidates, key=lambda bound: len(bound.unexpected))
+    return min(candidates, key=lambda bound: len(bound.unexpected + bound.misfits))

@@ -49,10 +49,11 @@ FORMS: dict[str, Form] = {
     "linear": Form((2,), lambda a: a.T, lambda a, s: a.T),
     # torch.nn.Conv2d: (out, in, height, width) <-> (height, width, in, out).
     "conv": Form((4,), lambda a: a.transpose(2, 3, 1, 0), lambda a, s: a.transpose(3, 2, 0, 1)),
-    # The patch embedding of torch: (D, C, P, P) <-> (P * P * C, D).
+    # The patch embedding of torch: (D, C, P, P) <-> (P * P * C, D); of patches that were cut before
+    # (NaFlex) it is (D, P * P * C).
     "torch_patch": Form(
-        (4,),
-        lambda a: _merge_front(a.transpose(2, 3, 1, 0)),
+        (2, 4),
+        lambda a: a.T if a.ndim == 2 else _merge_front(a.transpose(2, 3, 1, 0)),
         lambda a, s: a.reshape(s.patch_size, s.patch_size, -1, a.shape[-1]).transpose(3, 2, 0, 1),
     ),
     # The patch embedding of Flax: (P, P, C, D) <-> (P * P * C, D).
@@ -73,7 +74,7 @@ FORMS: dict[str, Form] = {
     # Group norms, stored (C,) or, in older hybrid files, (1, 1, 1, C) <-> (C,).
     "flat": Form((1, 4), lambda a: a.reshape(-1), lambda a, s: a),
     # A token stored as (D,) <-> (1, 1, D), and a table stored as (N, D) <-> (1, N, D).
-    "token": Form((1,), lambda a: a.reshape(1, 1, -1), lambda a, s: a.reshape(-1)),
+    "token": Form((1, 3), lambda a: a.reshape(1, 1, -1), lambda a, s: a.reshape(-1)),
     # Learned rotary frequencies, of columns and rows (2, heads, head_dim / 2) <-> of rows, columns.
     "columns_first": Form((3,), lambda a: a[::-1], lambda a, s: a[::-1]),
     "table": Form((2,), lambda a: a[None], lambda a, s: a[0]),

@@ -127,9 +127,12 @@ def linear(sources, targets, form: str = "linear", **fields) -> tuple[Row, Row]:
     )
 
 
-def torch_norm(source: str, target: str) -> tuple[Row, Row]:
+def torch_norm(source: str, target: str, **fields) -> tuple[Row, Row]:
     """Returns the rows for scale and shift of a norm of torch."""
-    return (row(f"{source}.weight", f"{target}/gamma"), row(f"{source}.bias", f"{target}/beta"))
+    return (
+        row(f"{source}.weight", f"{target}/gamma", **fields),
+        row(f"{source}.bias", f"{target}/beta", **fields),
+    )
 
 
 def fill(pattern: str, numbers: dict[str, int]) -> str:

@@ -5,8 +5,9 @@ it has no place for, and how a model is saved.
 """
 
 from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.weights.layouts.beit import INTERNVL
 from keras_vit.weights.layouts.bound import BoundCheckpoint
-from keras_vit.weights.layouts.dinov2 import DINOV2
+from keras_vit.weights.layouts.dinov2 import DINOV2, PIXIO, TIPS
 from keras_vit.weights.layouts.google import GOOGLE
 from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.open_clip import OPEN_CLIP
@@ -14,7 +15,7 @@ from keras_vit.weights.layouts.timm import TIMM
 from keras_vit.weights.layouts.towers import TOWERS
 from keras_vit.weights.layouts.vit import VIT
 
-LAYOUTS = (GOOGLE, TIMM, TOWERS, DINOV2, VIT, OPEN_CLIP)
+LAYOUTS = (GOOGLE, TIMM, TOWERS, DINOV2, PIXIO, TIPS, INTERNVL, VIT, OPEN_CLIP)
 NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
 
 

@@ -72,6 +72,9 @@ class BoundCheckpoint:
     def patch_shape(self) -> tuple[int, int, int] | None:
         """(height, width, channels) that the patch embedding reads, or None without one."""
         stored = self.source_shape(PATCHES)
+        if stored is not None and len(stored) == 2:  # of patches that were cut before: colours
+            side = math.isqrt(stored[1] // 3)
+            return (side, side, 3) if 3 * side**2 == stored[1] else None
         if stored is None or len(stored) != 4:
             return None
         flax = self.find(PATCHES).row.form == "flax_patch"

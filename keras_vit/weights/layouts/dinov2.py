@@ -1,12 +1,14 @@
-"""DINOv2 of transformers, with registers or without."""
+"""DINOv2 of transformers, with registers or without; TIPS and Pixio, read and not written."""
 
 import dataclasses
 
 import numpy as np
 
 from keras_vit.images.spec import STATISTICS
+from keras_vit.weights.layouts.timm import TIMM
 from keras_vit.weights.layouts.transformers import (
     EMBEDDINGS,
+    IGNORED,
     Family,
     TransformersLayout,
     attention_rows,
@@ -127,4 +129,67 @@ def mlp_ratio(config) -> float | None:
     return None
 
 
-DINOV2 = Dinov2Layout()
+class TipsLayout(TransformersLayout):
+    """`Tipsv2VisionModel`, whose names are timm's; its second class token is a register here."""
+
+    signature = TIMM.signature
+    prefixes = ("vision_encoder.", "")
+    families = (
+        Family(
+            "tipsv2_vision_model",
+            "Tipsv2VisionModel",
+            "",
+            "",
+            epsilon=1e-6,
+            interpolation="linear_antialias",
+            preprocessing={"mean": (0.0,) * 3, "std": (1.0,) * 3},
+        ),
+    )
+    rows = (
+        *TIMM.rows,
+        *linear("blocks.{i}.mlp.c_fc", f"{BLOCK}/mlp/hidden"),
+        *linear("blocks.{i}.mlp.c_proj", f"{BLOCK}/mlp/output"),
+    )
+    ignored = (*IGNORED, r"text_encoder\..*", "temperature|logit_scale")
+    inert = ("intermediate_size",)
+
+    def suits(self, config):
+        return False
+
+
+class PixioLayout(TransformersLayout):
+    """`PixioModel`, whose class tokens are registers with positions here."""
+
+    signature = "embeddings.patch_embeddings.projection.weight"
+    prefixes = ("pixio.", "")
+    families = (
+        Family(
+            "pixio",
+            "PixioModel",
+            "",
+            "",
+            epsilon=1e-6,
+            heads=16,
+            pooling="none",  # the mean of all class tokens
+            preprocessing={**STATISTICS["imagenet"], "resampling": "bicubic"},
+        ),
+    )
+    rows = (
+        *(each for each in EMBEDDINGS if each.sources[0] != "embeddings.cls_token"),
+        row("embeddings.cls_token", "patch_encoder/register_tokens"),
+        *torch_norm(f"{_LAYER}.norm1", f"{BLOCK}/attention_norm"),
+        *attention_rows(_LAYER, _LAYER),
+        *torch_norm(f"{_LAYER}.norm2", f"{BLOCK}/mlp_norm"),
+        *linear(f"{_LAYER}.intermediate.dense", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_LAYER}.output.dense", f"{BLOCK}/mlp/output"),
+        *torch_norm("layernorm", "encoder_norm"),
+    )
+
+    def suits(self, config):
+        return False
+
+    def position_rows(self, bound):
+        return [bound.shapes["patch_encoder/register_tokens"][1]]
+
+
+DINOV2, TIPS, PIXIO = Dinov2Layout(), TipsLayout(), PixioLayout()

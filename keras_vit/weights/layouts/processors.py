@@ -38,16 +38,17 @@ def read_processor(bound) -> dict[str, Any]:
 
 def _statistics(stated: Stated) -> dict[str, Any]:
     """Mean and standard deviation of values in [0, 1]."""
-    if not {"image_mean", "image_std"} & stated.values.keys():
+    unchanged = not stated.flag("do_normalize", True)
+    if not unchanged and not {"image_mean", "image_std"} & stated.values.keys():
         return {}
     values = {}
-    for name in ("image_mean", "image_std"):
+    for name in () if unchanged else ("image_mean", "image_std"):
         if isinstance(stated.values.get(name), float):
             stated.values[name] = [stated.values[name]] * 3
         values[name] = stated.numbers(name, ())
     rescaled = stated.flag("do_rescale", True)
     scale = 255 * (stated.number("rescale_factor", 1 / 255) if rescaled else 1.0)
-    if not stated.flag("do_normalize", True):
+    if unchanged:
         values = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
     if min(values["image_std"]) <= 0:
         raise stated.refusal("image_std", "numbers above 0")

@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_vit.images.spec import STATISTICS
-from keras_vit.weights.layouts.bound import POSITIONS
+from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
 from keras_vit.weights.layouts.transformers import IGNORED, Family, TransformersLayout
 from keras_vit.weights.rows import BLOCK, Row, linear, row, torch_norm
 
@@ -41,6 +41,16 @@ _SIGLIP = Family(
     epsilon=1e-6,
     preprocessing={"resampling": "bicubic"},
 )
+# Its pooler normalises the class token a second time, which no pooling here does.
+_BLIP = Family(
+    "blip_vision_model",
+    "BlipVisionModel",
+    "",
+    "vision_model.",
+    epsilon=1e-5,
+    pooling="none",
+    preprocessing={**STATISTICS["clip"], "resampling": "bicubic"},
+)
 
 
 def _block_rows(layer: str) -> tuple[Row, ...]:
@@ -48,6 +58,8 @@ def _block_rows(layer: str) -> tuple[Row, ...]:
         *torch_norm(f"{layer}.layer_norm1", f"{BLOCK}/attention_norm"),
         *linear([f"{layer}.self_attn.{p}_proj" for p in "qkv"], f"{BLOCK}/attention/qkv"),
         *linear(f"{layer}.self_attn.out_proj", f"{BLOCK}/attention/output"),
+        *linear(f"{layer}.self_attn.qkv", f"{BLOCK}/attention/qkv"),  # these two in BLIP
+        *linear(f"{layer}.self_attn.projection", f"{BLOCK}/attention/output"),
         *torch_norm(f"{layer}.layer_norm2", f"{BLOCK}/mlp_norm"),
         *linear(f"{layer}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
         *linear(f"{layer}.mlp.fc2", f"{BLOCK}/mlp/output"),
@@ -70,16 +82,30 @@ class TowerLayout(TransformersLayout):
         ),
         *_SIGLIP.named("siglip"),
         *_SIGLIP.named("idefics3_vision", "smolvlm_vision", heads=16),
+        *_SIGLIP.named("siglip2", "siglip2_vision_model", interpolation="linear_antialias"),
+        *_BLIP.named("blip", "blip_vision_model"),
+        *_BLIP.named(
+            "blip-2", "blip_2_vision_model", "instructblip", "instructblip_vision_model",
+            epsilon=1e-6, heads=16,
+        ),
     )  # fmt: skip
     rows = (
         row("embeddings.patch_embedding.weight", "patch_encoder/projection/kernel", "torch_patch"),
         row("embeddings.patch_embedding.bias", "patch_encoder/projection/bias"),
         row("embeddings.class_embedding", "patch_encoder/class_token", "token"),
         row("embeddings.position_embedding.weight", POSITIONS, "table"),
+        row("embeddings.position_embedding", POSITIONS),
         *torch_norm("pre_layrnorm", "pre_norm"),
         *torch_norm("pre_layernorm", "pre_norm"),  # OWL-ViT spells it otherwise
         *(each for layer in _LAYERS for each in _block_rows(layer)),
-        *torch_norm("post_layernorm", "encoder_norm"),
+        # CLIP normalises the class token alone, which no classifier reads.
+        *torch_norm("post_layernorm", "encoder_norm", unless="pre_layrnorm.weight"),
+        *torch_norm(
+            "post_layernorm",
+            "encoder_norm",
+            when="pre_layrnorm.weight",
+            unless="classifier.weight",
+        ),
         row("visual_projection.weight", "projection/kernel", "linear"),
         # A classifier reads the mean of the patches; what pools them otherwise is not used.
         *linear("classifier", "head"),
@@ -87,16 +113,19 @@ class TowerLayout(TransformersLayout):
     )
     ignored = (
         *IGNORED,
-        r"text_model\..*",
-        r"text_projection\..*",
+        r"(text_(model|encoder|decoder|projection)|qformer|language_(model|projection))\..*",
+        r"(query_tokens|itm_head|text_proj|vision_proj|vision_projection)(\..*)?",
         "logit_scale",
         "logit_bias",
     )
 
-    def foreign_features(self, bound):
-        if "head/kernel" in bound.shapes and "pre_norm/gamma" in bound.shapes:
-            return ["a head on the mean of tokens without their final norm (classifier.weight)"]
-        return super().foreign_features(bound)
+    def read_config(self, bound, fields, given):
+        told = super().read_config(bound, fields, given)
+        if "encoder_norm/gamma" not in bound.shapes and fields["num_classes"]:
+            told.update(pooling="gap", final_norm="none")
+        if len(bound.source_shape(PATCHES)) == 2:
+            bound.notes.append("patches of one grid, where NaFlex takes that of each image")
+        return told
 
     def family_by_shapes(self, bound):
         return _CLIP if "pre_norm/gamma" in bound.shapes else _SIGLIP

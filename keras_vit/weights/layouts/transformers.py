@@ -41,14 +41,13 @@ _FOREIGN = {
     "data2vec-vision": "relative position bias",
     "depth_anything": "a neck for depth",
     "dinov3_vit": "rotary positions",
-    "internvl_vision": "no final norm",
-    "mlcd_vision_model": "rotary positions",
+    "kosmos_2_vision_model": "latent queries between images and a language model",
+    "mlcd_vision_model": "rotary positions of the class token",
     "pixtral": "rotary positions",
     "radio": "patch generator of RADIO",
     "sam_vision_model": "windowed attention with relative position bias",
     "sam_hq_vision_model": "windowed attention with relative position bias",
     "sapiens2": "rotary positions and grouped queries",
-    "siglip2_vision_model": "a linear patch embedding of any grid (NaFlex)",
     "videomae": "patches of a video",
     "vitdet": "windowed attention with relative position bias",
     "vitpose_backbone": "padded patches",
@@ -88,6 +87,8 @@ class Family:
         epsilon: `layer_norm_eps` where `config.json` does not say it.
         heads: `num_attention_heads` where `config.json` does not say it.
         interpolation: how it resizes positions.
+        pooling: what it pools by without a head, where arrays do not tell; None for the class token
+            or, without one, the mean.
         preprocessing: fields of `Preprocessing` that its images are prepared with.
     """
 
@@ -99,6 +100,7 @@ class Family:
     epsilon: float = 1e-12
     heads: int = 12
     interpolation: str = "bicubic"
+    pooling: str | None = None
     preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def named(self, *model_types: str, **changes: Any) -> tuple[Family, ...]:
@@ -111,11 +113,13 @@ class TransformersLayout(Layout):
 
     Attributes:
         families: those that use these names.
+        inert: what `config.json` says and no model of theirs reads.
     """
 
     name = "huggingface"
     ignored = IGNORED
     families: tuple[Family, ...] = ()
+    inert: tuple[str, ...] = ()
 
     def family_by_shapes(self, bound) -> Family:
         """Returns the family that the arrays of a checkpoint are likely of."""
@@ -140,6 +144,8 @@ class TransformersLayout(Layout):
 
     def read_config(self, bound, fields, given) -> dict[str, Any]:
         family, stated = self.family_of(bound), own_config(bound.file, given)
+        for name in self.inert:
+            stated.values.pop(name, None)
         told = {
             "layer_norm_epsilon": stated.number("layer_norm_eps", family.epsilon),
             "position_embedding_interpolation": family.interpolation,
@@ -156,6 +162,8 @@ class TransformersLayout(Layout):
                 f"{family.model} has them, since there is no config.json"
             )
         self._check_stated(bound, stated, fields)
+        if family.pooling is not None and not fields["num_classes"]:
+            told["pooling"] = family.pooling
         if fields["pre_logits_size"] is not None:
             told["pre_logits_activation"] = stated.choice("pooler_act", POOLER_ACTIVATIONS, "tanh")
         return told
