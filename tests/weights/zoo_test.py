@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from keras_vit.applications.checkpoint import from_checkpoint
+from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.save import save_checkpoint
 
 ZOO = pathlib.Path(__file__).parents[1] / "fixtures" / "zoo"
 CASES = sorted(path.parent for path in ZOO.glob("*/io.npz"))
@@ -23,3 +25,17 @@ def test_computes_what_the_library_computes(folder):
     model = from_checkpoint(folder, classifier_activation=None)
     output = keras.ops.convert_to_numpy(model(images))
     np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["dinov3", "dinov3_gated"])
+def test_is_saved_as_the_library_had_it(name, tmp_path):
+    folder = ZOO / f"transformers_{name}"
+    save_checkpoint(from_checkpoint(folder), tmp_path, "huggingface")
+    stored, written = open_checkpoint(folder), open_checkpoint(tmp_path)
+    for array in stored.specs:
+        if "mask_token" not in array:
+            np.testing.assert_array_equal(written.read(array), stored.read(array), array)
+    for array in written.specs.keys() - stored.specs.keys():  # a bias of zeros
+        assert ".k_proj." in array and not written.read(array).any()
+    same = ("rope_theta", "num_register_tokens", "use_gated_mlp", "query_bias", "layer_norm_eps")
+    assert [written.config[key] for key in same] == [stored.config[key] for key in same]

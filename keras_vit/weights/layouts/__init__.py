@@ -5,9 +5,10 @@ it has no place for, and how a model is saved.
 """
 
 from keras_vit.models.config import VisionTransformerConfig
-from keras_vit.weights.layouts.beit import INTERNVL
+from keras_vit.weights.layouts.beit import BEIT, INTERNVL
 from keras_vit.weights.layouts.bound import BoundCheckpoint
 from keras_vit.weights.layouts.dinov2 import DINOV2, PIXIO, TIPS
+from keras_vit.weights.layouts.dinov3 import DINOV3
 from keras_vit.weights.layouts.google import GOOGLE
 from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.open_clip import OPEN_CLIP
@@ -15,7 +16,9 @@ from keras_vit.weights.layouts.timm import TIMM
 from keras_vit.weights.layouts.towers import TOWERS
 from keras_vit.weights.layouts.vit import VIT
 
-LAYOUTS = (GOOGLE, TIMM, TOWERS, DINOV2, PIXIO, TIPS, INTERNVL, VIT, OPEN_CLIP)
+LAYOUTS = (
+    GOOGLE, TIMM, TOWERS, DINOV3, DINOV2, PIXIO, TIPS, BEIT, INTERNVL, VIT, OPEN_CLIP,
+)  # fmt: skip
 NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
 
 

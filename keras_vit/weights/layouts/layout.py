@@ -35,6 +35,8 @@ class Layout:
         suffix: that of the file with the weights.
         saved: whether models can be saved in it.
         prefixed_only: whether names without the prefix belong to something else.
+        expresses: fields that it has a place for and most layouts have not; `checks` says which
+            values.
     """
 
     name = ""
@@ -45,6 +47,7 @@ class Layout:
     suffix = SAFETENSORS
     saved = True
     prefixed_only = False
+    expresses: tuple[str, ...] = ()
 
     def bind(self, file: ArrayFile) -> BoundCheckpoint | None:
         """Says what each array of a file makes; None for a file of another layout.
@@ -143,9 +146,12 @@ class Layout:
         ]
         found = {
             field: f"{field}={getattr(config, field)!r} ({need})"
-            for field, fits, need in [*self.checks(config), *plain, *ends]
-            if not fits
+            for field, fits, need in [*plain, *ends]
+            if not fits and field not in self.expresses
         }
+        for field, fits, need in self.checks(config):
+            if not fits:
+                found.setdefault(field, f"{field}={getattr(config, field)!r} ({need})")
         return list(found.values())
 
     def target(self, path: Any) -> Path:

@@ -37,10 +37,7 @@ POOLER_ACTIVATIONS = {
 _FOREIGN = {
     "aimv2_vision_model": "RMSNorm and SwiGLU of unpacked matrices",
     "audio-spectrogram-transformer": "spectrograms in place of images",
-    "beit": "relative position bias",
-    "data2vec-vision": "relative position bias",
     "depth_anything": "a neck for depth",
-    "dinov3_vit": "rotary positions",
     "kosmos_2_vision_model": "latent queries between images and a language model",
     "mlcd_vision_model": "rotary positions of the class token",
     "pixtral": "rotary positions",

@@ -1,0 +1,106 @@
+"""DINOv3 of transformers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keras_vit.images.spec import STATISTICS
+from keras_vit.models.rotary_config import RotaryConfig
+from keras_vit.weights.layouts.transformers import Family, TransformersLayout, own_config
+from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
+
+_LAYER = "layer.{i}"
+_ATTENTION, _QKV = f"{_LAYER}.attention", f"{BLOCK}/attention/qkv"
+_KEY_BIAS, _GATE = "layer.0.attention.k_proj.bias", "layer.0.mlp.gate_proj.weight"
+_BASE = 100.0
+
+
+class Dinov3Layout(TransformersLayout):
+    """`DINOv3ViTModel` and its backbone."""
+
+    signature = "embeddings.patch_embeddings.weight"
+    families = (
+        Family(
+            "dinov3_vit",
+            "DINOv3ViTModel",
+            "",
+            "",
+            epsilon=1e-5,
+            heads=6,
+            preprocessing=STATISTICS["imagenet"],
+        ),
+    )
+    rows = (
+        row(signature, "patch_encoder/projection/kernel", "torch_patch"),
+        row("embeddings.patch_embeddings.bias", "patch_encoder/projection/bias"),
+        row("embeddings.cls_token", "patch_encoder/class_token"),
+        row("embeddings.register_tokens", "patch_encoder/register_tokens"),
+        *torch_norm(f"{_LAYER}.norm1", f"{BLOCK}/attention_norm"),
+        row([f"{_ATTENTION}.{p}_proj.weight" for p in "qkv"], f"{_QKV}/kernel", "linear"),
+        row([f"{_ATTENTION}.{p}_proj.bias" for p in "qkv"], f"{_QKV}/bias", when=_KEY_BIAS),
+        row([f"{_ATTENTION}.{p}_proj.bias" for p in "qv"], f"{_QKV}/bias", unless=_KEY_BIAS, gap=1),
+        *linear(f"{_ATTENTION}.o_proj", f"{BLOCK}/attention/output"),
+        row(f"{_LAYER}.layer_scale1.lambda1", f"{BLOCK}/attention_scale/gamma"),
+        *torch_norm(f"{_LAYER}.norm2", f"{BLOCK}/mlp_norm"),
+        *linear(f"{_LAYER}.mlp.up_proj", f"{BLOCK}/mlp/hidden", unless=_GATE),
+        *linear([f"{_LAYER}.mlp.{p}_proj" for p in ("gate", "up")], f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_LAYER}.mlp.down_proj", f"{BLOCK}/mlp/output"),
+        row(f"{_LAYER}.layer_scale2.lambda1", f"{BLOCK}/mlp_scale/gamma"),
+        *torch_norm("norm", "encoder_norm"),
+    )
+    expresses = ("rotary", "position_embedding")
+
+    def read_config(self, bound, fields, given):
+        told = super().read_config(bound, fields, given)
+        stated = own_config(bound.file, given)
+        stated.agree("use_gated_mlp", fields["mlp"] == "swiglu", "mlp")
+        if fields["mlp"] == "swiglu":
+            stated.must_be("hidden_act", "silu", "other gate in a gated MLP")
+        rotary = RotaryConfig(base=stated.number("rope_theta", _BASE), scale="centred")
+        return {**told, "position_embedding": "none", "rotary": rotary}
+
+    def suits(self, config):
+        return config.rotary is not None and config.position_embedding == "none"
+
+    def checks(self, config):
+        rotary = RotaryConfig(base=config.rotary.base, scale="centred")
+        positions = ("position_embedding", "position_embedding_prefix_rows")
+        return [
+            *(each for each in super().checks(config) if each[0] not in positions),
+            ("rotary", config.rotary == rotary, "that of dinov3_vit"),
+        ]
+
+    def family_checks(self, config, family):
+        return [
+            ("num_classes", not config.num_classes, f"{family} has no head"),
+            ("class_token", config.class_token, f"{family} always has one"),
+            ("distillation_token", not config.distillation_token, f"{family} has none"),
+            ("layer_scale", config.layer_scale, f"{family} always has it"),
+            ("num_register_tokens", config.num_register_tokens, f"{family} always has some"),
+            ("pre_norm", not config.pre_norm, f"{family} has none"),
+            ("patch_bias", config.patch_bias, f"{family} has one"),
+            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
+            ("projection_size", config.projection_size is None, f"{family} has none"),
+        ]
+
+    def avoided(self, config):
+        return (r"\.mlp\.up_",) if config.mlp == "swiglu" else (r"\.mlp\.gate_",)
+
+    def write_arrays(self, values, config):
+        arrays = super().write_arrays(values, config)  # the mask token is never read
+        arrays["embeddings.mask_token"] = np.zeros((1, 1, config.hidden_size), "float32")
+        return arrays
+
+    def family_config(self, config):
+        gated = config.mlp == "swiglu"
+        return {
+            "intermediate_size": config.mlp_dim,
+            "num_register_tokens": config.num_register_tokens,
+            "rope_theta": config.rotary.base,
+            "use_gated_mlp": gated,
+            **({"hidden_act": "silu"} if gated else {}),
+            **dict.fromkeys(("query_bias", "key_bias", "value_bias"), config.qkv_bias),
+        }
+
+
+DINOV3 = Dinov3Layout()
