@@ -1,8 +1,22 @@
 """The recipes by name, each with its source."""
 
+import dataclasses
+
 from keras_vit.checks import check_name
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.training.recipes import Recipe
+
+# What DeiT does to images; the last recipe of DeiT III does the same.
+_DEIT = Augmentation(
+    crop_min_area=0.08,
+    horizontal_flip=True,
+    rand_augment_ops=2,
+    rand_augment_magnitude=9.0,
+    rand_augment_magnitude_std=0.5,
+    rand_augment_probability=0.5,
+    mixup_alpha=0.8,
+    cutmix_alpha=1.0,
+)
 
 RECIPES: dict[str, Recipe] = {
     # Ours, for the `digits` model from scratch; chosen on folds of the training split. Its result
@@ -93,18 +107,7 @@ RECIPES: dict[str, Recipe] = {
         dropout_rate=0.0,
         drop_path_rate=0.1,
         image_size=224,
-        augmentation=Augmentation(
-            crop_min_area=0.08,
-            horizontal_flip=True,
-            rand_augment_ops=2,
-            rand_augment_magnitude=9.0,
-            rand_augment_magnitude_std=0.5,
-            rand_augment_probability=0.5,
-            random_erasing=0.25,
-            mixup_alpha=0.8,
-            cutmix_alpha=1.0,
-            repeats=3,
-        ),
+        augmentation=dataclasses.replace(_DEIT, random_erasing=0.25, repeats=3),
     ),
     # "DeiT III: Revenge of the ViT" (arXiv 2204.07118): ImageNet-1k, ViT-B, 800 epochs at 192 px,
     # with the released command's decay (0.05) and drop path (0.2). The next recipe follows it.
@@ -142,16 +145,7 @@ RECIPES: dict[str, Recipe] = {
         dropout_rate=0.0,
         drop_path_rate=0.2,
         image_size=224,
-        augmentation=Augmentation(
-            crop_min_area=0.08,
-            horizontal_flip=True,
-            rand_augment_ops=2,
-            rand_augment_magnitude=9.0,
-            rand_augment_magnitude_std=0.5,
-            rand_augment_probability=0.5,
-            mixup_alpha=0.8,
-            cutmix_alpha=1.0,
-        ),
+        augmentation=_DEIT,
     ),
     # "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2111.06377), Table 8, 800 epochs:
     # AdamW(0.9, 0.95) at 1.5e-4 * 4096 / 256 with decay 0.05, 40 epochs of warm-up, crops and flips

@@ -81,21 +81,22 @@ def saved_model(
     return published
 
 
-def _save(exportable: Exportable, folder: pathlib.Path, names: list[str], top_k: int) -> list[str]:
-    """Writes the graph and returns the names of its signatures."""
+def _save(
+    exportable: Exportable, folder: pathlib.Path, names: list[str], top_k: int
+) -> dict[str, Any]:
+    """Writes the graph and returns its signatures."""
     import tensorflow as tf
 
-    from keras_vit.export.graph import ServedModel
+    from keras_vit.export.graph import signatures, weights_of
 
+    module, functions = weights_of(exportable), signatures(exportable, names, top_k)
     with tempfile.TemporaryDirectory() as scratch:
-        asset = None
         if names:
             asset = pathlib.Path(scratch) / "labels.txt"
             asset.write_text("".join(f"{name}\n" for name in names), "utf-8")
-        served = ServedModel(exportable, names, top_k, asset)
-        signatures = served.signatures()
-        tf.saved_model.save(served.module, str(folder), signatures=signatures)
-    return signatures
+            module.labels_asset = tf.saved_model.Asset(str(asset))
+        tf.saved_model.save(module, str(folder), signatures=functions)
+    return functions
 
 
 def _run(folder: str | os.PathLike) -> Runner:
