@@ -267,7 +267,7 @@ def test_a_batch_without_images_trains_nothing_and_breaks_nothing():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"accumulation_steps": 0}, "at least 1. Received: 0"),
+        ({"accumulation_steps": 0}, "at least 1. Received: accumulation_steps=0"),
         ({"sharpness_radius": -1.0}, "at least 0. Received: sharpness_radius=-1.0"),
         ({"learning_rate_scales": {"head": -1.0}}, "'head'"),
         ({"learning_rate_scales": {"no_layer": 1.0}}, r"Received: \['no_layer'\]"),
