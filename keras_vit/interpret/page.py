@@ -1,10 +1,12 @@
-"""The page to try a model: drop a picture, see the best classes and what the model looked at.
+"""The page to try a model: drop pictures, see the best classes and what the model looked at.
 
 Needs the extra `demo` (Gradio). The page asks nothing of any other host: no analytics, no fonts
 from elsewhere.
 """
 
 import logging
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from keras_vit.interpret.explainer import HEAD, MAX_BYTES, RELEVANCE, Explainer
@@ -44,6 +46,11 @@ def _answer(
     return dict(best) or None, picture, ""
 
 
+def _chosen(paths: Sequence[str] | None, shown: int | None) -> str | None:
+    """The file that is shown; the last one where a longer list was shorter again."""
+    return paths[min(shown or 0, len(paths) - 1)] if paths else None
+
+
 def build_page(explainer: Explainer, name: str | None = None) -> Any:
     """Builds the page.
 
@@ -60,8 +67,12 @@ def build_page(explainer: Explainer, name: str | None = None) -> Any:
     gradio = _gradio()
     config = explainer.model.config
 
-    def answer(*given):
-        return _answer(explainer, *given)
+    def answer(paths, shown, *choices):
+        return _answer(explainer, _chosen(paths, shown), *choices)
+
+    def name_files(paths):
+        names = [(f"{n + 1}: {pathlib.Path(path).name}", n) for n, path in enumerate(paths or ())]
+        return gradio.update(choices=names, value=0 if names else None, visible=len(names) > 1)
 
     def only_what_counts(measure):
         return (
@@ -75,7 +86,10 @@ def build_page(explainer: Explainer, name: str | None = None) -> Any:
         gradio.Markdown(f"# {name or explainer.model.name}\n{_LIMITS}")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
-                file = gradio.File(label="Picture", elem_id="picture", height=130)
+                files = gradio.File(
+                    label="Pictures", elem_id="picture", height=130, file_count="multiple"
+                )
+                shown = gradio.Radio([], label="Picture", elem_id="shown", visible=False)
                 measure = gradio.Radio(
                     list(explainer.measures),
                     value=explainer.measures[0],
@@ -104,13 +118,16 @@ def build_page(explainer: Explainer, name: str | None = None) -> Any:
                     num_top_classes=5, label="Best classes", elem_id="scores",
                     visible=bool(explainer.labels),
                 )  # fmt: skip
-        choices = [file, measure, label, block, head]
+        choices = [files, shown, measure, label, block, head]
         results = [scores, picture, message]
         measure.change(
             only_what_counts, measure, [label, block, head], queue=False, show_progress="hidden"
         )
-        for event in (file.change, measure.change, label.change, block.change, head.change):
-            event(answer, choices, results, trigger_mode="always_last", api_visibility="private")
+        ask = {"trigger_mode": "always_last", "api_visibility": "private"}
+        named = files.change(name_files, files, shown, queue=False, api_visibility="private")
+        named.then(answer, choices, results, api_visibility="private")
+        for event in (shown.input, measure.change, label.change, block.change, head.change):
+            event(answer, choices, results, **ask)
     return page
 
 

@@ -11,6 +11,7 @@ import itertools
 import math
 import os
 import pathlib
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -168,10 +169,9 @@ def figure_6(photos: Sequence[Any], maps: Any, title: str = "Attention") -> Figu
     side = (WIDTH - 0.2 - 0.05 * pairs - 0.22 * (pairs - 1)) / (2 * PAIRS_A_ROW)
     tall = max(photo.shape[0] / photo.shape[1] for photo in photos)
     rows = math.ceil(len(photos) / pairs)
-    cells = place_cells(
-        [side * min(tall, 1.5)] * rows, [side] * 2 * pairs, [0.2] + [0.06] * (rows - 1), None,
-        pairs=True,
-    )  # fmt: skip
+    lines = textwrap.wrap(title, 18)
+    above = [0.06 + 0.12 * len(lines)] + [0.06] * (rows - 1)
+    cells = place_cells([side * min(tall, 1.5)] * rows, [side] * 2 * pairs, above, None, pairs=True)
     flat = [axes for row in cells for axes in row]
     for index, axes in enumerate(flat):
         if index // 2 >= len(photos):
@@ -180,7 +180,7 @@ def figure_6(photos: Sequence[Any], maps: Any, title: str = "Attention") -> Figu
         photo = photos[index // 2]
         show_image(axes, lay_over(photo, maps[index // 2], "light") if index % 2 else photo)
         if index < 2 * pairs:
-            axes.set_title(title if index % 2 else "Input", pad=3, **TITLE)
+            axes.set_title("\n".join(lines) if index % 2 else "Input", pad=3, **TITLE)
     return flat[0].figure
 
 

@@ -39,6 +39,14 @@ def test_no_picture_is_no_error(explainer):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("paths", "shown", "chosen"),
+    [(None, None, None), ([], 1, None), (["a"], None, "a"), (["a", "b"], 1, "b"), (["a"], 1, "a")],
+)
+def test_one_of_several_files_is_shown(paths, shown, chosen):
+    assert page._chosen(paths, shown) == chosen
+
+
 def test_a_bad_picture_gets_a_message(explainer, tmp_path):
     (tmp_path / "notes.png").write_text("hello")
     scores, drawing, message = page._answer(
