@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from keras_vit.data.augmentation import Augmentation
+    from keras_vit.images.spec import Preprocessing
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -126,6 +129,59 @@ class ImageDataset:
             layers += read_layers(layer) if isinstance(layer, str) else [layer]
         train = dataclasses.replace(self.split("train"), augment=tuple(layers))
         return dataclasses.replace(self, train=train)
+
+    def batches(
+        self,
+        model: keras.Model | Preprocessing,
+        batch_size: int = 32,
+        split: str = "train",
+        *,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> tf.data.Dataset:
+        """Makes batches for `fit`, `evaluate` and `predict`, prepared as a model wants them.
+
+        Of the training split each epoch has an order and random changes of its own, in full
+        batches; what fills none waits for another epoch. The other splits come whole, in their
+        order.
+
+        Args:
+            model: a model, or its `Preprocessing`.
+            batch_size: images a batch, at least 1; all, where there are fewer to train on.
+            split: `"train"`, `"validation"` or `"test"`.
+            augmentation: random changes to training images; None for none but those of `augment`.
+            seed: of order and changes, 0 to 2**31 - 1.
+
+        Returns:
+            One pass: images, float32 `(batch, height, width, channels)`, and one-hot labels,
+            float32 `(batch, num_classes)`, for `"categorical_crossentropy"`.
+
+        Raises:
+            ValueError: no such split, no labels, or changes to what is not trained on.
+        """
+        from keras_vit.data.pipeline import evaluation_batches, training_batches
+        from keras_vit.images.preprocessing import get_preprocessing
+
+        part, preprocessing = self.split(split), get_preprocessing(model)
+        if not self.class_names:
+            raise ValueError(f"Expected a data set with labels. Received: {self.describe()}.")
+        common = {"num_classes": self.num_classes}
+        if split != "train":
+            if augmentation is not None:
+                raise ValueError(
+                    'Expected `augmentation` for split="train" alone. '
+                    f"Received: split={split!r}, augmentation={augmentation}."
+                )
+            return evaluation_batches(part, preprocessing, batch_size=batch_size, **common)
+        return training_batches(
+            part,
+            preprocessing,
+            batch_size=min(batch_size, part.num_examples),
+            seed=seed,
+            augmentation=augmentation,
+            one_pass=True,
+            **common,
+        )
 
     def describe(self) -> str:
         """Returns one line: name, classes and the size of each split."""

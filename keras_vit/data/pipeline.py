@@ -88,6 +88,7 @@ def training_batches(
     start_step: int = 0,
     num_shards: int = 1,
     shard_index: int = 0,
+    one_pass: bool = False,
 ) -> tf.data.Dataset:
     """Makes an endless stream of shuffled, augmented batches.
 
@@ -112,6 +113,8 @@ def training_batches(
         num_shards: number of workers; divides `batch_size`.
         shard_index: which of them this is, from 0. It gets the rows from
             `shard_index * batch_size / num_shards` on of every batch.
+        one_pass: whether the stream ends with the full batches of a pass; each time it is iterated,
+            as `fit` does in each epoch, it is another pass.
 
     Returns:
         Batches of images, float32 `(batch_size / num_shards, height, width, channels)`, and
@@ -147,6 +150,7 @@ def training_batches(
         batch_size=batch_size,
         repeats=augmentation.repeats,
         start_step=start_step,
+        one_pass=one_pass,
     )
     if layers:
         examples = stream().map(change, num_parallel_calls=tf.data.AUTOTUNE)
@@ -169,6 +173,9 @@ def training_batches(
             ),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
+    if one_pass:
+        steps = split.num_examples * augmentation.repeats // batch_size
+        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

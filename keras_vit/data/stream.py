@@ -18,6 +18,7 @@ def training_stream(
     start_step: int = 0,
     num_shards: int = 1,
     shard_index: int = 0,
+    one_pass: bool = False,
 ) -> tf.data.Dataset:
     """Returns what one worker trains on, in the order of its batches.
 
@@ -32,12 +33,38 @@ def training_stream(
         start_step: the first step that is read.
         num_shards: number of workers; divides `batch_size`.
         shard_index: which of them this is; it gets a block of consecutive rows of every batch.
+        one_pass: whether it ends with a pass over the images; each time it is iterated, another
+            pass, drawn by the seed, is read. `start_step` is 0.
 
     Returns:
-        Endless pairs of place, () int64, and reference, a dictionary as of `Split.references`.
+        Endless pairs of place, () int64, and reference, a dictionary as of `Split.references`;
+        or those of the full batches of a pass.
     """
+    if not one_pass:
+        return _stream_from(
+            split, seed, start_step * batch_size, batch_size, repeats, num_shards, shard_index
+        )
+    images = split.num_examples * repeats
+    rows = images // batch_size * batch_size // num_shards
+    drawn = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
+    return drawn.flat_map(
+        lambda number: _stream_from(
+            split, seed, number % 2**31 * images, batch_size, repeats, num_shards, shard_index
+        ).take(rows)
+    )
+
+
+def _stream_from(
+    split: Split,
+    seed: int,
+    first: int | tf.Tensor,
+    batch_size: int,
+    repeats: int,
+    num_shards: int,
+    shard_index: int,
+) -> tf.data.Dataset:
+    """Returns the endless stream of a worker from the batch that begins at the place `first`."""
     rows = batch_size // num_shards
-    first = start_step * batch_size
     stream = shuffled_stream(split, seed, first // repeats)
     if repeats == 1:
         stream = stream.enumerate(first)
@@ -66,7 +93,7 @@ def row_order(batch_size: int, repeats: int) -> np.ndarray:
     return places[np.argsort(places % repeats, kind="stable")]
 
 
-def shuffled_stream(split: Split, seed: int, start: int = 0) -> tf.data.Dataset:
+def shuffled_stream(split: Split, seed: int, start: int | tf.Tensor = 0) -> tf.data.Dataset:
     """Repeats the references of a split for ever, each pass shuffled by the seed and its number.
 
     Args:
@@ -76,7 +103,8 @@ def shuffled_stream(split: Split, seed: int, start: int = 0) -> tf.data.Dataset:
             a pass is shuffled from its start, so that what follows is what would have followed.
     """
     references = split.references()
-    first_pass, skipped = divmod(start, split.num_examples)
+    start = tf.cast(start, tf.int64)
+    first_pass, skipped = start // split.num_examples, start % split.num_examples
 
     def one_pass(number):
         tf.random.set_seed(1)  # of this function's graph: the program's global seed has no say
@@ -86,7 +114,6 @@ def shuffled_stream(split: Split, seed: int, start: int = 0) -> tf.data.Dataset:
         shuffled = references.shuffle(
             split.shuffle_buffer, seed=mixed, reshuffle_each_iteration=False
         )
-        here = tf.where(number == first_pass, tf.constant(skipped, tf.int64), 0)
-        return shuffled.skip(here) if skipped else shuffled
+        return shuffled.skip(tf.where(number == first_pass, skipped, 0))
 
     return tf.data.Dataset.counter(first_pass, dtype=tf.int64).flat_map(one_pass)
