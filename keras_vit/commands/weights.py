@@ -1,8 +1,8 @@
-"""Lists the published weights, or writes their table into a README.
+"""Lists the published weights, or writes their table into a page.
 
 Examples:
   keras-vit weights --model=ViT_B16
-  keras-vit weights --readme=README.md
+  keras-vit weights --table=docs/weights.md
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ from absl import flags
 from keras_vit.command_line import command
 
 _MODEL = flags.DEFINE_string("model", None, "List the weights of this variant alone.")
-_README = flags.DEFINE_string(
-    "readme", None, "A Markdown file with the lines `<!-- table -->` and `<!-- end of table -->`."
+_TABLE = flags.DEFINE_string(
+    "table", None, "A Markdown file with the lines `<!-- table -->` and `<!-- end of table -->`."
 )
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->"
 
@@ -31,12 +31,12 @@ def run() -> None:
     from keras_vit.tables import align
     from keras_vit.weights.lookup import find_checkpoint, list_weights, markdown_table
 
-    if _README.value:
-        text = Path(_README.value).read_text(encoding="utf-8")
+    if _TABLE.value:
+        text = Path(_TABLE.value).read_text(encoding="utf-8")
         if text.count(_BEGIN) != 1 or text.count(_END) != 1:
             raise ValueError(f"Expected one '{_BEGIN.strip()}' and one '{_END}' in the file.")
         text = text.split(_BEGIN)[0] + _BEGIN + markdown_table() + _END + text.split(_END)[1]
-        with replacing(_README.value) as partial:
+        with replacing(_TABLE.value) as partial:
             partial.write_text(text, encoding="utf-8")
         return
     names = {_MODEL.value: list_weights(_MODEL.value)} if _MODEL.value else list_weights()

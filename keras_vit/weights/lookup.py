@@ -94,7 +94,7 @@ def locate(model: str, weights: Any) -> tuple[str, Checkpoint | None]:
 
 
 def markdown_table() -> str:
-    """Returns the table of published checkpoints as Markdown, for the README."""
+    """Returns the table of published checkpoints as Markdown, for `docs/weights.md`."""
     lines = [
         "| model | weights | layout | pixels | classes | top-1 % | licence | address |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
