@@ -17,7 +17,8 @@ NEEDS_TENSORFLOW = (
     "images/header_test.py",
 )  # fmt: skip
 NEEDS_NO_BACKEND = (
-    "house_test.py", "readme_test.py", "files_test.py", "on_demand_test.py", "tables_test.py",
+    "house_test.py", "readme_test.py", "docs_test.py", "files_test.py", "on_demand_test.py",
+    "tables_test.py",
     "weights/download_test.py", "weights/lookup_test.py", "weights/published_test.py",
     "weights/rows_test.py", "weights/files/npz_test.py", "weights/files/safetensors_test.py",
 )  # fmt: skip

@@ -60,3 +60,22 @@ def data_in_memory(train=24, test=8, classes=2, channels=1):
     return ImageDataset(
         "easy", names, train=split(train, 0, "train"), test=split(test, 999, "test")
     )
+
+
+def write_photos(folder):
+    """Writes a data set of two classes: pieces of scikit-learn's two photographs."""
+    from sklearn.datasets import load_sample_images
+
+    sample = load_sample_images()
+    photos = dict(zip(sample.filenames, sample.images, strict=True))
+    for kind, name, source in (
+        ("flowers", "dahlia", "flower.jpg"),
+        ("buildings", "temple", "china.jpg"),
+    ):
+        path = folder / "photos" / kind
+        path.mkdir(parents=True)
+        photo = next(image for key, image in photos.items() if key.endswith(source))
+        Image.fromarray(photo).save(path / f"{name}.jpg")
+        for number in range(5):
+            piece = photo[20 * number : 300 + 20 * number, 30 * number : 400 + 30 * number]
+            Image.fromarray(piece).save(path / f"{name}_{number}.jpg")

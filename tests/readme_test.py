@@ -1,5 +1,6 @@
 """What the README shows, runs; what it tables, is so."""
 
+import json
 import os
 import pathlib
 import re
@@ -12,39 +13,21 @@ import pytest
 
 import keras_vit
 from keras_vit.weights.download import cached_path
-from keras_vit.weights.lookup import find_checkpoint, markdown_table
+from keras_vit.weights.lookup import find_checkpoint
+from keras_vit.weights.published import CHECKPOINTS
 
 ROOT = pathlib.Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"(keras-vit (?:train|visualize) --[^`]*)`", README)
 
 
-def put_photos(folder):
-    """Writes a data set of two classes: pieces of scikit-learn's two photographs."""
-    from PIL import Image
-    from sklearn.datasets import load_sample_images
-
-    sample = load_sample_images()
-    photos = dict(zip(sample.filenames, sample.images, strict=True))
-    for kind, name, source in (
-        ("flowers", "dahlia", "flower.jpg"),
-        ("buildings", "temple", "china.jpg"),
-    ):
-        path = folder / "photos" / kind
-        path.mkdir(parents=True)
-        photo = next(image for key, image in photos.items() if key.endswith(source))
-        Image.fromarray(photo).save(path / f"{name}.jpg")
-        for number in range(5):
-            piece = photo[20 * number : 300 + 20 * number, 30 * number : 400 + 30 * number]
-            Image.fromarray(piece).save(path / f"{name}_{number}.jpg")
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, image_sets):
     """A folder with photos, and a cache that holds random weights where the published ones go."""
     folder = tmp_path_factory.mktemp("readme")
-    put_photos(folder)
+    image_sets.write_photos(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_VIT_CACHE", str(folder / "cache"))
         patch.chdir(folder)
@@ -61,16 +44,14 @@ def place(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_examples_run_in_their_order(place):
-    assert len(PYTHON) == 6
+    assert len(PYTHON) == 4
     for example in PYTHON:
         names = {}
         exec(compile(example, "README.md", "exec"), names)
-        if "vector" in names:
-            assert names["vector"].shape == (1, 192)
-            assert names["tokens"].shape == (1, 181, 192)
-        if "rollout" in names:
-            assert names["rollout"].shape == (1, 24, 24)
+        if "relevance" in names:
+            assert names["relevance"].shape == (1, 24, 24)
             assert names["distance"].shape == (12, 3)
+            assert names["vector"].shape == (1, 192)
     assert (place / "served" / "photos" / "1" / "saved_model.pb").exists()
 
     # The commands continue with what the examples have left.
@@ -88,11 +69,54 @@ def test_the_examples_run_in_their_order(place):
     assert (place / "outputs" / "looks" / "report.html").exists()
 
 
-def test_the_table_of_weights_is_the_generated_one():
-    table = README.split("<!-- table -->\n")[1].split("<!-- end of table -->")[0]
-    assert table == markdown_table()
+def test_it_is_short_and_names_every_model():
+    assert len(README.splitlines()) <= 150
+    table = README.split("## Models and weights")[1].split("\n\n## ")[0]
+    assert sorted(re.findall(r"`(\w+_\w+\d+)`", table)) == sorted(keras_vit.list_models())
+    counts = re.findall(r"\| (\d+) \|$", table, re.MULTILINE)
+    assert sum(map(int, counts)) == len(CHECKPOINTS)
 
 
-def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+def test_the_table_of_agreement_counts_the_golden_models():
+    for page in (README, (ROOT / "docs" / "exactness.md").read_text(encoding="utf-8")):
+        rows = re.findall(r"\((?:JAX|PyTorch)\) \| (\d+) \||(?:JAX|PyTorch) \| (\d+) \|", page)
+        counts = [int(one or other) for one, other in rows]
+        golden = ROOT / "tests" / "fixtures" / "golden"
+        folders = ("google", "big_vision", "timm", "hf")
+        assert counts == [len(list((golden / name).glob("*/case.json"))) for name in folders]
+
+
+def test_the_table_of_speed_is_that_of_the_suite():
+    suite = (ROOT / "benchmarks" / "suite_cpu.json").read_text(encoding="utf-8")
+    races = json.loads(suite)["races"]
+    table = README.split("## Speed beside peers")[1].split("\n## ")[0]
+    for line in re.findall(r"^\| ((?:inference|training), .*) \|$", table, re.MULTILINE):
+        work, ours, openvino, hub, timm, best = [cell.strip() for cell in line.split("|")]
+        seconds = f"{work.split(',')[0][:5]}_s"  # infer_s, train_s
+        measured = {
+            row["subject"]: races[work.replace(",", "")]["batch_size"] / np.median(row[seconds])
+            for row in races[work.replace(",", "")]["subjects"]
+            if row[seconds]
+        }
+        number, runtime = re.fullmatch(r"([\d.]+) \((\w+)\)", best).groups()
+        best_name = {"eager": "timm", "compiled": "timm_compiled", "OpenVINO": "timm_openvino"}
+        shown = {
+            "keras_vit": ours,
+            "keras_vit openvino": openvino,
+            "keras_hub": hub,
+            "timm": timm,
+            best_name[runtime]: number,
+        }
+        for subject, text in shown.items():
+            assert text == (f"{measured[subject]:.2f}" if subject in measured else ""), subject
+        peers = {name: value for name, value in measured.items() if name.startswith("timm")}
+        assert max(peers, key=peers.get) == best_name[runtime]
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in DOCS.glob("*.md"))],
+)
+def test_links_and_pictures_exist(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8")):
+        assert target.startswith("http") or ((ROOT / page).parent / target).exists(), target

@@ -18,6 +18,22 @@ model_config_list {{
 }}
 """
 
+_COMPOSE = """\
+services:
+  serving:
+    image: tensorflow/serving:latest
+    command:
+      - --model_config_file=/models/{name}/models.config
+      - --enable_batching=true
+      - --batching_parameters_file=/models/{name}/batching_parameters.txt
+    ports:
+      - "8500:8500"
+      - "8501:8501"
+    volumes:
+      - .:/models/{name}:ro
+    restart: unless-stopped
+"""
+
 _BATCHING = """\
 # Requests that arrive within this time are run together.
 batch_timeout_micros { value: 2000 }
@@ -43,7 +59,7 @@ but do not run the server itself.
       --enable_batching=true \\
       --batching_parameters_file=/models/{name}/batching_parameters.txt
 
-Run it in this folder. Port 8500 speaks gRPC, port 8501 REST. The newest version is served; the
+Run it in this folder, or `docker compose up`. Port 8500 speaks gRPC, port 8501 REST. The newest version is served; the
 server takes a new one up when its folder appears. TensorFlow 2.19 or newer reads WebP.
 
     curl http://localhost:8501/v1/models/{name}/metadata
@@ -97,7 +113,9 @@ def served_name(path: str | os.PathLike) -> str:
 def write_deployment(
     path: str | os.PathLike, shape: Sequence[int | None], metadata: Mapping[str, Any]
 ) -> None:
-    """Writes `models.config`, `batching_parameters.txt` and `SERVING.md`; a file there is kept.
+    """Writes what TF Serving and its user need beside the versions; a file there is kept.
+
+    They are `models.config`, `batching_parameters.txt`, `compose.yaml` and `SERVING.md`.
 
     Args:
         path: folder of the versions.
@@ -117,6 +135,7 @@ def write_deployment(
     files = {
         "models.config": _MODELS_CONFIG.format(name=name),
         "batching_parameters.txt": _BATCHING,
+        "compose.yaml": _COMPOSE.format(name=name),
         "SERVING.md": how_to,
     }
     for file, text in files.items():

@@ -25,6 +25,9 @@ def test_the_files_name_the_model(tmp_path):
     assert "/v1/models/my_pets:predict" in how_to and "(batch, 16, any, 3)" in how_to
     assert "`logits` and `probabilities`" in how_to
     assert '{"b64": ' in how_to and "{name}" not in how_to and "{{" not in how_to
+    compose = (tmp_path / "my pets" / "compose.yaml").read_text()
+    assert "--model_config_file=/models/my_pets/models.config\n" in compose
+    assert "- .:/models/my_pets:ro\n" in compose and '- "8501:8501"\n' in compose
     assert "max_batch_size" in (tmp_path / "my pets" / "batching_parameters.txt").read_text()
 
 
@@ -56,7 +59,7 @@ def test_a_changed_file_is_kept(tmp_path):
     write_deployment(tmp_path, SHAPE, FEATURES)
     assert (tmp_path / "models.config").read_text() == "mine"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
-        "SERVING.md", "batching_parameters.txt", "models.config",
+        "SERVING.md", "batching_parameters.txt", "compose.yaml", "models.config",
     ]  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def saved_model(
     Serving replays as it loads the model. The folder appears under the next free number when it is
     whole, its graph loaded as the server does and compared with the model; a version that exists is
     never touched. Beside the versions stand `SERVING.md`, which says how to serve them,
-    `models.config` and `batching_parameters.txt`, kept if they are there.
+    `compose.yaml`, `models.config` and `batching_parameters.txt`, kept if they are there.
 
     Args:
         model: a `keras_vit.VisionTransformer`, or a functional or sequential model with one inside,
