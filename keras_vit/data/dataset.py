@@ -153,8 +153,8 @@ class ImageDataset:
             seed: of order and changes, 0 to 2**31 - 1.
 
         Returns:
-            One pass: images, float32 `(batch, height, width, channels)`, and one-hot labels,
-            float32 `(batch, num_classes)`, for `"categorical_crossentropy"`.
+            Batches of images, float32 `(batch, height, width, channels)`, and one-hot labels,
+            float32 `(batch, num_classes)`, for `"categorical_crossentropy"`; a pass.
 
         Raises:
             ValueError: no such split, no labels, or changes to what is not trained on.
