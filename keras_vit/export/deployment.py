@@ -59,8 +59,9 @@ but do not run the server itself.
       --enable_batching=true \\
       --batching_parameters_file=/models/{name}/batching_parameters.txt
 
-Run it in this folder, or `docker compose up`. Port 8500 speaks gRPC, port 8501 REST. The newest version is served; the
-server takes a new one up when its folder appears. TensorFlow 2.19 or newer reads WebP.
+Run it in this folder, or `docker compose up`. Port 8500 speaks gRPC, port 8501 REST. The newest
+version is served; the server takes a new one up when its folder appears. TensorFlow 2.19 or newer
+reads WebP.
 
     curl http://localhost:8501/v1/models/{name}/metadata
 {classify}
