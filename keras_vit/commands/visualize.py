@@ -30,6 +30,11 @@ _COUNT = flags.DEFINE_integer("count", 16, "Images at most, evenly spread.", low
 
 section("How")
 _IMAGE_SIZE = image_size_flag()
+_LEAVE_OUT = flags.DEFINE_bool(
+    "leave_out_artifacts",
+    False,
+    "Whether maps leave out artefacts and sinks of attention; else crosses mark them.",
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images at a time.", lower_bound=1)
 
 section("Output")
@@ -69,6 +74,7 @@ def run() -> None:
         _OUTPUT_DIR.value,
         name=name,
         batch_size=_BATCH_SIZE.value,
+        leave_out_artifacts=_LEAVE_OUT.value,
         progress=lambda title: print(f"  drawn: {title}", flush=True),
     )
     for picture, path in files.items():

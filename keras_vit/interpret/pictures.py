@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vit.interpret import attention_measures, dense_features, embedding, plot
-from keras_vit.interpret.artifacts import artifact_patches
+from keras_vit.interpret.artifacts import artifact_patches, fill_patches
 from keras_vit.interpret.leading_maps import saliencies
 from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
 from keras_vit.interpret.samples import Samples
@@ -81,13 +81,17 @@ class Seen:
         return [f"{name}: {label} ({100 * score:.0f} %)" for name, label, score in told]
 
 
-def look(model: Any, samples: Samples, *, batch_size: int = 8) -> Seen:
+def look(
+    model: Any, samples: Samples, *, batch_size: int = 8, leave_out_artifacts: bool = False
+) -> Seen:
     """Runs a model on sample images and takes the measures that pictures share.
 
     Args:
         model: a `keras_vit.VisionTransformer`.
         samples: prepared images, names and labels.
         batch_size: images at a time; bounds the memory.
+        leave_out_artifacts: whether the rollout leaves out what `artifact_patches` finds, and
+            other maps show the neighbours' mean there.
 
     Raises:
         ValueError: another kind of model, or images that it does not take.
@@ -101,11 +105,13 @@ def look(model: Any, samples: Samples, *, batch_size: int = 8) -> Seen:
         scores = probabilities.max(axis=-1)
         predicted = [names[index] for index in probabilities.argmax(axis=-1)]
         true = None if samples.labels is None else [names[index] for index in samples.labels]
-    maps = {
-        name: way.measure(model, images, batch_size=batch_size)
-        for name, way in saliencies(model).items()
-    }
     artifacts = artifact_patches(model, images, batch_size=batch_size)
+    maps = {}
+    for name, way in saliencies(model).items():
+        left_out = {"left_out": artifacts} if leave_out_artifacts and name == "rollout" else {}
+        maps[name] = way.measure(model, images, batch_size=batch_size, **left_out)
+        if leave_out_artifacts:
+            maps[name] = fill_patches(maps[name], artifacts)
     return Seen(
         model, images, photos, samples.names, predicted, scores, true, maps, artifacts, batch_size
     )
@@ -143,18 +149,18 @@ def class_names_for(model: Any, samples: Samples) -> list[str]:
     return [str(index) for index in range(count)]
 
 
-def pictures(model: Any, samples: Samples, *, batch_size: int = 8) -> Iterator[Picture]:
+def pictures(model: Any, samples: Samples, **options: Any) -> Iterator[Picture]:
     """Yields the pictures that a model and its images allow, one after the other.
 
     Args:
         model: a `keras_vit.VisionTransformer`.
         samples: prepared images, names and labels.
-        batch_size: images at a time; bounds the memory.
+        **options: as for `look`.
 
     Raises:
         ValueError: another kind of model, or images that it does not take.
     """
-    seen = look(model, samples, batch_size=batch_size)
+    seen = look(model, samples, **options)
     if seen.predicted is not None:
         yield _predictions(seen)
     yield _measures(seen)

@@ -43,6 +43,7 @@ def write(
     *,
     name: str | None = None,
     batch_size: int = 8,
+    leave_out_artifacts: bool = False,
     progress: Callable[[str], Any] | None = None,
 ) -> dict[str, pathlib.Path]:
     """Draws all pictures as PNG files and writes the report that holds them.
@@ -53,6 +54,8 @@ def write(
         output_dir: the folder; made if there is none. Files of the same names are replaced.
         name: of the model, for the title; None is `model.name`.
         batch_size: images at a time; bounds the memory.
+        leave_out_artifacts: whether maps leave out what `artifact_patches` finds; else it is marked
+            alone.
         progress: told the title of each picture when it is written; None for nobody.
 
     Returns:
@@ -63,7 +66,8 @@ def write(
     """
     folder = pathlib.Path(output_dir)
     written, sections = {}, []
-    for picture in pictures(model, samples, batch_size=batch_size):
+    drawn = pictures(model, samples, batch_size=batch_size, leave_out_artifacts=leave_out_artifacts)
+    for picture in drawn:
         path = plot.save(picture.draw(), folder / f"{picture.name}.png")
         written[picture.name] = path
         if progress is not None:

@@ -21,6 +21,20 @@ def sample(**changes):
     return Samples(**{"images": images, "names": ("a.png", "b.png"), **changes})
 
 
+def test_artifacts_are_left_out_of_all_maps_on_request(make, monkeypatch):
+    model, found = make(num_classes=3), np.zeros((2, 2, 3), bool)
+    found[:, 0, 1] = True
+    monkeypatch.setattr(pictures, "artifact_patches", lambda *_, **__: found)
+    whole, less = (pictures.look(model, sample(), leave_out_artifacts=out) for out in (False, True))
+    for name, values in less.maps.items():
+        plain = whole.maps[name]
+        if name == "rollout":
+            plain = interpret.attention_rollout(model, sample().images, left_out=found)
+        np.testing.assert_allclose(values[~found], plain[~found], rtol=1e-5)
+        around = np.delete(plain.reshape(2, 6), 1, axis=1).mean(axis=1)
+        np.testing.assert_allclose(values[:, 0, 1], around, rtol=1e-5)
+
+
 class Page(html.parser.HTMLParser):
     """Collects what a browser would have to fetch."""
 
