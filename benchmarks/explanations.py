@@ -170,14 +170,14 @@ def fit_head(model: Any, count: int = 160) -> None:
     model.parts.head.bias.assign(fitted.intercept_)
 
 
-def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 12_000, epochs: int = 12):
-    """Trains a small model on scenes of digits.
+def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 12_000, epochs: int = 20):
+    """Trains a small model on scenes of digits, others in each epoch.
 
     Args:
         path: the `.keras` file to write.
         registers: register tokens.
-        count: scenes.
-        epochs: over them.
+        count: scenes of an epoch.
+        epochs: how many.
     """
     import keras
 
@@ -189,7 +189,6 @@ def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 12_000, 
         mlp_dim=192, num_classes=10, num_register_tokens=registers,
     )  # fmt: skip
     model = VisionTransformer(config)
-    scenes = compose_digits(count, SIZE_OF_DIGITS, seed=1, part=slice(0, PART_OF_DIGITS))
     steps = epochs * (count // 64)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=1e-3, warmup_steps=steps // 20
@@ -197,7 +196,11 @@ def train_on_digits(path: pathlib.Path, registers: int, *, count: int = 12_000, 
     model.compile(
         keras.optimizers.AdamW(rate, weight_decay=0.05), loss="sparse_categorical_crossentropy"
     )
-    model.fit(prepare(model, scenes), scenes.labels, batch_size=64, epochs=epochs, verbose=2)
+    for epoch in range(epochs):
+        scenes = compose_digits(
+            count, SIZE_OF_DIGITS, seed=100 + epoch, part=slice(0, PART_OF_DIGITS)
+        )
+        model.fit(prepare(model, scenes), scenes.labels, batch_size=64, verbose=2)
     model.save(path)
 
 
