@@ -5,7 +5,9 @@ changes. Every random number comes from the seed and a place in the stream, so t
 the same batches on any number of threads.
 """
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import keras
@@ -28,6 +30,9 @@ from keras_vit.data.targets import OneHot, Targets
 from keras_vit.images.graph_decoding import decode_image, decode_window
 from keras_vit.images.preprocessing import normalize, preprocess_input
 from keras_vit.images.spec import Preprocessing
+
+# Of decoded images that are kept from one epoch to the next.
+_KEPT_BYTES = 2**26
 
 
 def evaluation_batches(
@@ -98,7 +103,8 @@ def training_batches(
     The numbers of a batch depend on the split, the arguments above `start_step` and the step, and
     on nothing else: `n` workers together get bit for bit what one would get, and a stream that
     starts at step `s` goes on as one that came there from 0. A worker does not decode the images
-    of another, nor any before `start_step`; whole passes are skipped unread. Where layers of
+    of another, nor any before `start_step`; whole passes are skipped unread. One that works alone
+    decodes images once that are few, small and not cut at random, and keeps them. Where layers of
     `keras` or `keras_cv` change the batches, each worker reads all rows, one batch after the other.
 
     Args:
@@ -141,6 +147,8 @@ def training_batches(
         )
     targets = _targets(num_classes, targets)
     layers = _layers(split, augmentation)
+    if num_shards == 1 and _stays(split, preprocessing, augmentation):
+        split = _decoded(split, preprocessing)
     change = _change(split, preprocessing, seed, augmentation)
     finish = _finish(preprocessing, targets, seed, augmentation)
     stream = functools.partial(
@@ -206,17 +214,42 @@ def _on_batches(
     return change
 
 
+def _stays(split: Split, preprocessing: Preprocessing, augmentation: Augmentation) -> bool:
+    """Whether the images are the same in each epoch until they are changed, and few and small."""
+    pixels = math.prod(preprocessing.size) * len(preprocessing.mean)
+    return augmentation.crop_min_area == 1 and 4 * pixels * split.num_examples <= _KEPT_BYTES
+
+
+def _resized(data: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Decodes and resizes an image; float32 `(*size, channels)`, values 0 to 255."""
+    channels = len(preprocessing.mean)
+    resize_alone = preprocessing.replace(mean=(0.0,) * channels, std=(1 / 255,) * channels)
+    return preprocess_input(decode_image(data, channels), resize_alone)
+
+
+def _decoded(split: Split, preprocessing: Preprocessing) -> Split:
+    """Returns a split whose references are decoded and resized once, and then kept."""
+
+    def decode(reference):
+        example = split.read(reference)
+        return {**example, "image": _resized(example["image"], preprocessing)}
+
+    kept = split.references().map(decode, num_parallel_calls=tf.data.AUTOTUNE).cache()
+    return dataclasses.replace(split, references=lambda: kept, images_are_paths=False)
+
+
 def _change(
     split: Split, preprocessing: Preprocessing, seed: int, augmentation: Augmentation
 ) -> Callable[..., tuple]:
     """Returns what turns a place and a reference into place, image of 0 to 255, and label."""
     channels = len(preprocessing.mean)
     layers = random_layers(augmentation)
-    resize_alone = preprocessing.replace(mean=(0.0,) * channels, std=(1 / 255,) * channels)
 
     def pixels(data, seeds):
+        if data.dtype != tf.string:  # kept
+            return data
         if augmentation.crop_min_area == 1:
-            return preprocess_input(decode_image(data, channels), resize_alone)
+            return _resized(data, preprocessing)
         crop = decode_window(
             data,
             lambda height, width: random_window(height, width, augmentation, seeds.crop),

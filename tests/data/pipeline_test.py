@@ -1,9 +1,12 @@
 """Batches: the same maths in training and evaluation, every image as often, the seed decides."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_vit.data import pipeline
 from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.pipeline import (
     evaluation_batches,
@@ -305,7 +308,6 @@ def test_a_stream_goes_on_from_any_step(split, whole, start, place):
 
 def test_a_worker_decodes_its_own_images_alone(split):
     """The other worker's rows and the steps behind are broken files here, and nobody notices."""
-    import dataclasses
 
     def broken(wanted):
         def read(reference):
@@ -319,6 +321,25 @@ def test_a_worker_decodes_its_own_images_alone(split):
     _take(_training(broken(1), batch_size=2, **place), 3)
     with pytest.raises(tf.errors.InvalidArgumentError):
         _take(_training(broken(0), batch_size=2, **place), 3)
+
+
+def test_small_images_are_decoded_once(split, monkeypatch):
+    """The same numbers as from images that are decoded in each epoch; they are decoded once."""
+    decoded = []
+
+    def read():
+        def note(reference):
+            tf.py_function(lambda: decoded.append(1), [], [])
+            return reference
+
+        return split.references().map(note)
+
+    noted = dataclasses.replace(split, references=read)
+    kept = _take(_training(noted, augmentation=SOME), 12)  # three passes
+    assert len(decoded) == 24
+    monkeypatch.setattr(pipeline, "_KEPT_BYTES", 0)
+    assert_equal(_take(_training(noted, augmentation=SOME), 12), kept)
+    assert len(decoded) > 24 + 48
 
 
 def test_evaluation_is_shared_image_by_image(split, evaluated):
