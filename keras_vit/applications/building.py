@@ -13,18 +13,7 @@ from keras_vit.weights.load import assign
 
 @dataclasses.dataclass(frozen=True)
 class BuildArguments:
-    """What every builder of a model takes beside an architecture.
-
-    Attributes:
-        include_top: whether the head is part of the model.
-        input_tensor: a Keras tensor of images to build on, or None.
-        input_shape: (height, width, channels), (None, None, channels) for any size, or None.
-        pooling: name of the pooling, or None.
-        classes: number of classes, or None for the model's own head.
-        classifier_activation: activation of the head; None returns logits.
-        name: name of the model, or None.
-        dtype: dtype or policy of the layers, or None.
-    """
+    """What every builder of a model takes beside an architecture, as the model factories say it."""
 
     include_top: bool = True
     input_tensor: Any = None
@@ -81,15 +70,9 @@ class BuildArguments:
         preprocessing: Preprocessing | None = None,
         **overrides: Any,
     ) -> VisionTransformer:
-        """Builds the model of a config, with initial values.
+        """Builds the model of a config and changes of its fields, with initial values.
 
-        Args:
-            config: the variant's or the checkpoint's own config.
-            preprocessing: how an image becomes the input, for any size; None is [-1, 1].
-            **overrides: fields of the config.
-
-        Returns:
-            The model; its preprocessing has the size of its images.
+        Its preprocessing is that given, [-1, 1] where None is, at the size of its images.
         """
         config = config.replace(**{**overrides, **self.shape_fields, **self.head_fields})
         if preprocessing is not None and not config.dynamic_image_size:
@@ -111,16 +94,10 @@ class BuildArguments:
         config: VisionTransformerConfig,
         preprocessing: Preprocessing | None = None,
     ) -> VisionTransformer:
-        """Builds a model for a checkpoint and loads it.
+        """Builds a model of what was read from a checkpoint, and loads it.
 
-        Args:
-            bound: the open checkpoint.
-            config: what was read from it.
-            preprocessing: how its images are prepared; None is what it says itself, else what its
-                family was published with.
-
-        Returns:
-            The loaded model.
+        Without `preprocessing` it is what the checkpoint says, else what its family was published
+        with.
 
         Raises:
             ValueError: what does not fit, all of it in one error.

@@ -100,7 +100,7 @@ def load_labels(
     """Finds the names of a model's classes.
 
     Args:
-        model: the model.
+        model: gives their number.
         source: the file it came from; training leaves the names beside it.
         labels_file: a text file with a name on each line, or a JSON file; None looks beside
             `source`.

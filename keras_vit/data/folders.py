@@ -36,11 +36,7 @@ def read_folder(
     validation, by a fixed seed. Without a validation folder the split layout holds out that part
     too, unless there is a test folder. File names that start with a dot are passed over.
 
-    Args:
-        folder: path of the folder.
-        held_out_fraction: share of each class that is held out, in (0, 1).
-        skip_corrupt: whether files that are not whole images are left out with a warning that
-            names them.
+    Arguments are those of `keras_vit.data.load`.
 
     Raises:
         ValueError: an empty folder, an empty class, a single class, a class that a split lacks,

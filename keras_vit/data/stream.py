@@ -25,16 +25,9 @@ def training_stream(
     The place of an image counts all images of all workers from the first step on. Row `j` of the
     global batch of step `s` has the place `s * batch_size + row_order(batch_size, repeats)[j]`.
 
-    Args:
-        split: what to read.
-        seed: of the order, 0 to 2**31 - 1.
-        batch_size: images of all workers a step.
-        repeats: how many places in a row show the same image.
-        start_step: the first step that is read.
-        num_shards: number of workers; divides `batch_size`.
-        shard_index: which of them this is; it gets a block of consecutive rows of every batch.
-        one_pass: whether it ends with a pass over the images; each time it is iterated, another
-            pass, drawn by the seed, is read. `start_step` is 0.
+    Arguments are those of `training_batches`; `repeats` places in a row show the same image. With
+    `one_pass` it ends with a pass over the images: each time it is iterated another one, drawn by
+    the seed, is read, and `start_step` is 0.
 
     Returns:
         Endless pairs of place, () int64, and reference, a dictionary as of `Split.references`;

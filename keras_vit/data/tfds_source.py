@@ -31,11 +31,7 @@ def is_prepared_folder(folder: str | os.PathLike) -> bool:
 
 
 def read_digits(data_dir: str | os.PathLike | None = None) -> ImageDataset:
-    """Prepares our digits if they are not there yet, and reads them.
-
-    Args:
-        data_dir: the TFDS folder that holds `digits/`; None for TFDS's own default.
-    """
+    """Prepares our digits in TFDS's folder if they are not there yet, and reads them."""
     import tensorflow_datasets as tfds
 
     from keras_vit.data.digits import Digits
@@ -84,11 +80,8 @@ def read_tfds(
 ) -> ImageDataset:
     """Downloads and prepares a registered data set if it is not there yet, and reads it.
 
-    Args:
-        name: TFDS name, with config and version if wanted: `"cifar10"`, `"name/config:1.0.0"`.
-        data_dir: where TFDS keeps its files; None for its own default.
-        splits: TFDS split expressions by role; see `keras_vit.data.load`.
-        labelled: see there.
+    Arguments are those of `keras_vit.data.load`; a name may have a config and a version, as in
+    `"name/config:1.0.0"`.
 
     Raises:
         ValueError: an unknown name, or a data set that is not one of labelled images.

@@ -118,10 +118,7 @@ def write_deployment(
 
     They are `models.config`, `batching_parameters.txt`, `compose.yaml` and `SERVING.md`.
 
-    Args:
-        path: folder of the versions.
-        shape: of the images that the model takes, (batch, height, width, channels).
-        metadata: of the version, with its signatures and the outputs of the first.
+    The folder is that of the versions, the shape (batch, height, width, channels).
     """
     path = pathlib.Path(path)
     name = served_name(path)

@@ -57,16 +57,9 @@ class EarlierRun:
 def find_earlier_run(
     folder: Path, checkpoints: Checkpoints, wanted: dict[str, Any], *, resume: bool
 ) -> EarlierRun:
-    """Looks for the run to go on with.
+    """Looks for the run to go on with, of the task whose identity is wanted.
 
-    Args:
-        folder: of the run; `summary.json` is there when it is finished.
-        checkpoints: of the run; what a killed process left half-written is removed.
-        wanted: the identity of the task that is asked for.
-        resume: whether to go on; if not, the checkpoints are removed.
-
-    Returns:
-        What was found.
+    What a killed process left half-written is removed; all checkpoints are, if not to `resume`.
 
     Raises:
         ValueError: another run is there, or a finished one without checkpoints.

@@ -74,13 +74,7 @@ class Checkpoints:
     def save(self, step: int, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> Path:
         """Writes a checkpoint, then removes those that are too old.
 
-        Args:
-            step: optimizer steps done; a file of the same step is replaced.
-            arrays: values by name.
-            record: plain values that JSON can hold.
-
-        Returns:
-            The file.
+        A file of the same step is replaced; the record has plain values that JSON can hold.
 
         Raises:
             OSError: no room, no right to write, or the like; names the file and the cause. What
@@ -105,9 +99,6 @@ class Checkpoints:
 
     def keep_best(self, step: int) -> Path:
         """Makes `best.safetensors` the checkpoint of a step that is there.
-
-        Args:
-            step: of a file that `save` wrote.
 
         Returns:
             The file: another name for the same bytes where the disk knows that, else a copy.
@@ -157,13 +148,7 @@ class Checkpoints:
 
 
 def read(path: str | os.PathLike) -> Checkpoint:
-    """Reads a checkpoint and compares the file with its checksum.
-
-    Args:
-        path: a file that `Checkpoints.save` wrote.
-
-    Returns:
-        Its arrays and its record.
+    """Reads what `Checkpoints.save` wrote, and compares the file with its checksum.
 
     Raises:
         FileNotFoundError: no such file.
@@ -214,10 +199,6 @@ def restore(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.nda
 
     Names need to agree but for the numbers that Keras counts up within a process
     (`seed_generator_7`).
-
-    Args:
-        variables: as `named_variables` gives them.
-        arrays: values by name.
 
     Raises:
         ValueError: lists every name, shape and dtype that does not fit.

@@ -18,14 +18,7 @@ from keras_vit.training.recipes import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a run is given.
-
-    Attributes:
-        recipe: how.
-        model: what is trained.
-        data: what it learns from.
-        objective: what it learns.
-    """
+    """What a run is given: how a model is trained, on what data, and what it learns."""
 
     recipe: Recipe
     model: keras.Model

@@ -69,11 +69,7 @@ class TensorBoardLog(StepCallback):
             writer.flush()
 
     def write_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
-        """Writes images, as one picture a name.
-
-        Args:
-            pictures: float `(batch, height, width, channels)` by name, as the model gets them.
-        """
+        """Writes images, float `(batch, height, width, channels)`, as one picture a name."""
         with self._writer("train").as_default(step=self.step):
             for name, images in pictures.items():
                 picture = image_grid(images[:_MAX_IMAGES], self.preprocessing)
