@@ -25,7 +25,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 
 section("Data")
 _DATASET = flags.DEFINE_string(
@@ -154,6 +154,3 @@ def candidates(data) -> list:
         )
     print(f"Recipe: {name}", flush=True)
     return chosen
-
-
-main = command(run, check=check)

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from absl import flags
 
-from keras_vit.command_line import command, load_libraries, section
+from keras_vit.command_line import load_libraries, section
 from keras_vit.commands import benchmark
 from keras_vit.commands.sources import check_model_file
 from keras_vit.weights.files.suffixes import KERAS
 
+NEEDS_KERAS = False
 FLAGS = flags.FLAGS
 section("Studies, one at a time")
 flags.DEFINE_bool(
@@ -243,6 +244,3 @@ def run() -> None:
     if FLAGS.plot:
         plot(result, FLAGS.plot)
         print(f"drawing: {FLAGS.plot}")
-
-
-main = command(run, check=check, needs_keras=False)

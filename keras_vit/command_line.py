@@ -2,13 +2,14 @@
 
 import contextlib
 import importlib.util
+import inspect
 import os
 import re
 import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from absl import flags, logging
@@ -26,48 +27,6 @@ def section(title: str) -> None:
     _sections.append((title, frozenset(FLAGS)))
 
 
-def command(
-    run: Callable[..., None],
-    *,
-    check: Callable[..., None] | None = None,
-    takes_arguments: bool = False,
-    needs_keras: bool = True,
-) -> Callable[[list[str]], None]:
-    """Makes the `main` of a command.
-
-    Args:
-        run: does the work; called with the positional arguments when it takes them.
-        check: called before, as `run` is; refuses what can be refused while Keras, which takes
-            seconds, is not there.
-        takes_arguments: whether the command has arguments beside its flags.
-        needs_keras: whether Keras and TensorFlow are loaded in between, quietly.
-
-    Returns:
-        A function of the program's name and its arguments, for `start`.
-    """
-
-    def main(argv: list[str]) -> None:
-        arguments = [argv[1:]] if takes_arguments else []
-        try:
-            if argv[1:] and not takes_arguments:
-                raise ValueError(f"Expected flags alone. Received: {' '.join(argv[1:])}.")
-            if check:
-                check(*arguments)
-            if needs_keras:
-                load_libraries()
-            run(*arguments)
-        except BrokenPipeError:
-            raise
-        except (ValueError, RuntimeError, OSError, ImportError) as error:
-            logging.debug("Where it happened:", exc_info=True)
-            message = str(error)
-            if message == f"No module named {getattr(error, 'name', None)!r}":
-                message = f"Expected {error.name!r} to be installed. Received: no such package."
-            sys.exit(f"Error: {_in_flags(message)}")
-
-    return main
-
-
 def _in_flags(message: str) -> str:
     """Names what a user can switch on as the flag that it is here."""
     return re.sub(
@@ -80,7 +39,10 @@ def start(name: str, module: ModuleType, arguments: Sequence[str]) -> None:
 
     Args:
         name: of the command.
-        module: has its `main`, and its description and examples as docstring.
+        module: its docstring has description and examples. Its `run` does the work; before, its
+            `check` refuses what can be refused while Keras, which takes seconds, is not there.
+            Both get the positional arguments where `run` takes any. Keras and TensorFlow are
+            loaded in between, quietly, unless the module says `NEEDS_KERAS = False`.
         arguments: flags and what else stands behind the command.
     """
     before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
@@ -88,7 +50,24 @@ def start(name: str, module: ModuleType, arguments: Sequence[str]) -> None:
         print(help_text(name, module))
         return
     logging.use_absl_handler()
-    module.main(_parse([name, *arguments]))
+    _, *others = _parse([name, *arguments])
+    given = [others] if inspect.signature(module.run).parameters else []
+    try:
+        if others and not given:
+            raise ValueError(f"Expected flags alone. Received: {' '.join(others)}.")
+        if hasattr(module, "check"):
+            module.check(*given)
+        if getattr(module, "NEEDS_KERAS", True):
+            load_libraries()
+        module.run(*given)
+    except BrokenPipeError:
+        raise
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        logging.debug("Where it happened:", exc_info=True)
+        message = str(error)
+        if message == f"No module named {getattr(error, 'name', None)!r}":
+            message = f"Expected {error.name!r} to be installed. Received: no such package."
+        sys.exit(f"Error: {_in_flags(message)}")
 
 
 def help_text(name: str, module: ModuleType) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 
+NEEDS_KERAS = False
 FLAGS = flags.FLAGS
 section("What is measured")
 flags.DEFINE_string("model", "ViT_B16", "Name of a variant.")
@@ -89,6 +90,3 @@ def show(result: dict[str, Any], text: str) -> None:
 def run() -> None:
     """Measures, prints the tables and writes the figures."""
     show(*measure())
-
-
-main = command(run, check=check, needs_keras=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import check_labels_file, check_model_file, text_flag
 
 _QUICK_START = "outputs/quickstart/model.keras"
@@ -57,6 +57,3 @@ def run() -> None:
     address = page.launch(built, host=_HOST.value, port=_PORT.value, block=False)
     print(f"Serving {name} at {address}\nStop with Ctrl+C.", flush=True)
     built.block_thread()
-
-
-main = command(run, check=check)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import (
     check_model_file,
     dataset_flag,
@@ -159,6 +159,3 @@ def _numbers(flag: str, texts: list[str]) -> list[int]:
     if not all(text.strip().isdigit() and int(text) for text in texts):
         raise ValueError(f"Expected --{flag} as integers of at least 1. Received: {texts}.")
     return [int(text) for text in texts]
-
-
-main = command(run, check=check)

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import (
     check_labels_file,
     check_model_file,
@@ -126,6 +126,3 @@ def representative_images(model):
         return from_files(model, _IMAGES.value, count=MAX_REPRESENTATIVE).images
     options = {"count": MAX_REPRESENTATIVE, "split": "train", "data_dir": _DATA_DIR.value}
     return from_dataset(model, _DATASET.value, **options).images
-
-
-main = command(run, check=check)

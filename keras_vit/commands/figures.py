@@ -11,7 +11,7 @@ Examples:
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import (
     check_images_or_dataset,
     check_model_file,
@@ -84,6 +84,3 @@ def run() -> None:
     )  # fmt: skip
     for name, path in files.items():
         print(f"  {name:<24} {path}")
-
-
-main = command(run, check=check)

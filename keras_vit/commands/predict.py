@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import (
     check_labels_file,
     check_model_file,
@@ -173,6 +173,3 @@ def _suffix() -> str:
 
 def _sources(arguments: list[str]) -> list[str]:
     return [*_IMAGES.value, *arguments]
-
-
-main = command(run, check=check, takes_arguments=True)

@@ -12,7 +12,7 @@ Examples:
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands import train
 
 section("Masking")
@@ -37,6 +37,9 @@ _DECODER = flags.DEFINE_string(
 )
 
 
+check = train.check
+
+
 def run() -> None:
     """Loads, builds, trains and says where everything is."""
     from keras_vit.training.objectives import MaskedAutoencoder
@@ -48,6 +51,3 @@ def run() -> None:
         decoder=_DECODER.value,
     )
     train.train(objective, "pretrain_small")
-
-
-main = command(run, check=train.check)

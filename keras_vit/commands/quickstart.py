@@ -15,10 +15,10 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_vit.command_line import command
 from keras_vit.files import read_json
 from keras_vit.tables import align
 
+NEEDS_KERAS = False
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "outputs/quickstart", "Folder for all results.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the training run.", lower_bound=0)
 
@@ -73,6 +73,3 @@ def run() -> None:
             raise RuntimeError(f"The step '{what}' failed; its last lines say why.")
         seconds[what] = time.perf_counter() - start
     print(f"\n== Summary\n{summary(folder, seconds)}")
-
-
-main = command(run, needs_keras=False)

@@ -9,7 +9,7 @@ Examples:
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import check_model_file, image_size_flag, text_flag
 from keras_vit.models.poolings import POOLINGS
 
@@ -96,6 +96,3 @@ def _show_progress():
             print(f"  looked at {done:,} of {total:,} new ones", flush=True)
 
     return progress
-
-
-main = command(run, check=check, takes_arguments=True)

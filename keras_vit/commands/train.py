@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import check_model_file, dataset_flag, text_flag
 
 if TYPE_CHECKING:
@@ -213,6 +213,3 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
         print("; its weights are kept" if recipe.keep == "best" else "; the last one is kept")
     for name, path in result.files.items():
         print(f"  {name:<12} {path}")
-
-
-main = command(run, check=check)

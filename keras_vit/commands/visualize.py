@@ -7,7 +7,7 @@ Examples:
 
 from absl import flags
 
-from keras_vit.command_line import command, section
+from keras_vit.command_line import section
 from keras_vit.commands.sources import (
     check_images_or_dataset,
     check_labels_file,
@@ -79,6 +79,3 @@ def run() -> None:
     )
     for picture, path in files.items():
         print(f"  {picture:<20} {path}")
-
-
-main = command(run, check=check)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_vit.command_line import command
-
+NEEDS_KERAS = False
 _MODEL = flags.DEFINE_string("model", None, "List the weights of this variant alone.")
 _TABLE = flags.DEFINE_string(
     "table", None, "A Markdown file with the lines `<!-- table -->` and `<!-- end of table -->`."
@@ -46,6 +45,3 @@ def run() -> None:
         for name in weights
     ]
     print("\n".join(align(rows, left=3)))
-
-
-main = command(run, check=check, needs_keras=False)
