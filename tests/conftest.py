@@ -46,10 +46,16 @@ LONG = {"tensorflow": ("commands",), "jax": ("interpret",)}
 SHORT = ("command_line_test.py",)
 
 
+# What takes longest begins first, so that the processes which share the files end together.
+FIRST = ("resume_test.py", "workers_test.py", "readme_test.py", "train_test.py")
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.parent.name in LONG.get(BACKEND, ()) and item.path.name not in SHORT:
             item.add_marker("slow")
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name not in FIRST, item.path not in long))
 
 
 def pytest_collection_finish():
@@ -87,3 +93,18 @@ def image_sets():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """The path of a saved model of one block, for two classes of images of 16 x 16 pixels."""
+    from keras_vit import VisionTransformer, VisionTransformerConfig
+
+    path = tmp_path_factory.mktemp("tiny") / "tiny.keras"
+    VisionTransformer(
+        VisionTransformerConfig(
+            image_size=16, patch_size=8, hidden_size=16, num_layers=1, num_heads=2, mlp_dim=32,
+            num_classes=2,
+        )
+    ).save(path)  # fmt: skip
+    return str(path)

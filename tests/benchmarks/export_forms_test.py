@@ -15,7 +15,7 @@ def test_forms_without_their_tools_are_left_out(monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_form_is_compared_and_timed(tmp_path):
+def test_a_form_of_each_runtime_is_compared_and_timed(tmp_path):
     config = keras_vit.VisionTransformerConfig(
         image_size=16, patch_size=8, hidden_size=32, num_layers=1, num_heads=2, mlp_dim=32,
         num_classes=5,
@@ -28,15 +28,17 @@ def test_every_form_is_compared_and_timed(tmp_path):
     model.save(path)
     images = sample_pictures(load_subject_model(path), 12)
     labels = model(images).numpy().argmax(-1)
-    result = export_forms.measure_exported(path, images, labels=labels, batch_size=4, repeats=2)
-    names = ["keras", *(form.name for form in export_forms.available_forms())]
+    installed = {form.needs: form for form in reversed(export_forms.available_forms())}.values()
+    result = export_forms.measure_exported(
+        path, images, labels=labels, batch_size=4, repeats=2, forms=[*installed]
+    )
+    names = ["keras", *(form.name for form in installed)]
     assert [row["form"] for row in result["rows"]] == names
     for row in result["rows"]:
         agreement = row["agreement"]
         assert len(row["infer_s"]) == 2 and row["size_mb"] > 0 and row["memory_mib"] > 0
         assert agreement["accuracy"] == agreement["top1_agreement"] > 0.5
-        if "int8" not in row["form"] and "16" not in row["form"]:
-            assert agreement["max_difference"] < 1e-4 and agreement["cosine"] > 0.99999
+        assert agreement["max_difference"] < 1e-4 and agreement["cosine"] > 0.99999
     assert len(export_forms.format_exported(result).splitlines()) == 3 + len(names)
 
 

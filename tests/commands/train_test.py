@@ -25,21 +25,18 @@ def photos(image_sets, tmp_path_factory):
     return image_sets.write_folder(tmp_path_factory.mktemp("photos"), {"cat": 10, "dog": 10})
 
 
-def test_two_replicas_write_the_figures_of_one(photos, tmp_path):
-    summaries = []
-    for flags in ((), ("--strategy=mirrored", "--replicas=2")):
-        folder = tmp_path / str(len(flags))
-        arguments = [f"--dataset={photos}", "--model=digits", "--recipe=deit_smoke",
-                     "--set=steps=3", "--set=drop_path_rate=0", "--set=image_size=16",
-                     "--set=accumulation_steps=2", "--set=layer_decay=0.7",
-                     f"--output_dir={folder}", *flags]  # fmt: skip
-        result = subprocess.run(
-            [*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT
-        )
-        assert result.returncode == 0, result.stderr
-        summaries.append(json.loads((folder / "summary.json").read_text()))
+def test_two_replicas_write_the_figures_of_one(run, photos, tiny_model, tmp_path):
+    flags = [f"--dataset={photos}", f"--model={tiny_model}", "--recipe=digits",
+             "--set=steps=3", "--set=drop_path_rate=0", "--set=image_size=16",
+             "--set=accumulation_steps=2", "--set=layer_decay=0.7"]  # fmt: skip
+    result = run("train", *flags, f"--output_dir={tmp_path / 'one'}")
+    assert result.returncode == 0, result.stderr
+    flags += ["--strategy=mirrored", "--replicas=2", f"--output_dir={tmp_path / 'two'}"]
+    result = subprocess.run([*COMMAND, *flags], capture_output=True, text=True, env=ENVIRONMENT)
+    assert result.returncode == 0, result.stderr
+    one, two = (json.loads((tmp_path / n / "summary.json").read_text()) for n in ("one", "two"))
     for name in ("training_loss", "validation_loss", "validation_accuracy"):
-        assert summaries[0][name] == pytest.approx(summaries[1][name], rel=1e-5)
+        assert one[name] == pytest.approx(two[name], rel=1e-5)
 
 
 def test_a_folder_becomes_a_model_and_its_record(run, photos, tmp_path):
