@@ -153,13 +153,13 @@ def _measure(work: Work, repeats: int) -> dict[str, Any]:
     with contextlib.closing(Worker(work)) as worker, noting_failure(figures):
         imported = worker.read()["imported_mib"]
         for command in ("infer", "train"):
-            seconds, peak = _runs(worker, command, repeats)
+            seconds, peak = time_runs(worker, command, repeats)
             figures[f"{command}_s"] = statistics.median(seconds)
             figures[f"{command}_mib"] = peak - imported
     return figures
 
 
-def _runs(worker: Any, command: str, repeats: int) -> tuple[list[float], float]:
+def time_runs(worker: Any, command: str, repeats: int) -> tuple[list[float], float]:
     """Returns the seconds of each run but the first, and the peak memory in MiB at the end."""
     worker.ask(command)
     seconds: list[float] = []

@@ -135,7 +135,7 @@ def measure_pipeline(
         runs: dict[str, list] = {name: [] for name in made}
         for repeat in range(repeats + 1):
             for name, dataset in made.items():
-                run = _time(dataset, batches, batch_size)
+                run = time_batches(dataset, batches, batch_size)
                 if repeat:
                     runs[name].append(run)
     speeds = {name: [run[0] for run in of_one] for name, of_one in runs.items()}
@@ -160,7 +160,7 @@ def measure_pipeline(
     }
 
 
-def _time(dataset: tf.data.Dataset, batches: int, batch_size: int) -> tuple[float, float]:
+def time_batches(dataset: tf.data.Dataset, batches: int, batch_size: int) -> tuple[float, float]:
     """Returns images a second and milliseconds of processor time an image."""
     iterator = iter(dataset)  # alone: another one would go on filling its buffers
     for _ in range(5):

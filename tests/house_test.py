@@ -249,3 +249,12 @@ NAMES_OF_SEVERAL = {"__init__": "what a folder is for, and what it hands on"}
 def test_a_name_of_a_module_means_one_thing():
     counts = Counter(path.stem for path in MODULES.values())
     assert {name for name, count in counts.items() if count > 1} == set(NAMES_OF_SEVERAL)
+
+
+def test_tests_reach_for_no_private_name():
+    """What a test calls is public at least among modules."""
+    stems = "|".join(path.stem for path in MODULES.values() if path.stem != "__init__")
+    private = re.compile(rf"from keras_vit\S* import .*\b_[a-z]|(?<![.\w])(?:{stems})\._[a-z]")
+    texts = {path: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py")}
+    lines = [(path.name, line) for path, text in texts.items() for line in text.splitlines()]
+    assert not [(name, line.strip()) for name, line in lines if private.search(line)]

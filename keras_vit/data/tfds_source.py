@@ -163,7 +163,12 @@ def _label_names(name: str, builder: tfds.core.DatasetBuilder, labelled: bool) -
     return tuple(label.names or map(str, range(label.num_classes)))
 
 
-def _default_splits(available: Mapping) -> dict[str, str]:
+def default_splits(available: Mapping) -> dict[str, str]:
+    """Returns TFDS's splits by role; a training split alone holds out its end.
+
+    Args:
+        available: TFDS's splits by name.
+    """
     splits = {role: role for role in SPLITS if role in available}
     if "train" in splits and len(splits) == 1:
         cut = 100 - HELD_OUT_PERCENT
@@ -179,7 +184,7 @@ def _from_builder(
 ) -> ImageDataset:
     class_names = _label_names(name, builder, labelled)
     available = builder.info.splits
-    splits = dict(_default_splits(available) if splits is None else splits)
+    splits = dict(default_splits(available) if splits is None else splits)
     if not splits or not splits.keys() <= set(SPLITS):
         raise ValueError(
             f"Expected `splits` to name TFDS splits by role, any of {SPLITS}. Received: {splits}; "

@@ -132,7 +132,7 @@ def preprocess_input(images: Any, model_or_preprocessing: Any) -> Any:
     if _is_tensorflow(images):
         images = _resize_tensorflow(images, preprocessing)
     else:
-        images = _resize_keras(images, preprocessing)
+        images = resize_keras(images, preprocessing)
     return normalize(images, preprocessing)
 
 
@@ -205,7 +205,13 @@ def _resize_tensorflow(images: Any, preprocessing: Preprocessing) -> Any:
     return batch if len(static) == 4 else batch[0]
 
 
-def _resize_keras(images: Any, preprocessing: Preprocessing) -> Any:
+def resize_keras(images: Any, preprocessing: Preprocessing) -> Any:
+    """Resizes and crops with `keras.ops`, on any backend.
+
+    Args:
+        images: `(height, width, channels)` or `(batch, height, width, channels)`.
+        preprocessing: the size, the filter and what is cut away.
+    """
     images = ops.convert_to_tensor(images)
     shape = tuple(images.shape)
     _check_shape(shape, preprocessing)

@@ -19,10 +19,17 @@ _LIMITS = (
 )
 
 
-def _answer(
-    explainer: Explainer, path, measure, label, block, head
-) -> tuple[dict | None, Any, str]:
-    """One visit: file and choices -> scores, picture, message."""
+def visit(explainer: Explainer, path, measure, label, block, head) -> tuple[dict | None, Any, str]:
+    """One visit: file and choices -> scores, picture, message.
+
+    Args:
+        explainer: of the model.
+        path: the file, or None.
+        measure: which map, as the page names it.
+        label: the class that the map explains, or None for the best.
+        block: of a map that belongs to one, from 1.
+        head: of a map that belongs to one, or None for all.
+    """
     if not path:
         return None, None, "Drop a picture to begin."
     try:
@@ -46,8 +53,13 @@ def _answer(
     return dict(best) or None, picture, ""
 
 
-def _chosen(paths: Sequence[str] | None, shown: int | None) -> str | None:
-    """The file that is shown; the last one where a longer list was shorter again."""
+def shown_file(paths: Sequence[str] | None, shown: int | None) -> str | None:
+    """The file that is shown; the last one where a longer list was shorter again.
+
+    Args:
+        paths: the files on the page, or None.
+        shown: the index of the one that was shown last.
+    """
     return paths[min(shown or 0, len(paths) - 1)] if paths else None
 
 
@@ -68,7 +80,7 @@ def build_page(explainer: Explainer, name: str | None = None) -> Any:
     config = explainer.model.config
 
     def answer(paths, shown, *choices):
-        return _answer(explainer, _chosen(paths, shown), *choices)
+        return visit(explainer, shown_file(paths, shown), *choices)
 
     def name_files(paths):
         names = [(f"{n + 1}: {pathlib.Path(path).name}", n) for n, path in enumerate(paths or ())]

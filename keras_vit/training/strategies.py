@@ -145,7 +145,7 @@ class Cluster:
             shards = context.num_input_pipelines
             largest = -(-split.num_examples // shards)  # images of worker 0
             a_step = size * (replicas // shards)
-            return _exactly(batches, -(-largest // a_step) * (replicas // shards))
+            return exactly(batches, -(-largest // a_step) * (replicas // shards))
 
         return self._distributed(
             evaluation_batches, in_step, (split, preprocessing), {"batch_size": size, **arguments}
@@ -219,8 +219,13 @@ class Cluster:
             ) from error
 
 
-def _exactly(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
-    """Adds empty batches until there are `count`."""
+def exactly(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+    """Adds empty batches until there are `count`.
+
+    Args:
+        batches: batches of images with what belongs to them, `count` at most.
+        count: of the batches that come out.
+    """
     spec = batches.element_spec
     empty = tf.nest.map_structure(lambda part: tf.zeros([0, *part.shape[1:]], part.dtype), spec)
     rest = tf.data.Dataset.from_tensors(empty).repeat(count)

@@ -120,7 +120,7 @@ def test_short_runs_are_repeated_and_long_ones_are_not():
 
     worker = Quick()
     for worker.takes, expected in ((0.001, 20), (0.25, 4), (9.0, 2)):
-        assert len(growth._runs(worker, "infer", 2)[0]) == expected
+        assert len(growth.time_runs(worker, "infer", 2)[0]) == expected
 
 
 @pytest.mark.parametrize("axes", [{"colour": [tiny(), tiny(2)]}, {"batch_size": [tiny(7)]}])

@@ -37,7 +37,7 @@ def test_figures_and_table(monkeypatch):
     speeds = iter(
         [(1, 1)] * 3 + [(300, 2.0), (100, 4.0), (150, 3.0), (320, 1.0), (80, 4.0), (160, 3.0)]
     )
-    monkeypatch.setattr(pipeline, "_time", lambda *_: next(speeds))
+    monkeypatch.setattr(pipeline, "time_batches", lambda *_: next(speeds))
     result = pipeline.measure_pipeline(num_images=2, repeats=2)
     ours, same, simpler = pipeline.PIPELINES
     assert result["pipelines"][ours]["images_per_second"]["median"] == 310
@@ -57,6 +57,6 @@ def test_a_run_is_timed_from_its_sixth_batch():
             seen.append(number)
             yield number
 
-    speed, cpu = pipeline._time(batches(), 10, 32)
+    speed, cpu = pipeline.time_batches(batches(), 10, 32)
     assert len(seen) == 15
     assert math.isfinite(speed) and speed > 0 and cpu >= 0

@@ -88,11 +88,11 @@ def test_without_a_network_the_download_fails_at_once(tmp_path, monkeypatch):
 
 
 def test_a_lone_training_split_holds_out_its_end():
-    assert tfds_source._default_splits({"train": 1}) == {
+    assert tfds_source.default_splits({"train": 1}) == {
         "train": "train[:80%]",
         "validation": "train[80%:]",
     }
-    assert tfds_source._default_splits({"test": 1, "train": 1, "extra": 1}) == {
+    assert tfds_source.default_splits({"test": 1, "train": 1, "extra": 1}) == {
         "train": "train",
         "test": "test",
     }

@@ -178,12 +178,12 @@ def test_without_preprocessing_is_refused(wrong):
 @pytest.mark.parametrize("resize", ["squash", "crop"])
 def test_both_paths_agree(resampling, resize):
     tf = tensorflow()
-    from keras_vit.images.preprocessing import _resize_keras
+    from keras_vit.images.preprocessing import resize_keras
 
     preprocessing = Preprocessing((40, 56), resampling, resize, 0.9, **LEVELS)
     image = photo(91, 133)
     graph = preprocess_input(tf.constant(image), preprocessing)
-    eager = as_array(_resize_keras(image, preprocessing))
+    eager = as_array(resize_keras(image, preprocessing))
     np.testing.assert_allclose(graph.numpy(), eager, atol=2e-2)
 
 

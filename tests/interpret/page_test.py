@@ -28,13 +28,13 @@ def picture(tmp_path):
     ],
 )
 def test_a_picture_gets_scores_and_a_map(explainer, picture, choices):
-    scores, drawing, message = page._answer(explainer, picture, *choices)
+    scores, drawing, message = page.visit(explainer, picture, *choices)
     assert set(scores) == {"ant", "bee", "cat"}
     assert message == "" and drawing.dtype == np.uint8
 
 
 def test_no_picture_is_no_error(explainer):
-    assert page._answer(explainer, None, RELEVANCE, None, 1, None) == (
+    assert page.visit(explainer, None, RELEVANCE, None, 1, None) == (
         None, None, "Drop a picture to begin.",
     )  # fmt: skip
 
@@ -44,12 +44,12 @@ def test_no_picture_is_no_error(explainer):
     [(None, None, None), ([], 1, None), (["a"], None, "a"), (["a", "b"], 1, "b"), (["a"], 1, "a")],
 )
 def test_one_of_several_files_is_shown(paths, shown, chosen):
-    assert page._chosen(paths, shown) == chosen
+    assert page.shown_file(paths, shown) == chosen
 
 
 def test_a_bad_picture_gets_a_message(explainer, tmp_path):
     (tmp_path / "notes.png").write_text("hello")
-    scores, drawing, message = page._answer(
+    scores, drawing, message = page.visit(
         explainer, str(tmp_path / "notes.png"), RELEVANCE, None, 1, None
     )
     assert scores is None and drawing is None
@@ -61,7 +61,7 @@ def test_an_accident_gets_a_message_too_and_tells_no_secrets(explainer, picture,
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(explainer, "draw", broken)
-    _, drawing, message = page._answer(explainer, picture, RELEVANCE, None, 1, None)
+    _, drawing, message = page.visit(explainer, picture, RELEVANCE, None, 1, None)
     assert drawing is None and "did not work" in message and "secret" not in message
 
 

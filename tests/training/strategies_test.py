@@ -56,7 +56,7 @@ def test_a_worker_without_images_left_gets_empty_batches(image_sets):
 
     split = image_sets.data_in_memory().train
     batches = evaluation_batches(split, GREY, batch_size=10, num_classes=2)
-    padded = list(strategies._exactly(batches, 5))
+    padded = list(strategies.exactly(batches, 5))
     assert [len(images) for images, _ in padded] == [10, 10, 4, 0, 0]
     for (images, labels), (padded_images, padded_labels) in zip(batches, padded, strict=False):
         np.testing.assert_array_equal(images, padded_images)
