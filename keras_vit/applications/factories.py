@@ -49,6 +49,10 @@ _REFERENCES = {
     "SigLIP": '"Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343).',
     "CLIP": '"Learning Transferable Visual Models From Natural Language Supervision" '
     "(arXiv 2103.00020).",
+    "DINOv3": '"DINOv3" (arXiv 2508.10104).',
+    "EVA02": '"EVA-02: A Visual Representation for Neon Genesis" (arXiv 2303.11331).',
+    "SigLIP2": '"SigLIP 2: Multilingual Vision-Language Encoders" (arXiv 2502.14786).',
+    "PE": '"Perception Encoder" (arXiv 2504.13181).',
 }
 
 
@@ -178,6 +182,7 @@ def _dinov2(variant: str) -> Callable[..., VisionTransformer]:
 ViT_Ti16 = _vit("ViT_Ti16")
 ViT_S32 = _vit("ViT_S32")
 ViT_S16 = _vit("ViT_S16")
+ViT_S8 = _vit("ViT_S8")
 ViT_B32 = _vit("ViT_B32")
 ViT_B16 = _vit("ViT_B16")
 ViT_B8 = _vit("ViT_B8")
@@ -207,5 +212,26 @@ SigLIP_So400m14 = _vit("SigLIP_So400m14")
 CLIP_B32 = _vit("CLIP_B32")
 CLIP_B16 = _vit("CLIP_B16")
 CLIP_L14 = _vit("CLIP_L14")
+DINOv3_S16 = _vit("DINOv3_S16")
+DINOv3_S16plus = _vit("DINOv3_S16plus")
+DINOv3_B16 = _vit("DINOv3_B16")
+DINOv3_L16 = _vit("DINOv3_L16")
+DINOv3_H16plus = _vit("DINOv3_H16plus")
+DINOv3_7B16 = _vit("DINOv3_7B16")
+EVA02_Ti14 = _vit("EVA02_Ti14")
+EVA02_S14 = _vit("EVA02_S14")
+EVA02_B14 = _vit("EVA02_B14")
+EVA02_L14 = _vit("EVA02_L14")
+SigLIP2_B32 = _vit("SigLIP2_B32")
+SigLIP2_B16 = _vit("SigLIP2_B16")
+SigLIP2_L16 = _vit("SigLIP2_L16")
+SigLIP2_So400m14 = _vit("SigLIP2_So400m14")
+SigLIP2_So400m16 = _vit("SigLIP2_So400m16")
+SigLIP2_g16 = _vit("SigLIP2_g16")
+PE_Core_Ti16 = _vit("PE_Core_Ti16")
+PE_Core_S16 = _vit("PE_Core_S16")
+PE_Core_B16 = _vit("PE_Core_B16")
+PE_Core_L14 = _vit("PE_Core_L14")
+PE_Core_G14 = _vit("PE_Core_G14")
 
 __all__ = list_models()

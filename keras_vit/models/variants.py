@@ -44,6 +44,39 @@ _CLIP = {
     "position_embedding_interpolation": "bicubic",
 }
 
+_DINOV3 = {
+    "num_classes": 0,
+    "gelu": "erf",
+    "layer_norm_epsilon": 1e-5,
+    "layer_scale": True,
+    "num_register_tokens": 4,
+    "position_embedding": "none",
+    "rotary": {"base": 100.0, "scale": "centred"},
+}
+_DINOV3_GATED = {**_DINOV3, "gelu": None, "mlp": "swiglu"}
+_EVA02 = {
+    "gelu": None,
+    "mlp": "swiglu",
+    "pooling": "gap",
+    "final_norm": "pooled",
+    "position_embedding_interpolation": "bicubic_antialias",
+    "rotary": {"base": 10000.0, "reference_grid": (16, 16), "pairs": "neighbours"},
+}
+
+
+def _perception(grid, **fields):
+    rotary = {
+        "base": 10000.0, "offset": 1.0, "reference_grid": (grid, grid), "pairs": "neighbours",
+        "order": "xy",
+    }  # fmt: skip
+    return {
+        "num_classes": 0, "gelu": "erf", "layer_norm_epsilon": 1e-5, "patch_bias": False,
+        "pre_norm": True, "pooling": "map", "pooling_includes_prefix_tokens": True,
+        "pooling_num_heads": 8, "position_embedding_interpolation": "bicubic_antialias",
+        "rotary": {**rotary, **fields.pop("rotary", {})}, **fields,
+    }  # fmt: skip
+
+
 VARIANTS: dict[str, VisionTransformerConfig] = {
     # "An Image is Worth 16x16 Words" (arXiv 2010.11929), Table 1; Ti and S: "How to train your
     # ViT?" (arXiv 2106.10270), Table 1; g and G: "Scaling Vision Transformers" (arXiv 2106.04560),
@@ -51,6 +84,7 @@ VARIANTS: dict[str, VisionTransformerConfig] = {
     "ViT_Ti16": _row(16, 192, 768, 3, 12),
     "ViT_S32": _row(32, 384, 1536, 6, 12),
     "ViT_S16": _row(16, 384, 1536, 6, 12),
+    "ViT_S8": _row(8, 384, 1536, 6, 12),
     "ViT_B32": _row(32, 768, 3072, 12, 12),
     "ViT_B16": _row(16, 768, 3072, 12, 12),
     "ViT_B8": _row(8, 768, 3072, 12, 12),
@@ -90,6 +124,47 @@ VARIANTS: dict[str, VisionTransformerConfig] = {
     "CLIP_B32": _row(32, 768, 3072, 12, 12, projection_size=512, **_CLIP),
     "CLIP_B16": _row(16, 768, 3072, 12, 12, projection_size=512, **_CLIP),
     "CLIP_L14": _row(14, 1024, 4096, 16, 24, projection_size=768, **_CLIP),
+    # "DINOv3" (arXiv 2508.10104), Table 17 and the configs of its released files.
+    "DINOv3_S16": _row(16, 384, 1536, 6, 12, **_DINOV3),
+    "DINOv3_S16plus": _row(16, 384, 1536, 6, 12, **_DINOV3_GATED),
+    "DINOv3_B16": _row(16, 768, 3072, 12, 12, **_DINOV3),
+    "DINOv3_L16": _row(16, 1024, 4096, 16, 24, **_DINOV3),
+    "DINOv3_H16plus": _row(16, 1280, 5120, 20, 32, **_DINOV3_GATED),
+    "DINOv3_7B16": _row(16, 4096, 8192, 32, 40, qkv_bias=False, **_DINOV3_GATED),
+    # "EVA-02" (arXiv 2303.11331), Table 1; at the size that each was fine-tuned at.
+    "EVA02_Ti14": _row(14, 192, 512, 3, 12, image_size=336, **_EVA02),
+    "EVA02_S14": _row(14, 384, 1024, 6, 12, image_size=336, **_EVA02),
+    "EVA02_B14": _row(14, 768, 2048, 12, 12, image_size=448, mlp_inner_norm=True, **_EVA02),
+    "EVA02_L14": _row(14, 1024, 2730, 16, 24, image_size=448, mlp_inner_norm=True, **_EVA02),
+    # "SigLIP 2" (arXiv 2502.14786), section 2; g is `giant-opt` among its files.
+    "SigLIP2_B32": _row(32, 768, 3072, 12, 12, image_size=256, **_SIGLIP),
+    "SigLIP2_B16": _row(16, 768, 3072, 12, 12, **_SIGLIP),
+    "SigLIP2_L16": _row(16, 1024, 4096, 16, 24, image_size=256, **_SIGLIP),
+    "SigLIP2_So400m14": _row(14, 1152, 4304, 16, 27, **_SIGLIP),
+    "SigLIP2_So400m16": _row(16, 1152, 4304, 16, 27, image_size=256, **_SIGLIP),
+    "SigLIP2_g16": _row(16, 1536, 6144, 16, 40, image_size=256, **_SIGLIP),
+    # "Perception Encoder" (arXiv 2504.13181), Table 18; the projection makes the image embedding.
+    "PE_Core_Ti16": _row(
+        16, 192, 768, 3, 12, image_size=384, **_perception(24, projection_size=512)
+    ),
+    "PE_Core_S16": _row(
+        16, 384, 1536, 6, 12, image_size=384, **_perception(24, projection_size=512)
+    ),
+    "PE_Core_B16": _row(16, 768, 3072, 12, 12, **_perception(14, projection_size=1024)),
+    "PE_Core_L14": _row(
+        14, 1024, 4096, 16, 24, image_size=336, **_perception(24, projection_size=1024)
+    ),
+    "PE_Core_G14": _row(
+        14,
+        1536,
+        8960,
+        16,
+        50,
+        image_size=448,
+        class_token=False,
+        pooling_mlp_dim=6144,
+        **_perception(32, projection_size=1280, rotary={"offset": 0.0}),
+    ),  # fmt: skip
 }
 
 

@@ -6,71 +6,22 @@ google-research/vision_transformer; those of timm's come from its model table an
 files are not published.
 """
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
-from keras_vit.images.spec import STATISTICS, Preprocessing
 from keras_vit.models.variants import VARIANTS
+from keras_vit.weights.published_encoders import encoders
+from keras_vit.weights.published_row import (
+    Checkpoint,
+    crop,
+    huggingface_row,
+    squash,
+    timm_row,
+)
 
 _GOOGLE = "https://storage.googleapis.com/vit_models"
 
 
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One published checkpoint.
-
-    Attributes:
-        model: the factory that it fits, such as `"ViT_B16"`.
-        name: its name for `weights=`.
-        address: where it lies, for `download.fetch`.
-        layout: `"google"`, `"timm"` or `"huggingface"`.
-        classes: outputs of its head: 1000 (ImageNet-1k), 21843 (ImageNet-21k), 0 (no head).
-        preprocessing: how its images are prepared, with their size.
-        licence: the licence of the weights.
-        top1: published top-1 accuracy on ImageNet-1k in percent, or None.
-        config: fields of the config that neither arrays nor a `config.json` tell.
-        checksum: `"sha256:..."` of the file, or None.
-        recommended: whether this is the model's `"imagenet"`, its best published classifier.
-        note: what one should know about it.
-    """
-
-    model: str
-    name: str
-    address: str
-    layout: str
-    classes: int
-    preprocessing: Preprocessing
-    licence: str = "Apache-2.0"
-    top1: float | None = None
-    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    checksum: str | None = None
-    recommended: bool = False
-    note: str = ""
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.preprocessing.size
-
-
-def _squash(size: int, resampling: str = "bilinear") -> Preprocessing:
-    return Preprocessing(size=(size, size), resampling=resampling)
-
-
-def _crop(size: int, fraction: float, statistics: str = "half") -> Preprocessing:
-    return Preprocessing(
-        size=(size, size),
-        resampling="bicubic",
-        resize="crop",
-        crop_fraction=fraction,
-        **STATISTICS[statistics],
-    )
-
-
 def _google(model, name, file, size, classes=1000, top1=None, **fields) -> Checkpoint:
     address = f"{_GOOGLE}/{file}.npz"
-    return Checkpoint(model, name, address, "google", classes, _squash(size), top1=top1, **fields)
+    return Checkpoint(model, name, address, "google", classes, squash(size), top1=top1, **fields)
 
 
 def _originals() -> list[Checkpoint]:
@@ -168,13 +119,6 @@ def _sam() -> list[Checkpoint]:
     ]  # fmt: skip
 
 
-def _timm(
-    model, name, repository, preprocessing, *, top1=None, classes=1000, **fields
-) -> Checkpoint:
-    address = f"hf://timm/{repository}"
-    return Checkpoint(model, name, address, "timm", classes, preprocessing, top1=top1, **fields)
-
-
 def _timm_augreg() -> list[Checkpoint]:
     """AugReg in timm's form and run as timm runs it: erf GELU, bicubic, centre crop."""
     rows = []
@@ -194,13 +138,15 @@ def _timm_augreg() -> list[Checkpoint]:
         for size, fraction, top1 in ((224, 0.9, at_224), (384, 1.0, at_384)):
             if top1 is not None:
                 place = f"{repository}_{size}.{tag}"
-                rows.append(_timm(model, f"{name}-{size}", place, _crop(size, fraction), top1=top1))
+                rows.append(
+                    timm_row(model, f"{name}-{size}", place, crop(size, fraction), top1=top1)
+                )
     for model, repository, top1 in (
         ("ViT_B16", "vit_base_patch16_224.augreg2_in21k_ft_in1k", 85.108),
         ("ViT_B8", "vit_base_patch8_224.augreg2_in21k_ft_in1k", 86.252),
     ):
         name = "timm-augreg2-imagenet21k+imagenet2012-224"
-        rows.append(_timm(model, name, repository, _crop(224, 0.9), top1=top1))
+        rows.append(timm_row(model, name, repository, crop(224, 0.9), top1=top1))
     return rows
 
 
@@ -213,18 +159,20 @@ def _deit() -> list[Checkpoint]:
         ("DeiT_S16", "small", 79.856, 81.204),
         ("DeiT_B16", "base", 81.980, 83.384),
     ):
-        at_224 = _crop(224, 0.9, "imagenet")
+        at_224 = crop(224, 0.9, "imagenet")
         rows += [
-            _timm(model, "imagenet2012", f"deit_{size}_patch16_224.fb_in1k", at_224, top1=plain,
-                  recommended=True),
-            _timm(model, "distilled-imagenet2012", f"deit_{size}_distilled_patch16_224.fb_in1k",
+            timm_row(model, "imagenet2012", f"deit_{size}_patch16_224.fb_in1k", at_224, top1=plain,
+                     recommended=True),
+            timm_row(model, "distilled-imagenet2012", f"deit_{size}_distilled_patch16_224.fb_in1k",
                   at_224, top1=distilled, note=distilled_note),
         ]  # fmt: skip
-    at_384 = _crop(384, 1.0, "imagenet")
+    at_384 = crop(384, 1.0, "imagenet")
     rows += [
-        _timm("DeiT_B16", "imagenet2012-384", "deit_base_patch16_384.fb_in1k", at_384, top1=83.108),
-        _timm("DeiT_B16", "distilled-imagenet2012-384", "deit_base_distilled_patch16_384.fb_in1k",
-              at_384, top1=85.438, note=distilled_note),
+        timm_row("DeiT_B16", "imagenet2012-384", "deit_base_patch16_384.fb_in1k", at_384,
+                 top1=83.108),
+        timm_row("DeiT_B16", "distilled-imagenet2012-384",
+                 "deit_base_distilled_patch16_384.fb_in1k", at_384, top1=85.438,
+                 note=distilled_note),
     ]  # fmt: skip
     for model, place, small, small_21k, large, large_21k in (
         ("DeiT3_S16", "small_patch16", 81.382, 83.082, 83.432, 84.846),
@@ -243,67 +191,9 @@ def _deit() -> list[Checkpoint]:
             best = top1 == max(t for t in (small, small_21k, large, large_21k) if t)
             repository = f"deit3_{place}_{size}.{tag}"
             rows.append(
-                _timm(model, name, repository, _crop(size, fraction, "imagenet"), top1=top1,
+                timm_row(model, name, repository, crop(size, fraction, "imagenet"), top1=top1,
                       recommended=best)
             )  # fmt: skip
-    return rows
-
-
-def _huggingface(model, name, repository, preprocessing, classes=0, **fields) -> Checkpoint:
-    address = f"hf://{repository}"
-    preprocessing = preprocessing.replace(crop_offset="down")
-    return Checkpoint(model, name, address, "huggingface", classes, preprocessing, **fields)
-
-
-def _dinov2() -> list[Checkpoint]:
-    """DINOv2 (arXiv 2304.07193), with registers (arXiv 2309.16588); 518 px, any size will do."""
-    rows = []
-    for letter, size in (("S", "small"), ("B", "base"), ("L", "large"), ("g", "giant")):
-        model, registers = f"DINOv2_{letter}14", "for registers=4"
-        published = _crop(518, 1.0, "imagenet")
-        rows += [
-            _huggingface(model, "lvd142m", f"facebook/dinov2-{size}", published),
-            _huggingface(model, "registers-lvd142m", f"facebook/dinov2-with-registers-{size}",
-                         published, note=registers),
-            _timm(model, "timm-lvd142m", f"vit_{size}_patch14_dinov2.lvd142m", published,
-                  classes=0),
-            _timm(model, "timm-registers-lvd142m", f"vit_{size}_patch14_reg4_dinov2.lvd142m",
-                  published, classes=0, note=registers),
-        ]  # fmt: skip
-    return rows
-
-
-def _towers() -> list[Checkpoint]:
-    """The image sides of SigLIP (arXiv 2303.15343) and CLIP (arXiv 2103.00020)."""
-    rows = []
-    for model, place, sizes in (
-        ("SigLIP_B16", "base-patch16", (224, 256, 384, 512)),
-        ("SigLIP_L16", "large-patch16", (256, 384)),
-        ("SigLIP_So400m14", "so400m-patch14", (224, 384)),
-    ):
-        for size in sizes:
-            repository = f"google/siglip-{place}-{size}"
-            rows.append(_huggingface(model, f"webli-{size}", repository, _squash(size, "bicubic")))
-    clip = _crop(224, 1.0, "clip")
-    unprojected = {"gelu": "quick", "num_classes": 0, "pooling": "token"}
-    note = "without the projection, which timm stores as a head"
-    for model, place, laion in (
-        ("CLIP_B32", "base_patch32", "B-32-laion2B-s34B-b79K"),
-        ("CLIP_B16", "base_patch16", "B-16-laion2B-s34B-b88K"),
-    ):
-        repository = f"vit_{place}_clip_224.openai"
-        rows += [
-            _timm(model, "openai", repository, clip, classes=0, config=unprojected, note=note,
-                  licence="MIT"),
-            _huggingface(model, "laion2b", f"laion/CLIP-ViT-{laion}", clip, licence="MIT"),
-        ]  # fmt: skip
-    for name, repository, size in (
-        ("openai", "openai/clip-vit-large-patch14", 224),
-        ("openai-336", "openai/clip-vit-large-patch14-336", 336),
-    ):
-        rows.append(
-            _huggingface("CLIP_L14", name, repository, _crop(size, 1.0, "clip"), licence="MIT")
-        )
     return rows
 
 
@@ -312,17 +202,32 @@ def _huggingface_vit() -> list[Checkpoint]:
     name = "hf-imagenet21k"
     base = "google/vit-base-patch16"
     return [
-        _huggingface("ViT_B16", name, f"{base}-224-in21k", _squash(224)),
-        _huggingface("ViT_B16", f"{name}+imagenet2012-224", f"{base}-224", _squash(224), 1000),
-        _huggingface("ViT_B16", f"{name}+imagenet2012-384", f"{base}-384", _squash(384), 1000),
+        huggingface_row("ViT_B16", name, f"{base}-224-in21k", squash(224)),
+        huggingface_row("ViT_B16", f"{name}+imagenet2012-224", f"{base}-224", squash(224), 1000),
+        huggingface_row("ViT_B16", f"{name}+imagenet2012-384", f"{base}-384", squash(384), 1000),
     ]
+
+
+def _rotary_and_flexible() -> list[Checkpoint]:
+    """RoPE-ViT (arXiv 2403.13298) by naver and FlexiViT (arXiv 2212.08013), in timm's form."""
+    rows = []
+    for letter, size in (("S", "small"), ("B", "base"), ("L", "large")):
+        model, place = f"ViT_{letter}16", f"vit_{size}_patch16"
+        rows += [
+            timm_row(model, f"{kind.replace('_', '-')}-imagenet2012",
+                     f"{place}_{kind}_224.naver_in1k", crop(224, 0.9, "imagenet"))
+            for kind in ("rope", "rope_ape", "rope_mixed", "rope_mixed_ape")
+        ]  # fmt: skip
+        flexible = f"flexivit_{size}.1200ep_in1k"
+        rows.append(timm_row(model, "flexivit-imagenet2012-240", flexible, crop(240, 0.95)))
+    return rows
 
 
 CHECKPOINTS: tuple[Checkpoint, ...] = tuple(
     sorted(
         (
             *_originals(), *_augreg(), *_sam(), *_timm_augreg(), *_huggingface_vit(), *_deit(),
-            *_dinov2(), *_towers(),
+            *_rotary_and_flexible(), *encoders(),
         ),
         key=lambda row: list(VARIANTS).index(row.model),
     )

@@ -11,13 +11,14 @@ from keras_vit.applications.building import BuildArguments
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.variants import VARIANTS, get_variant
 
-# At the variant's own size, with its own head (1000 classes; none for DINOv2, SigLIP and CLIP).
+# At the variant's own size, with its own head (1000 classes, or none).
 # ViT and hybrids: google-research/vision_transformer. DeiT at 224 px equals ViT; DeiT-III adds a
 # scale to each branch (2 x layers x hidden) and has no position for the class token (hidden).
 PARAMETERS = {
     "ViT_Ti16": 5_717_416,
     "ViT_S32": 22_878_952,
     "ViT_S16": 22_050_664,
+    "ViT_S8": 22_055_272,
     "ViT_B32": 88_224_232,
     "ViT_B16": 86_567_656,
     "ViT_B8": 86_576_872,
@@ -47,6 +48,30 @@ PARAMETERS = {
     "CLIP_B32": 87_849_216,
     "CLIP_B16": 86_192_640,
     "CLIP_L14": 303_966_208,
+    # From here on those of timm 1.0.31; beside them DINOv3 has the biases of query, key and value
+    # that timm leaves out (3 x layers x hidden), EVA-02 a bias of the keys, which is zero, and
+    # Perception Encoder no bias of its projection, which timm has as a head.
+    "DINOv3_S16": 21_586_944 + 3 * 12 * 384,
+    "DINOv3_S16plus": 28_683_264 + 3 * 12 * 384,
+    "DINOv3_B16": 85_641_216 + 3 * 12 * 768,
+    "DINOv3_L16": 303_079_424 + 3 * 24 * 1024,
+    "DINOv3_H16plus": 840_509_440 + 3 * 32 * 1280,
+    "DINOv3_7B16": 6_716_030_976,
+    "EVA02_Ti14": 5_756_584 + 12 * 192,
+    "EVA02_S14": 22_129_000 + 12 * 384,
+    "EVA02_B14": 87_117_544 + 12 * 768,
+    "EVA02_L14": 305_080_232 + 24 * 1024,
+    "SigLIP2_B32": 94_552_320,
+    "SigLIP2_B16": 92_884_224,
+    "SigLIP2_L16": 315_956_224,
+    "SigLIP2_So400m14": 427_680_704,
+    "SigLIP2_So400m16": 427_888_064,
+    "SigLIP2_g16": 1_163_168_256,
+    "PE_Core_Ti16": 6_141_056 - 512,
+    "PE_Core_S16": 23_783_168 - 512,
+    "PE_Core_B16": 93_673_984 - 1024,
+    "PE_Core_L14": 317_152_256 - 1024,
+    "PE_Core_G14": 1_882_033_920 - 1280,
 }
 OTHERS = [
     ("ViT_Ti16", {"input_shape": (384, 384, 3)}, 5_790_376),

@@ -4,6 +4,8 @@ from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.download import cached_path
 from keras_vit.weights.published import CHECKPOINTS
 
+LICENCES = ("Apache-2.0", "MIT", "CC-BY-NC-4.0", "DINOv3 License", "Apple ASCL")
+
 
 def test_every_row_is_one_of_its_kind():
     names = [(row.model, row.name) for row in CHECKPOINTS]
@@ -21,6 +23,7 @@ def test_rows_make_sense(row):
     assert row.address.endswith(".npz") or row.layout != "google"
     assert cached_path(row.address).is_absolute()
     assert row.image_size[0] % config.patch_stride in (0, 384 % 14)  # SigLIP cuts 384 to 378
-    assert row.classes in (0, 1000, 21843) and row.licence in ("Apache-2.0", "MIT")
+    assert row.classes in (0, 1000, 21843) and row.licence in LICENCES
+    assert ("DINOv3" in row.model) == (row.licence == "DINOv3 License")
     assert (row.top1 is None or 70 < row.top1 < 90) and (row.top1 is None or row.classes == 1000)
     config.replace(**row.config)

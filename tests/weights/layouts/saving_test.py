@@ -65,7 +65,8 @@ def test_timm_expresses_its_own_variants(variant):
     ("variant", "family"),
     [
         ("ViT_B16", "vit"), ("DINOv2_g14", "dinov2"), ("SigLIP_So400m14", "siglip_vision_model"),
-        ("CLIP_L14", "clip_vision_model"),
+        ("CLIP_L14", "clip_vision_model"), ("DINOv3_S16plus", "dinov3_vit"),
+        ("SigLIP2_g16", "siglip_vision_model"),
     ],
 )  # fmt: skip
 def test_huggingface_expresses_its_own_variants(variant, family):
@@ -79,6 +80,7 @@ def test_the_mlp_ratio_of_the_giant_is_4():
     assert mlp_ratio(VARIANTS["DINOv2_B14"]) == 4
 
 
-def test_variants_can_be_saved_in_some_layout():
+def test_variants_can_be_saved_in_some_layout_or_are_read_only():
     for name, config in VARIANTS.items():
-        assert any(not layout_for(layout, config).obstacles(config) for layout in NAMES), name
+        saved = any(not layout_for(layout, config).obstacles(config) for layout in NAMES)
+        assert saved != name.startswith(("EVA02", "PE_Core")), name
