@@ -5,6 +5,8 @@ cannot be repeated from a seed an image and runs all its operations on every ima
 take one range when they are made, while here every image has a magnitude of its own; and their
 brightness is added where the papers multiply it. What needs no magnitude is theirs (equalising,
 stretching the contrast); the rest is a line or two each, on their scale of 0 to 255.
+
+An image is float32 `(height, width, channels)`, 0 to 255, of known sizes; a seed `(2,)` integers.
 """
 
 from collections.abc import Callable
@@ -21,15 +23,9 @@ _EXACT = {"dtype": "float32"}  # whatever the program's dtype policy is
 
 
 def blend(image: tf.Tensor, other: tf.Tensor | float, factor: tf.Tensor) -> tf.Tensor:
-    """Moves an image away from another one, or towards it.
+    """Moves an image away from another one, or towards it, and clips it to 0 to 255.
 
-    Args:
-        image: float32 `(height, width, channels)`, 0 to 255.
-        other: of that shape, or one that broadcasts.
-        factor: scalar; 1 leaves the image, 0 gives the other, above 1 goes further away.
-
-    Returns:
-        The image, clipped to 0 to 255.
+    A factor of 1 leaves the image, 0 gives the other, above 1 goes further away.
     """
     return tf.clip_by_value(other + factor * (image - other), 0.0, 255.0)
 
@@ -47,10 +43,7 @@ def mean_grey(image: tf.Tensor) -> tf.Tensor:
 def color_jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
     """Changes brightness, contrast and saturation, in this order.
 
-    Args:
-        image: float32 `(height, width, channels)`, 0 to 255.
-        strength: each factor is drawn from `[1 - strength, 1 + strength]`, at least 0.
-        seed: `(2,)` integers.
+    Each factor is drawn from `[1 - strength, 1 + strength]`, at least 0.
     """
     factors = tf.random.stateless_uniform([3], seed, max(0.0, 1 - strength), 1 + strength)
     image = blend(image, 0.0, factors[0])
@@ -60,10 +53,6 @@ def color_jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tenso
 
 def three_augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Makes an image grey, solarised or blurred, each as often.
-
-    Args:
-        image: float32 `(height, width, channels)`, 0 to 255.
-        seed: `(2,)` integers.
 
     Reference: "DeiT III: Revenge of the ViT", arXiv 2204.07118, section 3.2 and Figure 3.
     """
@@ -79,22 +68,12 @@ def three_augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def solarize(image: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-    """Inverts the values from a threshold on.
-
-    Args:
-        image: float32, 0 to 255.
-        threshold: scalar on the same scale.
-    """
+    """Inverts the values from a threshold on, a scalar on the same scale."""
     return tf.where(image < threshold, image, 255.0 - image)
 
 
 def gaussian_blur(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-    """Blurs by a Gaussian, its weights renormalised at the borders.
-
-    Args:
-        image: float32 `(height, width, channels)`, sizes known.
-        sigma: scalar, in pixels.
-    """
+    """Blurs by a Gaussian of `sigma` pixels, its weights renormalised at the borders."""
     # The layer of Keras blurs the two directions by different amounts and in one product of all.
     height, width, channels = image.shape
 
@@ -122,10 +101,8 @@ def smooth(image: tf.Tensor) -> tf.Tensor:
 def move(image: tf.Tensor, matrix: list) -> tf.Tensor:
     """Moves the pixels of an image by an affine map, bilinear, grey from outside.
 
-    Args:
-        image: float32 `(height, width, channels)`.
-        matrix: six scalars `a, b, c, d, e, f`: what stands at `(x, y)` comes from
-            `(a x + b y + c, d x + e y + f)`, in pixels from the middle of the image.
+    Of a matrix of six scalars `a, b, c, d, e, f` what stands at `(x, y)` comes from
+    `(a x + b y + c, d x + e y + f)`, in pixels from the middle of the image.
     """
     a, b, c, d, e, f = (tf.cast(value, tf.float32) for value in matrix)
     height, width = image.shape[:2]
@@ -143,10 +120,7 @@ def move(image: tf.Tensor, matrix: list) -> tf.Tensor:
 def operations(image: tf.Tensor, level: tf.Tensor, sign: tf.Tensor) -> dict[str, Callable]:
     """Returns the operations of RandAugment on an image.
 
-    Args:
-        image: float32 `(height, width, channels)`, 0 to 255, sizes known.
-        level: float32 scalar, the magnitude divided by 10.
-        sign: float32 scalar, 1 or -1: the direction where there are two.
+    The level is the magnitude divided by 10, the sign, 1 or -1, the direction where there are two.
 
     Returns:
         Functions of no arguments by name. A higher level is a stronger change for all of them.

@@ -66,12 +66,6 @@ def random_window(
 ) -> tf.Tensor:
     """Chooses the part of an image that is cut out, before the image is decoded.
 
-    Args:
-        height: of the image in pixels, int32 scalar.
-        width: likewise.
-        augmentation: `crop_min_area` says how much is kept.
-        seed: `(2,)` integers.
-
     Returns:
         int32 `(4,)`: top, left, height and width of the part.
     """
@@ -92,10 +86,6 @@ def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
     `keras.layers.RandomFlip` mirrors every image and then takes one of the two, which costs three
     times as much.
-
-    Args:
-        image: `(height, width, channels)`.
-        seed: `(2,)` integers.
     """
     chosen = tf.random.stateless_uniform([], seed) < 0.5
     return tf.cond(chosen, lambda: tf.reverse(image, [1]), lambda: image)
@@ -125,13 +115,7 @@ def change_appearance(image: tf.Tensor, augmentation: Augmentation, seeds: Seeds
 
 
 def transform(image: tf.Tensor, layers: list[keras.layers.Layer], seed: tf.Tensor) -> tf.Tensor:
-    """Applies random layers to one image.
-
-    Args:
-        image: float32 `(height, width, channels)`, values 0 to 255.
-        layers: from `random_layers`.
-        seed: `(2,)` integers; each layer draws from the numbers that follow it.
-    """
+    """Applies `random_layers` to one image; each draws from the numbers that follow the seed."""
     generator = DrawnSeed(seed)
     for layer in layers:
         drawn = layer.get_random_transformation(image, training=True, seed=generator)

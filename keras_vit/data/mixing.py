@@ -16,12 +16,7 @@ ERASED_ASPECT = (0.3, 10 / 3)
 
 
 def random_erasing(image: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
-    """Fills a random rectangle with standard normal noise.
-
-    Args:
-        image: float32 `(height, width, channels)`, normalised, sizes known.
-        probability: share of images that are changed.
-        seed: `(2,)` integers.
+    """Fills a random rectangle of a share of images, normalised, with standard normal noise.
 
     Reference: "Random Erasing Data Augmentation", arXiv 1708.04896, Algorithm 1, with the noise and
     the range of areas of timm, as DeiT uses them.

@@ -295,10 +295,6 @@ def normalize_rows(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Does what `normalize` does, to the bit, on rows of numbers instead of pixels of three.
 
     TensorFlow takes eight times as long to spread three numbers over an image as to spread a row.
-
-    Args:
-        image: float32 `(*size, channels)`, values 0 to 255.
-        preprocessing: gives size, mean and standard deviation.
     """
     height, width = preprocessing.size
     mean, std = preprocessing.mean * width, preprocessing.std * width
@@ -312,14 +308,8 @@ def resize_crop(crop: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 
     What is made smaller becomes the mean of the pixels that fall on one, which keeps fine patterns
     from turning into coarse ones as the antialias of `preprocess_input` does, at a quarter of the
-    time; on photos the two differ by one or two levels of 255.
-
-    Args:
-        crop: uint8 `(height, width, channels)`.
-        preprocessing: gives the size, and how a crop is made larger.
-
-    Returns:
-        float32 `(*size, channels)`, values 0 to 255.
+    time; on photos the two differ by one or two levels of 255. A crop is uint8 `(height, width,
+    channels)`, what is returned float32 `(*size, channels)`, values 0 to 255.
     """
     size = preprocessing.size
 
