@@ -70,20 +70,13 @@ def _read_header(data: Any) -> _Header:
 
 
 def size(data: Any) -> tuple[Any, Any]:
-    """Reads (height, width) in pixels, int64 scalars.
-
-    Args:
-        data: scalar string, a BMP.
-    """
+    """Reads (height, width) in pixels, int64 scalars."""
     header = _read_header(data)
     return header.height, header.width
 
 
 def decode(data: Any) -> Any:
-    """Decodes a BMP that is not packed.
-
-    Args:
-        data: scalar string, a BMP of sensible size.
+    """Decodes a BMP of sensible size that is not packed.
 
     Returns:
         uint8 (height, width, 3).

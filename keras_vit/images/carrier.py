@@ -62,11 +62,7 @@ def _getter(path: list[Any]) -> str:
 
 
 def carried(path: list[Any]) -> Preprocessing:
-    """Says how an image becomes the input of the first model of a path.
-
-    Args:
-        path: what `find_carrier` returned.
-    """
+    """Says how an image becomes the input of the first model of what `find_carrier` returned."""
     preprocessing = path[-1].preprocessing
     for outer, inner in reversed(list(zip(path, path[1:], strict=False))):
         around = tensors_around(outer, inner)

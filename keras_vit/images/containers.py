@@ -62,10 +62,7 @@ class Container:
 
 
 def open_container(data: bytes) -> Container:
-    """Takes an image file apart.
-
-    Args:
-        data: content of the file.
+    """Takes the content of an image file apart.
 
     Raises:
         Refused: not one of the five formats, longer than `MAX_BYTES`, cut short or of too many
@@ -126,10 +123,7 @@ def name_of_other(data: bytes) -> str:
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """Reads the rotation mark.
-
-    Args:
-        tiff: what follows EXIF's mark.
+    """Reads the rotation mark of what follows EXIF's mark.
 
     Returns:
         1 to 8; 1, upright, where there is no mark or a senseless one.
@@ -173,12 +167,7 @@ def _has_end(data: bytes) -> bool:
 
 
 def check_scans(data: bytes, pixels: int) -> None:
-    """Refuses a JPEG whose scans go over its pixels too often.
-
-    Args:
-        data: content of the file.
-        pixels: its height times its width.
-    """
+    """Refuses a JPEG whose scans go over its pixels, height times width, too often."""
     scans = data.count(JPEG_SCAN)
     if scans * pixels > MAX_SCANNED_PIXELS:
         raise Refused(f"a JPEG image of {scans:,} scans, too many for {pixels:,} pixels")

@@ -37,17 +37,7 @@ _apart = functools.partial(_once, experimental_attributes={"_noinline": True})
 
 @_once()
 def decode_eighth(data: Any) -> Any:
-    """Decodes one image to see whether it can be decoded, a JPEG at an eighth of its size.
-
-    Args:
-        data: as for `decode_image`.
-
-    Returns:
-        uint8 (height, width, 3).
-
-    Raises:
-        tf.errors.InvalidArgumentError: as for `decode_image`.
-    """
+    """Decodes one image in RGB as `decode_image` does, a JPEG at an eighth of its size."""
     return _decode(data, lambda data: tf.io.decode_jpeg(data, channels=3, ratio=8))
 
 
@@ -211,15 +201,7 @@ def _place(pixels: Any, screen: Any, corner: Any) -> Any:
 
 
 def upright(pixels: Any, orientation: Any) -> Any:
-    """Turns and mirrors an image as its EXIF mark says.
-
-    Args:
-        pixels: (height, width, channels).
-        orientation: int64 scalar, 1 to 8.
-
-    Returns:
-        The image as it was seen; height and width change places for 5 to 8.
-    """
+    """Turns and mirrors an image as its EXIF mark, 1 to 8, says; with 5 to 8 its sides change."""
 
     def where(orientations, change):
         nonlocal pixels

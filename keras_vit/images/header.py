@@ -1,7 +1,8 @@
 """What an encoded image says about itself before it is decoded, read inside a TensorFlow graph.
 
 A header that promises a huge image costs nothing to send, so the size is read first. TensorFlow's
-decoders also leave the EXIF rotation of photos alone; the mark is read here.
+decoders also leave the EXIF rotation of photos alone; the mark is read here. An encoded image, or a
+part of it, is a scalar string.
 """
 
 from typing import Any
@@ -26,9 +27,6 @@ _HEADER_BYTES = 64
 
 def image_kind(data: Any) -> Any:
     """Tells the format by the first bytes.
-
-    Args:
-        data: scalar string, an encoded image.
 
     Returns:
         int32 scalar: `JPEG`, `PNG`, `GIF`, `BMP`, `WEBP` or `UNKNOWN`.
@@ -115,9 +113,6 @@ def _webp_size(head: Any) -> tuple[Any, Any]:
 def jpeg_exif(data: Any) -> Any:
     """Finds the EXIF directory of a JPEG.
 
-    Args:
-        data: scalar string, an encoded JPEG.
-
     Returns:
         Scalar string that begins with it, empty where there is none.
     """
@@ -149,9 +144,6 @@ def is_extended_webp(data: Any) -> Any:
 
 def exif_orientation(exif: Any) -> Any:
     """Reads the rotation mark, as `containers.exif_orientation` does.
-
-    Args:
-        exif: scalar string, a directory of EXIF.
 
     Returns:
         int64 scalar, 1 to 8; 1, upright, where there is no mark or a senseless one.

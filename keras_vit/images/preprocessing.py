@@ -77,12 +77,7 @@ def resize_plan(
 def seen_box(
     height: int, width: int, preprocessing: Preprocessing
 ) -> tuple[float, float, float, float]:
-    """Says which part of an image a model sees.
-
-    Args:
-        height: of the image in pixels.
-        width: likewise.
-        preprocessing: what is done to it.
+    """Says which part of an image of some pixels a model sees.
 
     Returns:
         (left, top, right, bottom) in pixels of the image.
@@ -137,15 +132,7 @@ def preprocess_input(images: Any, model_or_preprocessing: Any) -> Any:
 
 
 def normalize(images: Any, preprocessing: Preprocessing) -> Any:
-    """Scales values 0 to 255 to `(x / 255 - mean) / std`.
-
-    Args:
-        images: float32 array or tensor (..., channels).
-        preprocessing: gives `mean` and `std`.
-
-    Returns:
-        The same kind of array or tensor.
-    """
+    """Scales float32 (..., channels), 0 to 255, to `(x / 255 - mean) / std`; also tensors."""
     std = np.asarray(preprocessing.std, "float64")
     scale = (1 / (255 * std)).astype("float32")
     shift = (np.asarray(preprocessing.mean, "float64") / std).astype("float32")

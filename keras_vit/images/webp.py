@@ -16,9 +16,6 @@ _FRAME_HEADER = 16  # bytes of a frame before its picture
 def first_frame(data: Any) -> tuple[Any, Any, Any]:
     """Takes the first frame out of an animated WebP.
 
-    Args:
-        data: scalar string, an animated WebP.
-
     Returns:
         The WebP of one picture, scalar string; height and width of the screen, int32 (2,); top and
         left of the picture on it, int32 (2,).
