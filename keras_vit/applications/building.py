@@ -1,6 +1,7 @@
 """Builds a model from a config or an open checkpoint and the arguments that all builders share."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from keras_vit.checks import is_int
@@ -93,19 +94,20 @@ class BuildArguments:
         bound: BoundCheckpoint,
         config: VisionTransformerConfig,
         preprocessing: Preprocessing | None = None,
+        channels: Sequence[int | None] | None = None,
     ) -> VisionTransformer:
         """Builds a model of what was read from a checkpoint, and loads it.
 
         Without `preprocessing` it is what the checkpoint says, else what its family was published
-        with.
+        with. `channels` is as in `keras_vit.weights.load_weights`.
 
         Raises:
             ValueError: what does not fit, all of it in one error.
         """
         preprocessing = preprocessing or bound.preprocessing
         if preprocessing is None:
-            size, channels = config.image_size, config.in_channels
-            preprocessing = bound.layout.preprocessing(bound, size, channels)
+            size = config.image_size
+            preprocessing = bound.layout.preprocessing(bound, size, config.in_channels)
         model = self.build(config, preprocessing)
-        assign(model, bound, careful=False)
+        assign(model, bound, channels=channels, careful=False)
         return model

@@ -1,5 +1,6 @@
 """A checkpoint becomes a model: the architecture is read from it, then the weights."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras_vit.applications.building import BuildArguments
@@ -18,6 +19,7 @@ def from_checkpoint(
     classes: int | None = None,
     classifier_activation: Any = "softmax",
     decoder: bool | None = None,
+    channels: Sequence[int | None] | None = None,
     **config_overrides: Any,
 ) -> VisionTransformer:
     """Builds the model that a checkpoint was saved from, and loads it.
@@ -41,6 +43,8 @@ def from_checkpoint(
         classifier_activation: activation of the head; None returns logits.
         decoder: False loads the encoder alone of a checkpoint that has the decoder of its
             pre-training too, which is an error otherwise.
+        channels: which channels of the checkpoint those of the images are read as, as in
+            `load_weights`.
         **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype` and `name`; and
             `stored_grid`, (rows, columns) of the stored position embedding, where nothing tells it.
 
@@ -71,4 +75,4 @@ def from_checkpoint(
             "pretrain --decoder` go on with that of transformers' ViTMAEForPreTraining."
         )
     config = infer_config(bound, **{**config_overrides, **arguments.size_hint})
-    return arguments.build_loaded(bound, config)
+    return arguments.build_loaded(bound, config, channels=channels)

@@ -12,6 +12,7 @@ from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.patch_grid import PatchGrid
 from keras_vit.layers.patches import Patches
 from keras_vit.layers.position_resize import interpolation_matrix, resize_positions
+from keras_vit.layers.relative_bias import RelativePositionBias, resize_bias_table
 from keras_vit.layers.resnet_stem import ResNetStem
 from keras_vit.layers.rotary import PatchCoordinates, Rotary
 from keras_vit.layers.standardized_conv import StandardizedConv2D
@@ -40,6 +41,7 @@ __all__ = [
     "PatchGrid",
     "Patches",
     "RMSNormalization",
+    "RelativePositionBias",
     "ResNetStem",
     "Rotary",
     "StandardizedConv2D",
@@ -49,6 +51,7 @@ __all__ = [
     "interpolation_matrix",
     "match_tokens",
     "merge_tokens",
+    "resize_bias_table",
     "resize_positions",
     "take_tokens",
 ]

@@ -9,6 +9,7 @@ from keras import ops
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import NORMS
+from keras_vit.layers.relative_bias import RelativePositionBias
 from keras_vit.layers.rotary import Rotary
 
 
@@ -26,7 +27,8 @@ def attend(query, key, value, dropout=None, training=None, *, bias=None, seed=No
         value: `(batch, keys, heads, head_dim)`.
         dropout: a layer applied to the weights, or None.
         training: whether `dropout` acts.
-        bias: added to the scaled products before the softmax, `(batch, 1, 1, keys)`, or None.
+        bias: added to the scaled products before the softmax, of a shape that broadcasts to
+            theirs, or None.
         seed: what `dropout` drew before, or None.
 
     Returns:
@@ -69,9 +71,12 @@ class MultiHeadSelfAttention(CompositeLayer):
         inner_norm: whether what the heads return is normalised before the last matrix (sub-LN).
         rotary: arguments of `Rotary`, which turns queries and keys by the `"coordinates"` of the
             state, or None.
+        relative_bias: arguments of `RelativePositionBias`, which makes a bias of the `"grid"` of
+            the state, or None.
 
     Input: `(batch, tokens, hidden_size)`, and the `state` that a `TransformerBlock` gets: with
-    `"sizes"` in it, a token counts as a key as often as its size says (proportional attention).
+    `"sizes"` in it, a token counts as a key as often as its size says (proportional attention);
+    its `"bias"`, `(1, heads, tokens, tokens)`, is added to the products of queries and keys.
     Output: the shape of the input; with
     `return_attention=True` also the weights `(batch, heads, tokens, tokens)` before dropout, and
     with `return_keys=True` also the keys before they are turned, mean over the heads, `(batch,
@@ -94,6 +99,7 @@ class MultiHeadSelfAttention(CompositeLayer):
         output_bias: bool = True,
         inner_norm: bool = False,
         rotary: Mapping[str, Any] | None = None,
+        relative_bias: Mapping[str, Any] | None = None,
         **kwargs,
     ):
         # Coordinates stay in float32.
@@ -107,6 +113,7 @@ class MultiHeadSelfAttention(CompositeLayer):
         self.output_bias = output_bias
         self.inner_norm = inner_norm
         self.rotary_arguments = None if rotary is None else dict(rotary)
+        self.relative_bias_arguments = None if relative_bias is None else dict(relative_bias)
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy) if dropout_rate else None
 
     def build(self, input_shape):
@@ -140,6 +147,11 @@ class MultiHeadSelfAttention(CompositeLayer):
         if self.rotary_arguments is not None:
             self.rotary = Rotary(**self.rotary_arguments, name="rotary")
             self.rotary.build((None, None, self.num_heads, self.head_dim))
+        if self.relative_bias_arguments is not None:
+            self.relative_bias = RelativePositionBias(
+                self.num_heads, **self.relative_bias_arguments, name="relative_bias"
+            )
+            self.relative_bias.build((None, *self.relative_bias.grid_size))
         if self.qk_norm:
             self.query_norm, self.key_norm = (norm(name) for name in ("query_norm", "key_norm"))
             self.query_norm.build((None, None, self.num_heads, self.head_dim))
@@ -170,10 +182,8 @@ class MultiHeadSelfAttention(CompositeLayer):
         unturned = key
         if self.rotary_arguments is not None:
             query, key = (self.rotary(x, state["coordinates"]) for x in (query, key))
-        bias = None
-        if state and "sizes" in state:
-            bias = ops.cast(ops.log(ops.cast(state["sizes"], "float32")), query.dtype)
-            bias = ops.expand_dims(bias, (1, 2))
+        bias = self._bias(state or {})
+        bias = None if bias is None else ops.cast(bias, query.dtype)
         weights = None
         if return_attention or (training and self.dropout is not None):
             x, weights = attend(query, key, value, self.dropout, training, bias=bias, seed=seed)
@@ -186,6 +196,14 @@ class MultiHeadSelfAttention(CompositeLayer):
         if return_keys:
             extras.append(ops.mean(ops.cast(unturned, "float32"), axis=2))
         return (x, *extras) if extras else x
+
+    def _bias(self, state):
+        """Returns what is added to the products of queries and keys, or None."""
+        if self.relative_bias_arguments is not None:
+            return self.relative_bias(state["grid"])
+        if "sizes" in state:
+            return ops.expand_dims(ops.log(ops.cast(state["sizes"], "float32")), (1, 2))
+        return state.get("bias")
 
     def compute_output_shape(self, inputs_shape, state_shape=None):
         return inputs_shape
@@ -202,4 +220,5 @@ class MultiHeadSelfAttention(CompositeLayer):
             "output_bias": self.output_bias,
             "inner_norm": self.inner_norm,
             "rotary": self.rotary_arguments,
+            "relative_bias": self.relative_bias_arguments,
         }

@@ -44,6 +44,8 @@ class TransformerBlock(CompositeLayer):
         mlp_bias: whether the matrices of the MLP have a bias.
         mlp_inner_norm: whether what the last one reads is normalised before.
         rotary: arguments of `Rotary`, by which queries and keys are turned, or None.
+        relative_bias: arguments of `RelativePositionBias`, which is added to their products, or
+            None.
         layer_scale_init: initial value of the learned scale of each branch; None for no scale.
         dropout_rate: dropout of attention output and MLP, in [0, 1).
         attention_dropout_rate: dropout of the attention weights, in [0, 1).
@@ -61,7 +63,10 @@ class TransformerBlock(CompositeLayer):
       `"places"` `(batch, all tokens)` int32, where each token of the full sequence is now: behind a
       block that merges;
     - `"coordinates"` `(batch or 1, tokens, 2)` float32, row and column of each token, where
-      positions are rotary. A merged token lies at the mean of its parts.
+      positions are rotary. A merged token lies at the mean of its parts;
+    - `"grid"` `(1, rows, columns)`, whose shape is the grid of patches, where a block makes a
+      relative position bias of its own, and `"bias"` `(1, heads, tokens, tokens)` float32 where all
+      blocks have the same.
 
     A block that neither gets nor makes a state returns the tokens alone. Called with
     `return_attention=True`, it also returns the attention weights `(batch, heads, tokens, tokens)`,
@@ -87,6 +92,7 @@ class TransformerBlock(CompositeLayer):
         mlp_bias: bool = True,
         mlp_inner_norm: bool = False,
         rotary: Mapping[str, Any] | None = None,
+        relative_bias: Mapping[str, Any] | None = None,
         layer_scale_init: float | None = None,
         dropout_rate: float = 0.0,
         attention_dropout_rate: float = 0.0,
@@ -123,6 +129,7 @@ class TransformerBlock(CompositeLayer):
             output_bias=attention_output_bias,
             inner_norm=attention_inner_norm,
             rotary=rotary,
+            relative_bias=relative_bias,
             name="attention",
             **policy,
         )
@@ -282,6 +289,7 @@ class TransformerBlock(CompositeLayer):
             "mlp_bias": self.mlp.use_bias,
             "mlp_inner_norm": self.mlp.inner_norm,
             "rotary": self.attention.rotary_arguments,
+            "relative_bias": self.attention.relative_bias_arguments,
             "layer_scale_init": self.layer_scale_init,
             "dropout_rate": self.dropout_rate,
             "attention_dropout_rate": self.attention.dropout_rate,

@@ -19,6 +19,7 @@ from keras_vit.checks import (
     size_pair,
 )
 from keras_vit.models.poolings import POOLINGS
+from keras_vit.models.relative_bias_config import RelativeBiasConfig
 from keras_vit.models.rotary_config import RotaryConfig
 
 MLPS = ("gelu", "swiglu")
@@ -94,6 +95,14 @@ class HybridConfig:
         return cls(**values)
 
 
+# Fields that are mappings of fields themselves.
+_PARTS = {
+    "hybrid": HybridConfig,
+    "rotary": RotaryConfig,
+    "relative_position_bias": RelativeBiasConfig,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class VisionTransformerConfig:
     """The whole architecture of a Vision Transformer; every family differs in fields alone.
@@ -149,6 +158,8 @@ class VisionTransformerConfig:
         position_embedding: what is added to the tokens: `"learned"`, `"sincos2d"` (fixed) or
             `"none"`.
         rotary: how queries and keys are turned by their positions, a `RotaryConfig`, or None.
+        relative_position_bias: what the products of queries and keys get by where they lie from
+            each other, a `RelativeBiasConfig`, or None.
         position_embedding_prefix_rows: leading rows of the learned embedding that belong to the
             first prefix tokens; None for one to each class and distillation token.
         position_embedding_interpolation: how it is resized to another grid:
@@ -209,6 +220,7 @@ class VisionTransformerConfig:
     position_embedding_prefix_rows: int | None = None
     position_embedding_interpolation: str | None = "linear_align_corners"
     rotary: RotaryConfig | None = None
+    relative_position_bias: RelativeBiasConfig | None = None
     hybrid: HybridConfig | None = None
     dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
@@ -231,10 +243,9 @@ class VisionTransformerConfig:
             if hasattr(value, "item") and not getattr(value, "shape", ()):  # a scalar of NumPy
                 put(field.name, value.item())
         put("image_size", size_pair("image_size", self.image_size))
-        if isinstance(self.hybrid, Mapping):
-            put("hybrid", HybridConfig.from_dict(self.hybrid))
-        if isinstance(self.rotary, Mapping):
-            put("rotary", RotaryConfig.from_dict(self.rotary))
+        for field, kind in _PARTS.items():
+            if isinstance(getattr(self, field), Mapping):
+                put(field, kind.from_dict(getattr(self, field)))
         if self.pooling == "avg":
             put("pooling", "gap")
         elif self.pooling is None:
@@ -304,7 +315,7 @@ class VisionTransformerConfig:
             self.position_embedding_interpolation,
             POSITION_INTERPOLATIONS,
         )
-        for field, kind in (("hybrid", HybridConfig), ("rotary", RotaryConfig)):
+        for field, kind in _PARTS.items():
             value = getattr(self, field)
             if value is not None and not isinstance(value, kind):
                 raise ValueError(
@@ -336,6 +347,8 @@ class VisionTransformerConfig:
                 "Expected heads of a width divisible by 4 with `rotary`. Received: "
                 f"hidden_size={self.hidden_size}, num_heads={self.num_heads}."
             )
+        if self.relative_position_bias is not None:
+            self._check_relative_bias()
         pooling = POOLINGS[self.pooling]
         for field in pooling.needs:
             if not getattr(self, field):
@@ -354,6 +367,23 @@ class VisionTransformerConfig:
                 f"tokens, {self.num_prefix_tokens}. "
                 f"Received: {self.position_embedding_prefix_rows}."
             )
+
+    def _check_relative_bias(self) -> None:
+        geometric = self.relative_position_bias.interpolation == "geometric"
+        for field, fits, need in (
+            ("rotary", self.rotary is None, "None"),
+            ("token_merging", not any(self.merged_per_block), "0, since merged tokens lie nowhere"),
+            (
+                "dynamic_image_size",
+                not (self.dynamic_image_size and geometric),
+                "False, since such a bias is resized only as weights are loaded",
+            ),
+        ):
+            if not fits:
+                raise ValueError(
+                    f"Expected `{field}` with relative_position_bias to be {need}. "
+                    f"Received: {field}={getattr(self, field)!r}."
+                )
 
     @property
     def patch_stride(self) -> int:

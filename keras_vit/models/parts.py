@@ -56,9 +56,10 @@ class Parts:
         policy: the dtype policy of all layers.
 
     Attributes:
-        embedding: from images to the sequence that enters the first block, one after the other.
+        embedding: from images to what enters the first block.
         blocks: the encoder blocks.
         coordinates: says of patches where they lie, for rotary positions, or None.
+        relative_bias: makes the relative position bias that all blocks share, or None.
         norm: the last norm, or None.
         norms_tokens: whether it acts on the tokens, or else on the pooled vector.
         pooling: makes one vector of the tokens; None where all tokens are the output.
@@ -70,7 +71,7 @@ class Parts:
     """
 
     def __init__(self, config: VisionTransformerConfig, policy: Any):
-        self.embedding = tuple(_embedding(config, policy))
+        self._chain = tuple(_embedding(config, policy))
         self.blocks = [_block(config, policy, index) for index in range(config.num_layers)]
         self.coordinates = None
         if config.rotary is not None:
@@ -79,6 +80,14 @@ class Parts:
                 **config.rotary.counting,
                 name="coordinates",
             )
+        relative = config.relative_position_bias
+        self._hands_on_grid = relative is not None
+        self.relative_bias = None
+        if relative is not None and relative.shared:
+            self.relative_bias = layers.RelativePositionBias(
+                config.num_heads, **_relative_bias(config), name="relative_bias"
+            )
+        self.embedding = tuple(x for x in (*self._chain, self.relative_bias) if x is not None)
         self.norm = None
         if config.final_norm != "none":
             self.norm = _norm(config, policy, "encoder_norm")
@@ -99,11 +108,20 @@ class Parts:
     def embed(self, images: Any) -> Any:
         """Turns images into what enters the first block: tokens, or a pair of tokens and state."""
         x, state = images, None
-        for layer in self.embedding:
-            if isinstance(layer, layers.PatchEncoder) and self.coordinates is not None:
-                state = {"coordinates": self.coordinates(x)}
+        for layer in self._chain:
+            if isinstance(layer, layers.PatchEncoder):
+                state = self._state(x)
             x = layer(x)
         return x if state is None else (x, state)
+
+    def _state(self, patches: Any) -> dict[str, Any] | None:
+        """Returns what blocks take beside the tokens, by where the patches lie."""
+        if self.coordinates is not None:
+            return {"coordinates": self.coordinates(patches)}
+        if not self._hands_on_grid:
+            return None
+        grid = patches[:1, :, :, 0]
+        return {"grid": grid} if self.relative_bias is None else {"bias": self.relative_bias(grid)}
 
     def run_blocks(self, embedded: Any) -> list[TokenState]:
         """Runs the blocks.
@@ -199,7 +217,8 @@ def _embedding(config: VisionTransformerConfig, policy: Any):
 
 
 def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.TransformerBlock:
-    depth = config.num_layers
+    depth, relative = config.num_layers, config.relative_position_bias
+    relative = None if relative is None or relative.shared else relative
     return layers.TransformerBlock(
         config.num_heads,
         config.mlp_dim,
@@ -214,6 +233,7 @@ def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.T
         mlp_bias=config.mlp_bias,
         mlp_inner_norm=config.mlp_inner_norm,
         rotary=None if config.rotary is None else config.rotary.turning,
+        relative_bias=_relative_bias(config) if relative is not None else None,
         layer_scale_init=config.layer_scale_init if config.layer_scale else None,
         dropout_rate=config.dropout_rate,
         attention_dropout_rate=config.attention_dropout_rate,
@@ -225,6 +245,14 @@ def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.T
         dtype=policy,
         name=f"encoder_block_{index}",
     )
+
+
+def _relative_bias(config: VisionTransformerConfig) -> dict[str, Any]:
+    return {
+        "grid_size": config.grid_size,
+        "num_prefix_tokens": config.num_prefix_tokens,
+        **config.relative_position_bias.arguments,
+    }
 
 
 def _norm(config: VisionTransformerConfig, policy: Any, name: str):

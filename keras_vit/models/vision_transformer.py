@@ -135,7 +135,8 @@ class VisionTransformer(TrainableModel):
 
         Returns:
             `(batch, tokens, hidden_size)`, prefix tokens first, positions added. With rotary
-            positions a pair: these, and the state that blocks take beside them.
+            positions or relative position bias a pair: these, and the state that blocks take
+            beside them.
         """
         return self.parts.ways["embedded"](images, training=training)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_vit.checks import size_pair
 from keras_vit.models.config import HybridConfig, VisionTransformerConfig
+from keras_vit.models.relative_bias_config import RelativeBiasConfig
 from keras_vit.models.variants import VARIANTS
 from keras_vit.weights.layouts import BoundCheckpoint
 from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
@@ -44,7 +45,7 @@ def infer_config(
     if fields.get("num_heads") is None:
         fields["num_heads"] = _num_heads(bound, fields)
     fields.update(_positions(bound, fields, stored_grid))
-    config = VisionTransformerConfig.from_dict(fields)
+    config = VisionTransformerConfig().replace(**{"position_embedding_prefix_rows": None, **fields})
     _check_amount(bound, config)
     return config
 
@@ -134,8 +135,19 @@ def _shape_fields(bound: BoundCheckpoint) -> dict[str, Any]:
         "layer_scale": f"{_BLOCK_0}/attention_scale/gamma" in shapes,
         "qk_norm": f"{_BLOCK_0}/attention/query_norm/gamma" in shapes,
         "pre_norm": "pre_norm/gamma" in shapes,
+        "relative_position_bias": _relative_bias(bound),
         **_top(bound, fields["hidden_size"]),
     }
+
+
+def _relative_bias(bound: BoundCheckpoint) -> RelativeBiasConfig | None:
+    for place, shared in ((f"{_BLOCK_0}/attention/", False), ("", True)):
+        if f"{place}relative_bias/table" in bound.shapes:
+            return RelativeBiasConfig("table", shared)
+        hidden = bound.shapes.get(f"{place}relative_bias/hidden/kernel")
+        if hidden is not None:
+            return RelativeBiasConfig("mlp", shared, hidden[1])
+    return None
 
 
 def _check_amount(bound: BoundCheckpoint, config: VisionTransformerConfig) -> None:
@@ -237,7 +249,11 @@ def _positions(bound, fields, stored_grid) -> dict[str, Any]:
         likely = tuple(side // stride for side in size_pair("image_size", size))
     bound.settle_grid(stored_grid, likely)
     if POSITIONS not in bound.shapes:
-        return {"image_size": size or stated or (224 if 224 % stride == 0 else stride * 16)}
+        grid = bound.bias_grid
+        stored = grid and tuple(side * stride for side in grid)
+        return {
+            "image_size": size or stated or stored or (224 if 224 % stride == 0 else stride * 16)
+        }
     found: dict[str, Any] = {}
     if fields.get("position_embedding_prefix_rows") is None:
         found["position_embedding_prefix_rows"] = bound.prefix_rows

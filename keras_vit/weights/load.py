@@ -1,7 +1,7 @@
 """Loads a checkpoint into a model: everything is checked, then everything is assigned."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,8 +19,9 @@ from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.files.run_checkpoint import is_run_checkpoint, open_run_checkpoint
 from keras_vit.weights.files.suffixes import is_keras_model, needs_model
 from keras_vit.weights.layouts import BoundCheckpoint
-from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
+from keras_vit.weights.layouts.bound import POSITIONS
 from keras_vit.weights.layouts.features import missing_features, stored_features
+from keras_vit.weights.refits import Refit, find_refits
 
 _COMPARED = ("gelu", "layer_norm_epsilon")  # what changes every output, and no array shows
 # How many lines of what does not fit are shown, and how many where a feature explains it.
@@ -28,7 +29,6 @@ _MOST_LINES, _MOST_EXPLAINED = 200, 12
 HEADS = ("auto", "keep", "reset")
 _TOP = ("pooling", "pre_logits", "projection", "head")
 _CLASS_TOKEN = "patch_encoder/class_token"
-_ROOT = "stem/root/kernel"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LoadReport:
         source: the file.
         layout: `"google"`, `"timm"`, `"huggingface"` or `"keras"`.
         loaded: canonical names of the weights that were set from the file.
-        resized: those of them that were resized to the grid of the model.
+        resized: those of them that were made to fit the grid, patches or channels of the model.
         left_out: names in the file that were not used: text towers, buffers, a replaced head.
         fresh: canonical names of the weights that were set to zero: the replaced head.
         notes: a line for each resizing and replacement, with the sizes, and for what was taken from
@@ -65,17 +65,27 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def load_weights(model: keras.Model, source: Any, *, head: str = "auto") -> LoadReport:
+def load_weights(
+    model: keras.Model,
+    source: Any,
+    *,
+    head: str = "auto",
+    channels: Sequence[int | None] | None = None,
+) -> LoadReport:
     """Loads a checkpoint into a model, or changes nothing and says all that does not fit.
 
     Args:
         model: a `VisionTransformer`; its position embedding keeps its grid, and the stored one is
-            resized to it as `model.config.position_embedding_interpolation` says.
+            resized to it as `model.config.position_embedding_interpolation` says. A patch kernel
+            of another size is resized by its pseudo-inverse (FlexiViT).
         source: an `.npz`, `.safetensors`, `.keras` or `.weights.h5` file, a folder with one, or an
             address (`"hf://owner/repo"`, `"https://..."`). The layout is found from the names.
         head: `"auto"` loads the head, but replaces one of another number of classes, or one that
             the checkpoint lacks, by a fresh head of zeros; `"keep"` loads the head and nothing
             else will do; `"reset"` always makes a fresh one.
+        channels: for each channel of the model the one of the checkpoint that it is read as, or
+            None for one that is not read. Without, other channels than the checkpoint's are fitted
+            as timm does: one is read as all, more as the stored ones in turn.
 
     Returns:
         What was loaded, resized and left out.
@@ -86,7 +96,7 @@ def load_weights(model: keras.Model, source: Any, *, head: str = "auto") -> Load
             unexpected and mis-shaped names, and the model is as it was.
     """
     config_of(model)
-    return assign(model, open_source(source, model), head=head, compare=True)
+    return assign(model, open_source(source, model), head=head, channels=channels, compare=True)
 
 
 def open_source(source: Any, model: keras.Model | None = None) -> BoundCheckpoint:
@@ -109,6 +119,7 @@ def assign(
     bound: BoundCheckpoint,
     *,
     head: str = "auto",
+    channels: Sequence[int | None] | None = None,
     careful: bool = True,
     compare: bool = False,
 ) -> LoadReport:
@@ -118,6 +129,7 @@ def assign(
         model: a `VisionTransformer`.
         bound: the checkpoint.
         head: as in `load_weights`.
+        channels: as in `load_weights`.
         careful: whether all values are read and checked before the first is assigned. False needs
             half the memory; for a new model, which is thrown away when the values are not finite.
         compare: whether what the checkpoint tells is compared with the config of the model, where
@@ -135,6 +147,7 @@ def assign(
     plan = _Plan(config, bound, {n: tuple(v.shape) for n, v in variables.items()})
     plan.decide_head(head)
     plan.decide_positions()
+    plan.decide_refits(channels)
     plan.check()
     if compare:
         plan.compare()
@@ -181,6 +194,7 @@ class _Plan:
         self.notes: list[str] = []
         self.problems: list[str] = []
         self.positions: tuple[int, tuple[int, int]] | None = None
+        self.refits: dict[str, Refit] = {}
 
     def decide_head(self, head: str) -> None:
         """Chooses between the head of the file and a fresh one; drops what the model has not."""
@@ -221,6 +235,14 @@ class _Plan:
         if rows > own_rows:
             self.notes.append(f"{POSITIONS}: its row of the class token was added to that token")
 
+    def decide_refits(self, channels: Sequence[int | None] | None) -> None:
+        """Finds what else has to be made to fit."""
+        try:
+            self.refits = dict(find_refits(self.config, self.bound, self.wanted, channels))
+        except ValueError as error:
+            self.problems.append(str(error))
+        self.notes += [refit.note for refit in self.refits.values()]
+
     def check(self) -> None:
         """Raises one error with all that does not fit."""
         bound = self.bound
@@ -235,10 +257,11 @@ class _Plan:
         ]
         lines += [f"unexpected: {name}" for name in bound.unexpected]
         for name in needed.keys() & offered.keys():
-            if offered[name] != needed[name] and not (name == POSITIONS and self.positions):
+            fits = name in self.refits or (name == POSITIONS and self.positions)
+            if offered[name] != needed[name] and not fits:
                 lines.append(
                     f"wrong shape: {self._source(name)} makes {name} {offered[name]}, "
-                    f"the model has {needed[name]}{self._channels(name)}"
+                    f"the model has {needed[name]}"
                 )
         for binding in bound.bindings:
             if not needed.keys().isdisjoint(binding.targets):
@@ -284,28 +307,14 @@ class _Plan:
         binding = self.bound.find(name)
         return " + ".join(binding.sources)
 
-    def _channels(self, name: str) -> str:
-        """The end of the line where a kernel was made for images of other channels."""
-        stored, own = self.offered[name], self.wanted[name]
-        hint = ". The channels differ: build the model for those of the checkpoint"
-        if name == _ROOT and stored[2] != own[2] and stored[3] == own[3]:
-            return f"{hint} ({stored[2]}), or change the kernel in the file"
-        per_channel = self.config.patch_size**2
-        if (
-            name == PATCHES
-            and self.config.hybrid is None
-            and stored[1] == own[1]
-            and stored[0] % per_channel == 0
-        ):
-            return f"{hint} ({stored[0] // per_channel}), or change the kernel in the file"
-        return ""
-
     def values(self):
         """Yields canonical names and the values to assign; raises where one is not finite."""
         bad = []
         wanted = set(self.wanted) - set(self.fresh)
         class_token = position = None
         for name, array in self.bound.arrays(wanted):
+            if name in self.refits:
+                array = self.refits[name].apply(array)
             if not _is_finite(array):
                 bad.append(name)
             elif name == _CLASS_TOKEN and self.positions:
@@ -341,7 +350,9 @@ class _Plan:
 
     def report(self) -> LoadReport:
         loaded = [name for name in self.wanted if name not in set(self.fresh)]
-        resized = self.positions is not None and self.positions[1] != self.config.grid_size
+        resized = list(self.refits)
+        if self.positions is not None and self.positions[1] != self.config.grid_size:
+            resized.insert(0, POSITIONS)
         dropped = [s for n in self.dropped for s in self.bound.find(n).sources]
         if self.bound.decoder:
             self.notes.append(f"decoder: left out, {len(self.bound.decoder)} arrays")
@@ -349,7 +360,7 @@ class _Plan:
             source=self.bound.file.path,
             layout=self.bound.layout.name,
             loaded=tuple(loaded),
-            resized=(POSITIONS,) if resized else (),
+            resized=tuple(resized),
             left_out=tuple(dict.fromkeys([*dropped, *self.bound.ignored])),
             fresh=tuple(self.fresh),
             notes=tuple(dict.fromkeys([*self.bound.notes, *self.notes])),

@@ -39,3 +39,12 @@ def test_is_saved_as_the_library_had_it(name, tmp_path):
         assert ".k_proj." in array and not written.read(array).any()
     same = ("rope_theta", "num_register_tokens", "use_gated_mlp", "query_bias", "layer_norm_eps")
     assert [written.config[key] for key in same] == [stored.config[key] for key in same]
+
+
+def test_a_table_of_distances_is_resized_as_the_library_does():
+    with np.load(ZOO / "timm_beit" / "resized.npz") as arrays:
+        images, expected = arrays["images"], arrays["output"]
+    shape = images.shape[1:]
+    model = from_checkpoint(ZOO / "timm_beit", input_shape=shape, classifier_activation=None)
+    output = keras.ops.convert_to_numpy(model(images))
+    np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())

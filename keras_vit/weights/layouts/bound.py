@@ -18,6 +18,8 @@ from keras_vit.weights.rows import Binding, match
 
 PATCHES = "patch_encoder/projection/kernel"
 POSITIONS = "patch_encoder/position_embedding"
+BIAS_TABLE = "relative_bias/table"
+BEYOND = 3  # rows of such a table that are of prefix tokens
 
 
 @dataclasses.dataclass
@@ -71,6 +73,9 @@ class BoundCheckpoint:
     @property
     def patch_shape(self) -> tuple[int, int, int] | None:
         """(height, width, channels) that the patch embedding reads, or None without one."""
+        if self.config is not None:  # Keras's own file has the matrix alone
+            hybrid, side = self.config.hybrid, self.config.patch_size
+            return (side, side, hybrid.num_channels if hybrid else self.config.in_channels)
         stored = self.source_shape(PATCHES)
         if stored is not None and len(stored) == 2:  # of patches that were cut before: colours
             side = math.isqrt(stored[1] // 3)
@@ -98,6 +103,30 @@ class BoundCheckpoint:
         units = self.stem_units
         stem = 1 if units is None else HybridConfig(units_per_stage=units).stride
         return self.patch_shape[0] * stem
+
+    @functools.cached_property
+    def bias_grid(self) -> tuple[int, int] | None:
+        """(rows, columns) of a table of relative position bias, or None without one.
+
+        Raises:
+            ValueError: no square grid, and none stated that fits.
+        """
+        name = next((n for n in self.shapes if n.endswith(BIAS_TABLE)), None)
+        if name is None or self.config is not None:
+            return name and self.config.grid_size
+        tokens = ("class_token", "distillation_token", "register_tokens")
+        prefix = any(f"patch_encoder/{token}" in self.shapes for token in tokens)
+        count = self.shapes[name][0] - BEYOND * prefix
+        side = (math.isqrt(count) + 1) // 2
+        size = self.layout.stated_size(self)
+        stated = size and tuple(side // self.patch_stride for side in size)
+        for grid in (stated, (side, side)):
+            if grid and math.prod(2 * side - 1 for side in grid) == count:
+                return grid
+        raise ValueError(
+            f"Expected distances of a square grid in {name}, or its size in a config.json. "
+            f"Received: {count} distances in {self.file.path!r}."
+        )
 
     def find(self, canonical: str) -> Binding | None:
         """Returns the binding that makes a variable, or None."""

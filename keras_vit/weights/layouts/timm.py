@@ -48,6 +48,17 @@ _HYBRID_STYLE = {
     "weight_standardization": "variance_plus_epsilon",
     "weight_standardization_epsilon": 1e-8,
 }
+
+
+def _relative_bias(name, target):
+    """Returns the rows for both kinds of relative position bias."""
+    return (
+        row(f"{name}.relative_position_bias_table", f"{target}/table"),
+        *linear(f"{name}.mlp.fc1", f"{target}/hidden"),
+        *linear(f"{name}.mlp.fc2", f"{target}/output"),
+    )
+
+
 # (hidden size, MLP, blocks) of what timm has published beside the variants of this package, and its
 # heads.
 _HEADS = {
@@ -95,6 +106,13 @@ class TimmLayout(Layout):
             unless="blocks.0.attn.k_proj.bias",
             gap=1,
         ),
+        *_relative_bias(f"{_ATTENTION}.rel_pos", f"{BLOCK}/attention/relative_bias"),
+        *_relative_bias("shared_rel_pos", "relative_bias"),
+        row(
+            f"{_ATTENTION}.relative_position_bias_table",  # BEiT's names
+            f"{BLOCK}/attention/relative_bias/table",
+        ),
+        row("rel_pos_bias.relative_position_bias_table", "relative_bias/table"),
         row(
             "rope.freqs",
             f"{BLOCK}/attention/rotary/frequencies",
@@ -134,7 +152,8 @@ class TimmLayout(Layout):
     )
     # The decoder is that of MAE; the rest stands beside the tower in files of open_clip.
     ignored = (
-        r"(.*\.)?mask_token", r"(.*\.)?decoder_.*", r"text\..*", "logit_scale", "logit_bias",
+        r"(.*\.)?mask_token", r"(.*\.)?decoder_.*", r"(.*\.)?relative_position_index", r"text\..*",
+        "logit_scale", "logit_bias",
     )  # fmt: skip
 
     def table_name(self, name):
@@ -153,6 +172,11 @@ class TimmLayout(Layout):
             "layer_norm_epsilon": 1e-5 if fields["pre_norm"] else 1e-6,
             "position_embedding_interpolation": "bicubic_antialias",
         }
+        relative = fields["relative_position_bias"]
+        if relative is not None and relative.kind == "table":
+            told["relative_position_bias"] = dataclasses.replace(
+                relative, interpolation="geometric"
+            )
         if fields["hybrid"] is not None:
             told["hybrid"] = dataclasses.replace(fields["hybrid"], **_HYBRID_STYLE)
         norm = bound.find("encoder_norm/gamma")

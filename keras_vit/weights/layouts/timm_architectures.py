@@ -10,8 +10,6 @@ from typing import Any
 _FOREIGN = (
     (r"sapiens", "grouped queries"),
     (r"_rpn_|^eva02_enormous", "post-norm blocks"),
-    (r"s?relpos", "relative position bias"),
-    (r"^beit(v2)?_", "relative position bias"),
     (r"^cait_", "class attention"),
     (r"^convit_", "gated positional attention"),
     (r"^samvit_", "windowed attention with relative position bias"),
@@ -20,7 +18,7 @@ _FOREIGN = (
     (r"_xp_|_pwee_|_\d+x2_", "parallel blocks"),
     (r"_mci_|resnet(26|50)d", "a stem with batch normalisation"),
 )
-_KNOWN = r"(aimv2|beit3|deit3?|eva(02)?|flexivit|test_vit|vit)\d?_\w*|test_vit\d?"
+_KNOWN = r"(aimv2|beit(3|v2)?|deit3?|eva(02)?|flexivit|test_vit|vit)\d?_\w*|test_vit\d?"
 # Heads by the word for the size in a name; the first that fits.
 _HEADS = (
     (r"base_patch16_gap_224$", 16),
@@ -28,7 +26,7 @@ _HEADS = (
     (r"aimv2_3b", 24),
     (r"aimv2_huge", 12),
     (r"aimv2_large|small_resnet", 8),
-    (r"^test_vit[34]$", 3),
+    (r"^test_vit([34]|_relpos)$", 3),
     (r"^test_vit2?$", 2),
     (r"_7b_", 32),
     (r"_huge_plus", 20),

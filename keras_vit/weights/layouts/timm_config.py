@@ -52,6 +52,7 @@ _READ = {
     "act_layer", "global_pool", "pool_include_prefix", "use_rot_pos_emb", "rope_type",
     "rope_grid_offset", "rope_grid_indexing", "rope_temperature", "rope_rotate_half",
     "ref_feat_shape", "attn_pool_num_heads", "use_post_transformer_norm", "use_fc_norm",
+    "rel_pos_type",
 }  # fmt: skip
 # What a model of timm is trained with, or how it is made, and no output of it depends on.
 _INERT = {
@@ -60,6 +61,7 @@ _INERT = {
     "strict_img_size", "num_classes", "no_embed_class", "pretrained", "pretrained_strict",
     "img_size", "fc_norm", "distilled_training", "device", "dtype", "head_init_scale", "bias",
     "qkv_fused", "swiglu_mlp", "swiglu_align_to", "attn_type", "attn_pool_mlp_ratio",
+    "use_rel_pos_bias", "use_shared_rel_pos_bias", "rel_pos_dim", "shared_rel_pos",
     "rope_shift_coords", "rope_jitter_coords", "rope_rescale_coords",
 }  # fmt: skip
 
@@ -121,7 +123,7 @@ def read_timm_config(bound, fields: Mapping[str, Any], given: Mapping[str, Any])
         told["pooling_includes_prefix_tokens"] = options.flag("pool_include_prefix")
     told.update(_norms(bound, options, arguments))
     told.update(_pooling(options, fields))
-    told.update(_positions(bound, options))
+    told.update(_positions(bound, options, fields))
     return told
 
 
@@ -157,8 +159,9 @@ def _norms(bound, options: Stated, arguments: Stated) -> dict[str, Any]:
     return told
 
 
-def _positions(bound, options: Stated) -> dict[str, Any]:
-    """Rotary positions, and whether a table stands beside them."""
+def _positions(bound, options: Stated, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Rotary positions, and whether a table stands beside them or beside a relative bias."""
+    options.choice("rel_pos_type", {"mlp": "mlp", "bias": "table"}, None)
     told: dict[str, Any] = {}
     learned = f"{_BLOCK_0}/attention/rotary/frequencies" in bound.shapes
     if options.flag("use_rot_pos_emb", learned):
@@ -168,7 +171,7 @@ def _positions(bound, options: Stated) -> dict[str, Any]:
         if stored:
             raise options.refusal("pos_embed", "learned, since the arrays have it")
         told["position_embedding"] = "none"
-    elif not stored and told:
+    elif not stored and (told or fields["relative_position_bias"] is not None):
         told["position_embedding"] = "none"
     return told
 

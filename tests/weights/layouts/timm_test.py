@@ -92,7 +92,7 @@ def test_model_args_of_another_kind_are_refused(infer):
     [
         ("vit_base_patch16_sapiens2", "grouped queries"),
         ("vit_base_patch16_rpn_224", "post-norm blocks"),
-        ("beitv2_base_patch16_224", "relative position bias"),
+        ("convit_base", "gated positional attention"),
         ("cait_s24_224", "class attention"),
     ],
 )
