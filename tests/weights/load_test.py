@@ -253,13 +253,11 @@ def test_of_very_many_misfits_the_first_are_shown(token, tmp_path):
     assert len(str(caught.value)) < 20_000
 
 
-def test_other_channels_are_an_error_that_says_what_to_do(token, golden):
-    model = _model(token, in_channels=1)
-    with pytest.raises(ValueError, match=r"channels differ.*those of the checkpoint \(3\)"):
-        load_weights(model, token.source)
+def test_the_stem_of_a_hybrid_is_made_for_other_channels(golden):
     hybrid = golden("google/hybrid_stem")
-    with pytest.raises(ValueError, match=r"channels differ.*those of the checkpoint \(3\)"):
-        load_weights(_model(hybrid, in_channels=4), hybrid.source)
+    report = load_weights(_model(hybrid, in_channels=4), hybrid.source)
+    assert report.resized == ("stem/root/kernel",)
+    assert "stem/root/kernel: made to fit, channels 3 -> 4" in report.notes
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
