@@ -17,10 +17,17 @@ NEEDS_TENSORFLOW = (
     "images/header_test.py",
 )  # fmt: skip
 NEEDS_NO_BACKEND = (
-    "house_test.py", "readme_test.py", "docs_test.py", "files_test.py", "on_demand_test.py",
-    "tables_test.py",
-    "weights/download_test.py", "weights/lookup_test.py", "weights/published_test.py",
-    "weights/rows_test.py", "weights/files/npz_test.py", "weights/files/safetensors_test.py",
+    "house_test.py", "readme_test.py", "docs_test.py", "feature_guide_test.py", "files_test.py",
+    "on_demand_test.py",
+    "tables_test.py", "applications/factories_test.py", "models/config_test.py",
+    "images/labels_test.py", "images/pillow_decoding_test.py", "images/carrier_test.py",
+    "interpret/blending_test.py", "interpret/canvas_test.py", "interpret/charts_test.py",
+    "interpret/explainer_test.py", "interpret/leading_maps_test.py", "interpret/overlays_test.py",
+    "interpret/page_test.py", "interpret/paper_figures_test.py", "interpret/plot_test.py",
+    "interpret/report_test.py", "interpret/samples_test.py", "weights/architecture_test.py",
+    "weights/binding_test.py", "weights/download_test.py", "weights/layouts",
+    "weights/lookup_test.py", "weights/published_test.py", "weights/rows_test.py",
+    "weights/files/npz_test.py", "weights/files/safetensors_test.py",
 )  # fmt: skip
 BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets")
 
