@@ -64,12 +64,7 @@ def _at_image_size(model: Any, source: str, image_size: int | tuple[int, int]) -
 
 
 def in_float32(model: Any) -> Any:
-    """Returns the model, or the same weights in a model that computes in float32.
-
-    Args:
-        model: a `keras_vit.VisionTransformer` of any policy, or a functional or sequential model
-            with one inside.
-    """
+    """Returns the model, one of ours or with one inside, or its weights in one of float32."""
     import keras
 
     from keras_vit.models.vision_transformer import VisionTransformer

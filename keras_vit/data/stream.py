@@ -89,11 +89,8 @@ def row_order(batch_size: int, repeats: int) -> np.ndarray:
 def shuffled_stream(split: Split, seed: int, start: int | tf.Tensor = 0) -> tf.data.Dataset:
     """Repeats the references of a split for ever, each pass shuffled by the seed and its number.
 
-    Args:
-        split: what to read.
-        seed: 0 to 2**31 - 1.
-        start: how many references are skipped; whole passes without a look at them. The rest of
-            a pass is shuffled from its start, so that what follows is what would have followed.
+    As many as `start` says are skipped, whole passes without a look at them. The rest of a pass is
+    shuffled from its start, so that what follows is what would have followed.
     """
     references = split.references()
     start = tf.cast(start, tf.int64)

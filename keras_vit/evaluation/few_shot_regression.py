@@ -31,11 +31,7 @@ class Regression:
     weights: np.ndarray
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Returns a value for each class, near 1 for the right one and -1 for others.
-
-        Args:
-            vectors: `(examples, width)`.
-        """
+        """Returns a value for each class, near 1 for the right one and -1 for others."""
         return _whiten(vectors, self.mean, self.scale) @ self.weights
 
 
@@ -85,12 +81,6 @@ def draw_shots(labels: np.ndarray, num_classes: int, shots: int, seed: int) -> n
     """Draws the same number of examples of every class.
 
     The draw of a smaller number with the same seed is part of that of a larger one.
-
-    Args:
-        labels: `(examples,)` integers.
-        num_classes: number of classes.
-        shots: examples a class, at least 1.
-        seed: of the draw.
 
     Returns:
         Indices, `(shots * num_classes,)`, class by class.

@@ -54,10 +54,7 @@ def sample_pictures(exportable: Exportable, count: int) -> np.ndarray:
 def differences(run: Runner, exportable: Exportable, images: np.ndarray) -> Iterator[Difference]:
     """Compares what an exported form says with its model, on all images and on the first alone.
 
-    Args:
-        run: the form in its own runtime.
-        exportable: the model.
-        images: prepared, float32 (batch, height, width, channels).
+    They are prepared, float32 (batch, height, width, channels).
 
     Yields:
         The difference of each output.

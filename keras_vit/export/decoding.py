@@ -47,14 +47,7 @@ def decode_batch(image_bytes: Any, preprocessing: Preprocessing) -> tuple[Any, A
 
 
 def prepare(data: Any, preprocessing: Preprocessing) -> Any:
-    """Decodes, rotates, resizes, crops and normalises one image.
-
-    Args:
-        data: scalar string.
-        preprocessing: of 1 or 3 channels.
-
-    Returns:
-        float32 (*size, channels).
+    """Decodes, rotates, resizes, crops and normalises one image to float32 (*size, channels).
 
     Raises:
         tf.errors.InvalidArgumentError: as the graph runs, for what `decode_image` refuses.

@@ -110,9 +110,6 @@ class Exportable:
     def names(self, labels: Sequence[str] | None) -> list[str]:
         """Returns a name for each class: those given, ImageNet's own, or numbers.
 
-        Args:
-            labels: one name for each class, or None.
-
         Raises:
             ValueError: labels that do not fit.
         """

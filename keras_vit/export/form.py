@@ -112,17 +112,9 @@ def write_form(
 ) -> pathlib.Path:
     """Writes a model in one form: checks it, compares what was written, moves it into place.
 
-    Args:
-        form: the form.
-        model: what `Exportable` takes.
-        path: the file, or the folder of the versions.
-        make: writes the form's own files at a path, given what is exported and a name for each
-            class; may return more facts.
-        labels: one name for each class, or None.
-        batch_size: images at a time; None for any number.
-        tolerance: where it is not that of the form.
-        images: prepared ones to compare on; None for random pictures.
-        **facts: kept in the metadata.
+    `make` writes the form's own files at a path, given what is exported and a name for each class,
+    and may return more facts, which are kept in the metadata. It is compared on prepared `images`,
+    or on random pictures, within the form's tolerance or another one.
 
     Returns:
         The path of the file, or the new version folder.

@@ -20,12 +20,9 @@ def cores() -> int:
 
 
 def in_batches(run: Runner, size: int | None) -> Runner:
-    """Makes a runner of any number of images from one of a fixed number.
+    """Makes a runner of any number of images from one that takes `size`, or any with None.
 
-    Args:
-        run: the runner.
-        size: images that it takes at a time, the last batch filled up with zeros; None for any
-            number, which changes nothing.
+    The last batch is filled up with zeros.
     """
     if size is None:
         return run

@@ -21,13 +21,10 @@ def plot_curves(
     *,
     watched: str = "held out",
 ) -> None:
-    """Draws the figures of an objective and the learning rate against epochs.
+    """Draws the figures of an objective, a panel each, and the learning rate against epochs.
 
-    Args:
-        history: the lines of `history.jsonl`, one an epoch; at least one.
-        path: the PNG file.
-        figures: a panel each.
-        watched: what the held-out curve is called, such as `"validation"`.
+    The history has at least one line of `history.jsonl`; `watched` is what the held-out curve is
+    called.
     """
     from matplotlib import figure as figure_module
     from matplotlib.ticker import MaxNLocator

@@ -46,12 +46,7 @@ def make_optimizer(
 def averages(
     optimizer: keras.optimizers.Optimizer, trained: list[keras.Variable]
 ) -> list[tuple[keras.Variable, keras.Variable]]:
-    """Returns pairs of a trained variable and its moving average; empty without averaging.
-
-    Args:
-        optimizer: built on `trained`.
-        trained: the trainable variables of the model.
-    """
+    """Returns pairs of a trained variable and its moving average; empty without averaging."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not optimizer.use_ema:
         return []

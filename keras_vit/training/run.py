@@ -56,12 +56,7 @@ class TrainingResult:
 class Run:
     """One call of `train`, ready to go on from where an earlier one stopped.
 
-    Args:
-        task: that was checked.
-        cluster: of the model's strategy.
-        checkpoints: of the run.
-        earlier: what is there of the run; its weights go into the model.
-        folder: where this process writes.
+    The weights of that one go into the model; in `folder` this process writes.
     """
 
     def __init__(

@@ -21,12 +21,8 @@ def summarize(
 ) -> dict[str, Any]:
     """Puts together the summary of a run.
 
-    Args:
-        task: of the run; its model is trained.
-        history: the lines of `history.jsonl`, at least one.
-        final: figures of the trained model on the watched split; empty without one.
-        record: of the run's checkpoints: `run_id` and `resumed_at_steps`.
-        seconds: of training, in all processes together.
+    The history has the lines of `history.jsonl`, the record is that of the checkpoints; `final` are
+    the figures of the trained model on the watched split, `seconds` those of all processes.
 
     Returns:
         Plain JSON values. Speed is the median over the epochs; `model` is there where the model

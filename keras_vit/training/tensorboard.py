@@ -94,13 +94,7 @@ class TensorBoardLog(StepCallback):
 def save_pictures(
     pictures: Mapping[str, np.ndarray], preprocessing: Preprocessing, path: Path
 ) -> None:
-    """Writes pictures as one PNG: a row a name, an image a column.
-
-    Args:
-        pictures: float `(batch, height, width, channels)` by name, as the model gets them.
-        preprocessing: of the model; its normalising is undone.
-        path: the file.
-    """
+    """Writes pictures as the model gets them as one PNG: a row a name, an image a column."""
     from PIL import Image
 
     rows = [image_grid(images, preprocessing, columns=len(images)) for images in pictures.values()]
