@@ -263,5 +263,5 @@ def _positions(bound, fields, stored_grid) -> dict[str, Any]:
         found["drop_remainder"] = fields.get("drop_remainder", stated != whole)
         whole = stated
     if size is None:
-        found["image_size"] = whole
+        found["image_size"] = stated if stated and bound.layout.any_grid else whole
     return found

@@ -77,6 +77,8 @@ FORMS: dict[str, Form] = {
     "token": Form((1, 3), lambda a: a.reshape(1, 1, -1), lambda a, s: a.reshape(-1)),
     # Learned rotary frequencies, of columns and rows (2, heads, head_dim / 2) <-> of rows, columns.
     "columns_first": Form((3,), lambda a: a[::-1], lambda a, s: a[::-1]),
+    # Positions stored as (1, N, D) or, by rows and columns, as (1, R, C, D) <-> (1, N, D).
+    "positions": Form((3, 4), lambda a: a.reshape(1, -1, a.shape[-1]), lambda a, s: a),
     "table": Form((2,), lambda a: a[None], lambda a, s: a[0]),
 }
 

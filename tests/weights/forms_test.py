@@ -7,7 +7,7 @@ _SHAPES = {
     "same": (3, 4), "linear": (6, 4), "conv": (8, 3, 5, 5), "torch_patch": (6, 3, 4, 4),
     "flax_patch": (4, 4, 3, 6), "heads_kernel": (6, 2, 3), "heads_bias": (2, 3),
     "heads_output": (2, 3, 6), "flat": (8,), "token": (6,), "table": (5, 6),
-    "columns_first": (2, 3, 4),
+    "columns_first": (2, 3, 4), "positions": (1, 5, 6),
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Layout:
             buffers, optimizer state.
         suffix: that of the file with the weights.
         saved: whether models can be saved in it.
+        any_grid: whether positions are stored for any grid, not for that of the stated image.
         prefixed_only: whether names without the prefix belong to something else.
         expresses: fields that it has a place for and most layouts have not; `checks` says which
             values.
@@ -46,6 +47,7 @@ class Layout:
     ignored: tuple[str, ...] = ()
     suffix = SAFETENSORS
     saved = True
+    any_grid = False
     prefixed_only = False
     expresses: tuple[str, ...] = ()
 
@@ -231,7 +233,7 @@ class Layout:
 # Fields that no layout here has a place for but in their default.
 _PLAIN = (
     "norm", "attention_output_bias", "attention_inner_norm", "mlp_bias", "mlp_inner_norm", "rotary",
-    "patch_norm", "pooling_num_heads", "pooling_mlp_dim",
+    "patch_norm", "pooling_num_heads", "pooling_mlp_dim", "relative_position_bias",
 )  # fmt: skip
 _LEADING = ("class", "distillation")
 _HYBRID_STYLE = (

@@ -83,7 +83,7 @@ class TimmLayout(Layout):
         row("dist_token", "patch_encoder/distillation_token"),
         row("reg_token", "patch_encoder/register_tokens"),
         row("register_tokens", "patch_encoder/register_tokens"),
-        row("pos_embed", POSITIONS),
+        row("pos_embed", POSITIONS, "positions"),
         *torch_norm("patch_embed.norm", "patch_encoder/norm"),
         *torch_norm("norm_pre", "pre_norm"),
         *torch_norm("blocks.{i}.norm1", f"{BLOCK}/attention_norm"),
@@ -168,10 +168,7 @@ class TimmLayout(Layout):
         return features
 
     def read_config(self, bound, fields, given) -> dict[str, Any]:
-        told = {
-            "layer_norm_epsilon": 1e-5 if fields["pre_norm"] else 1e-6,
-            "position_embedding_interpolation": "bicubic_antialias",
-        }
+        told = {"layer_norm_epsilon": 1e-5 if fields["pre_norm"] else 1e-6}
         relative = fields["relative_position_bias"]
         if relative is not None and relative.kind == "table":
             told["relative_position_bias"] = dataclasses.replace(
@@ -298,4 +295,24 @@ class TimmLayout(Layout):
         return (stem, norm)
 
 
+class TimmNaFlexLayout(TimmLayout):
+    """timm's names of NaFlexViT, whose patches are cut before, here at one size for all images."""
+
+    signature = "embeds.proj.weight"
+    saved = False
+    any_grid = True
+
+    def table_name(self, name):
+        if name.startswith("embeds.proj."):
+            return name.replace("embeds.", "patch_embed.")
+        return super().table_name(name.removeprefix("embeds."))
+
+    def suits(self, config):
+        return False
+
+    def position_rows(self, bound):
+        return [0]
+
+
 TIMM = TimmLayout()
+TIMM_NAFLEX = TimmNaFlexLayout()

@@ -13,12 +13,12 @@ _FOREIGN = (
     (r"^cait_", "class attention"),
     (r"^convit_", "gated positional attention"),
     (r"^samvit_", "windowed attention with relative position bias"),
-    (r"^naflexvit_", "a linear patch embedding of any grid (NaFlex)"),
+    (r"^naflexvit_\w*_parfac_", "factorised positions"),
     (r"_d(pwee|wee|little)_", "differential attention"),
     (r"_xp_|_pwee_|_\d+x2_", "parallel blocks"),
     (r"_mci_|resnet(26|50)d", "a stem with batch normalisation"),
 )
-_KNOWN = r"(aimv2|beit(3|v2)?|deit3?|eva(02)?|flexivit|test_vit|vit)\d?_\w*|test_vit\d?"
+_KNOWN = r"(aimv2|beit(3|v2)?|deit3?|eva(02)?|(naflex|flexi)vit|test_vit|vit)\d?_\w*|test_vit\d?"
 # Heads by the word for the size in a name; the first that fits.
 _HEADS = (
     (r"base_patch16_gap_224$", 16),
@@ -53,6 +53,16 @@ _ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
     (_TANH, {"act_layer": "gelu_tanh"}),
     (r"^test_vit3$", {"pool_include_prefix": True}),
     (r"^test_vit4$", {"norm_layer": "rmsnorm"}),
+    (
+        r"^naflexvit_\w*_siglip",
+        {"act_layer": "gelu_tanh", "pos_embed_interp_mode": "bilinear"},
+    ),
+    (
+        r"^naflexvit_\w*_radio",
+        {"pos_embed_interp_mode": "bilinear", "pos_embed_antialias": False},
+    ),
+    (r"^naflexvit_(base|huge)_patch16_radio_v3", {"pos_embed_align_corners": True}),
+    (r"^naflexvit_\w*_(radio|par_)", {"pos_embed_ar_preserving": True}),
     (r"radio|intern300m", {"final_norm": False}),
     (r"^aimv2_", {"norm_layer": "rmsnorm"}),
     (r"^vit_\w*_clip_|dinov3|lingbot|_pe_|^beit3_|^aimv2_", {"norm_epsilon": 1e-5}),

@@ -52,7 +52,8 @@ _READ = {
     "act_layer", "global_pool", "pool_include_prefix", "use_rot_pos_emb", "rope_type",
     "rope_grid_offset", "rope_grid_indexing", "rope_temperature", "rope_rotate_half",
     "ref_feat_shape", "attn_pool_num_heads", "use_post_transformer_norm", "use_fc_norm",
-    "rel_pos_type",
+    "rel_pos_type", "pos_embed_interp_mode", "pos_embed_antialias", "pos_embed_align_corners",
+    "pos_embed_ar_preserving",
 }  # fmt: skip
 # What a model of timm is trained with, or how it is made, and no output of it depends on.
 _INERT = {
@@ -62,7 +63,7 @@ _INERT = {
     "img_size", "fc_norm", "distilled_training", "device", "dtype", "head_init_scale", "bias",
     "qkv_fused", "swiglu_mlp", "swiglu_align_to", "attn_type", "attn_pool_mlp_ratio",
     "use_rel_pos_bias", "use_shared_rel_pos_bias", "rel_pos_dim", "shared_rel_pos",
-    "rope_shift_coords", "rope_jitter_coords", "rope_rescale_coords",
+    "pos_embed_grid_size", "rope_shift_coords", "rope_jitter_coords", "rope_rescale_coords",
 }  # fmt: skip
 
 
@@ -123,6 +124,7 @@ def read_timm_config(bound, fields: Mapping[str, Any], given: Mapping[str, Any])
         told["pooling_includes_prefix_tokens"] = options.flag("pool_include_prefix")
     told.update(_norms(bound, options, arguments))
     told.update(_pooling(options, fields))
+    told.update(_interpolation(bound, options))
     told.update(_positions(bound, options, fields))
     return told
 
@@ -174,6 +176,20 @@ def _positions(bound, options: Stated, fields: Mapping[str, Any]) -> dict[str, A
     elif not stored and (told or fields["relative_position_bias"] is not None):
         told["position_embedding"] = "none"
     return told
+
+
+def _interpolation(bound, options: Stated) -> dict[str, Any]:
+    """How stored positions are resized; NaFlexViT has other ways than the rest."""
+    modes = {"bicubic": "bicubic", "bilinear": "linear"}
+    kind = options.choice("pos_embed_interp_mode", modes, "bicubic")
+    if options.flag("pos_embed_align_corners", False):
+        kind += "_align_corners"
+    elif options.flag("pos_embed_antialias", True):
+        kind += "_antialias"
+    size = options.given.get("image_size") or bound.layout.stated_size(bound) or 1
+    if options.flag("pos_embed_ar_preserving", False) and len(set(size_pair("size", size))) > 1:
+        raise options.refusal("pos_embed_ar_preserving", "false where images are not square")
+    return {"position_embedding_interpolation": kind}
 
 
 def _rotary(options: Stated, learned: bool) -> RotaryConfig:

@@ -41,7 +41,7 @@ def test_the_error_names_the_field(layout, changes, field):
     [
         {"rotary": {}}, {"norm": "rms"}, {"attention_output_bias": False},
         {"attention_inner_norm": True}, {"mlp_inner_norm": True}, {"final_norm": "none"},
-        {"position_embedding": "none"},
+        {"position_embedding": "none"}, {"relative_position_bias": {}}, {"patch_norm": True},
     ],
 )  # fmt: skip
 def test_what_no_layout_has_a_place_for_is_named(layout, changes):

@@ -15,7 +15,7 @@ def test_tables_are_well_formed(layout):
         assert row.stacked is not None or len(places) <= 2
     names = [(source, row.when, row.unless) for row in layout.rows for source in row.sources]
     assert len(names) == len(set(names))
-    assert any(layout.signature in row.sources for row in layout.rows)
+    assert any(layout.table_name(layout.signature) in row.sources for row in layout.rows)
     for pattern in layout.ignored:
         assert not any(
             re.fullmatch(pattern, prefix + layout.signature) for prefix in layout.prefixes
