@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from keras_vit.applications.checkpoint import from_checkpoint
+from keras_vit.weights.architecture import infer_config
+from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.load import open_source
 from keras_vit.weights.save import save_checkpoint
 
 ZOO = pathlib.Path(__file__).parents[1] / "fixtures" / "zoo"
@@ -48,3 +51,21 @@ def test_a_table_of_distances_is_resized_as_the_library_does():
     model = from_checkpoint(ZOO / "timm_beit", input_shape=shape, classifier_activation=None)
     output = keras.ops.convert_to_numpy(model(images))
     np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "beit", "beit3", "beit_shared", "dinov3_gated", "eva02", "perception", "perception_lang",
+        "radio", "relpos", "rope_mixed", "srelpos",
+    ],
+)  # fmt: skip
+def test_a_model_of_timm_comes_back_from_its_layout(name, tmp_path):
+    model = from_checkpoint(ZOO / f"timm_{name}")
+    bound = open_source(save_checkpoint(model, tmp_path / "model.safetensors", "timm"))
+    assert infer_config(bound) == model.config
+    variables = canonical_variables(model)
+    assert bound.shapes.keys() == variables.keys()
+    for path, array in bound.arrays(set(variables)):
+        value = keras.ops.convert_to_numpy(variables[path])
+        np.testing.assert_array_equal(array, value, path)

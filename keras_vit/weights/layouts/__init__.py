@@ -13,11 +13,13 @@ from keras_vit.weights.layouts.google import GOOGLE
 from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.open_clip import OPEN_CLIP
 from keras_vit.weights.layouts.timm import TIMM, TIMM_NAFLEX
+from keras_vit.weights.layouts.timm_classes import TIMM_CLASSES
 from keras_vit.weights.layouts.towers import TOWERS
 from keras_vit.weights.layouts.vit import VIT
 
 LAYOUTS = (
-    GOOGLE, TIMM, TIMM_NAFLEX, TOWERS, DINOV3, DINOV2, PIXIO, TIPS, BEIT, INTERNVL, VIT, OPEN_CLIP,
+    GOOGLE, *TIMM_CLASSES, TIMM, TIMM_NAFLEX,
+    TOWERS, DINOV3, DINOV2, PIXIO, TIPS, BEIT, INTERNVL, VIT, OPEN_CLIP,
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
 

@@ -17,7 +17,7 @@ from keras_vit.weights.layouts.timm_config import (
     read_published_preprocessing,
     read_timm_config,
 )
-from keras_vit.weights.layouts.timm_saving import write_timm_config
+from keras_vit.weights.layouts.timm_saving import vision_transformer, write_timm_config
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
 _ATTENTION = "blocks.{i}.attn"
@@ -150,6 +150,10 @@ class TimmLayout(Layout):
         *linear("head_dist", "head/distillation"),
         row("visual.head.proj.weight", "projection/kernel", "linear"),
     )
+    expresses = (
+        "norm", "attention_output_bias", "attention_inner_norm", "mlp_bias", "mlp_inner_norm",
+        "final_norm", "position_embedding",
+    )  # fmt: skip
     # The decoder is that of MAE; the rest stands beside the tower in files of open_clip.
     ignored = (
         r"(.*\.)?mask_token", r"(.*\.)?decoder_.*", r"(.*\.)?relative_position_index", r"text\..*",
@@ -254,7 +258,17 @@ class TimmLayout(Layout):
         distilled = config.pooling == "token+distillation" and config.num_classes > 0
         rows = config.position_embedding_prefix_rows
         return [
-            ("position_embedding", config.position_embedding == "learned", "learned always"),
+            ("position_embedding", config.position_embedding != "sincos2d", "learned or none"),
+            (
+                "mlp_bias",
+                config.mlp_bias == config.attention_output_bias,
+                "both with attention_output_bias, or neither",
+            ),
+            (
+                "mlp_inner_norm",
+                config.mlp == "gelu" or not config.mlp_inner_norm,
+                "in a MLP without gate",
+            ),
             ("pre_logits_size", config.pre_logits_size is None, "there is no such layer"),
             ("projection_size", config.projection_size is None, "there is none"),
             ("pooling", config.pooling != "token+gap", "one pooled vector"),
@@ -286,7 +300,11 @@ class TimmLayout(Layout):
         ]
 
     def write_config(self, config, preprocessing):
-        return {"config.json": write_timm_config(config, preprocessing)}
+        return {"config.json": write_timm_config(config, preprocessing, self.made_as)}
+
+    def made_as(self, config, pooling):
+        """Says as what of timm a model is saved, see `write_timm_config`."""
+        return vision_transformer(config, pooling)
 
     def avoided(self, config):
         units = config.hybrid.units_per_stage if config.hybrid else ()

@@ -1,6 +1,7 @@
 """The `config.json` with which timm builds a model that is saved in its layout."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from keras_vit.images.spec import Preprocessing
@@ -25,31 +26,34 @@ _POOLINGS = {
 
 
 def write_timm_config(
-    config: VisionTransformerConfig, preprocessing: Preprocessing
+    config: VisionTransformerConfig,
+    preprocessing: Preprocessing,
+    made_as: Callable[..., tuple[str | None, float, dict[str, Any]]],
 ) -> dict[str, Any]:
     """Returns the `config.json` that timm writes beside a model of this architecture.
 
     Args:
         config: the architecture; one that the layout can express.
         preprocessing: how its images are prepared.
+        made_as: says of a config and timm's name of its pooling the architecture of timm, the
+            epsilon of its norms, and the arguments that make it this model.
 
     Returns:
-        An architecture of timm and the arguments that make it this model. Without `architecture`
-        where timm has no name for the ResNet in front; `layer_norm_epsilon`, which timm does not
-        read, is there where the architecture has another, and a warning says so.
+        The architecture and its arguments. Without `architecture` where timm has no name for the
+        ResNet in front; `layer_norm_epsilon`, which timm does not read, is there where the
+        architecture has another, and a warning says so.
     """
-    architecture = _architecture(config)
     pooling = _POOLINGS[config.pooling]
+    architecture, epsilon, arguments = made_as(config, pooling)
     description: dict[str, Any] = {
         "num_classes": config.num_classes,
         "num_features": config.hidden_size,
         "global_pool": pooling,
-        "model_args": _arguments(config, pooling),
+        "model_args": arguments,
         "pretrained_cfg": _published(config, preprocessing),
     }
     if architecture is not None:
         description = {"architecture": architecture, **description}
-    epsilon = _EPSILONS.get(architecture, 1e-6)
     if config.layer_norm_epsilon != epsilon:
         description["layer_norm_epsilon"] = config.layer_norm_epsilon
         warnings.warn(
@@ -60,6 +64,21 @@ def write_timm_config(
     return description
 
 
+def vision_transformer(
+    config: VisionTransformerConfig, pooling: str
+) -> tuple[str | None, float, dict[str, Any]]:
+    """Says as what of timm's Vision Transformers a model is made, see `write_timm_config`."""
+    architecture = _architecture(config)
+    rms = config.norm == "rms"
+    return architecture, _EPSILONS.get(architecture, 1e-6), _arguments(config, pooling, rms)
+
+
+def rounded_ratio(width: int, hidden_size: int) -> float:
+    """Returns the ratio that timm, which rounds down, makes a width of again."""
+    ratio = width / hidden_size
+    return ratio if int(hidden_size * ratio) == width else (width + 0.5) / hidden_size
+
+
 def _architecture(config: VisionTransformerConfig) -> str | None:
     if config.hybrid is not None:
         return _HYBRIDS.get(config.hybrid.units_per_stage)
@@ -67,15 +86,13 @@ def _architecture(config: VisionTransformerConfig) -> str | None:
         return _DISTILLED
     if config.mlp == "swiglu":
         return _GATED
-    return _CLIP if config.layer_norm_epsilon == 1e-5 else _PLAIN
+    clip = config.layer_norm_epsilon == 1e-5 and config.norm == "layer"
+    return _CLIP if clip else _PLAIN
 
 
-def _arguments(config: VisionTransformerConfig, pooling: str) -> dict[str, Any]:
+def _arguments(config: VisionTransformerConfig, pooling: str, rms: bool) -> dict[str, Any]:
     """The arguments of timm's class; it drops what is null."""
     packed = config.mlp_dim * (2 if config.mlp == "swiglu" else 1)
-    ratio = packed / config.hidden_size
-    if int(config.hidden_size * ratio) != packed:  # timm rounds down
-        ratio = (packed + 0.5) / config.hidden_size
     arguments = {
         "img_size": list(config.image_size),
         "patch_size": config.patch_size,
@@ -85,7 +102,7 @@ def _arguments(config: VisionTransformerConfig, pooling: str) -> dict[str, Any]:
         "embed_dim": config.hidden_size,
         "depth": config.num_layers,
         "num_heads": config.num_heads,
-        "mlp_ratio": ratio,
+        "mlp_ratio": rounded_ratio(packed, config.hidden_size),
         "qkv_bias": config.qkv_bias,
         "qk_norm": config.qk_norm,
         "class_token": config.class_token,
@@ -96,6 +113,15 @@ def _arguments(config: VisionTransformerConfig, pooling: str) -> dict[str, Any]:
         "fc_norm": config.final_norm == "pooled",
         "pool_include_prefix": config.pooling_includes_prefix_tokens,
     }
+    rare = {  # said where they are not as they mostly are
+        "scale_attn_norm": (config.attention_inner_norm, False),
+        "scale_mlp_norm": (config.mlp_inner_norm, False),
+        "proj_bias": (config.attention_output_bias, True),
+        "final_norm": (config.final_norm != "none", True),
+        "pos_embed": ("none" if config.position_embedding == "none" else "learn", "learn"),
+        "norm_layer": ("rmsnorm" if rms else None, None),
+    }
+    arguments.update({name: value for name, (value, usual) in rare.items() if value != usual})
     if config.layer_scale:
         arguments["init_values"] = config.layer_scale_init
     if config.mlp == "gelu":
