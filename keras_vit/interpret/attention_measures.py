@@ -213,11 +213,6 @@ def head_attention(model: Any, images: Any, block: int = -1, *, batch_size: int 
 def attention_and_tokens(model: Any, images: np.ndarray, number: int) -> tuple[np.ndarray, Any]:
     """Returns the attention of one block, and the tokens behind the last.
 
-    Args:
-        model: a `keras_vit.VisionTransformer`.
-        images: prepared images, checked.
-        number: of the block, from 0.
-
     Returns:
         (batch, heads, tokens, tokens) float32, and (batch, tokens, hidden) before the final norm,
         merged tokens at all their places in both.

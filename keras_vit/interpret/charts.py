@@ -112,13 +112,7 @@ def attention_distance(
 
 
 def draw_distances(axes: Axes, distances: Any, font_size: float = FONT_SIZE) -> None:
-    """Draws the mean attention distance of every head by depth into axes.
-
-    Args:
-        axes: to draw into.
-        distances: (layers, heads) in pixels.
-        font_size: in points.
-    """
+    """Draws the mean attention distance of every head by depth into axes."""
     distances = np.asarray(distances)
     layers, heads = distances.shape
     numbers = np.arange(layers)
@@ -170,10 +164,6 @@ def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
 
 def chosen_tiles(similarity: Any, most: int = MAX_TILES_A_SIDE) -> tuple[np.ndarray, np.ndarray]:
     """Chooses evenly which patches have a tile.
-
-    Args:
-        similarity: as for `position_similarity`.
-        most: tiles a side.
 
     Returns:
         Their rows and their columns.
@@ -243,12 +233,7 @@ def embedding_filters(filters: Any, *, title: str | None = None) -> Figure:
 
 
 def draw_filters(axes: Axes, filters: Any) -> None:
-    """Draws the principal components of the patch embedding into axes, seven a row.
-
-    Args:
-        axes: to draw into.
-        filters: as for `embedding_filters`.
-    """
+    """Draws the principal components of the patch embedding into axes, seven a row."""
     filters = np.clip(np.asarray(filters, dtype=np.float32), 0, 1)
     if filters.shape[-1] != 3:
         filters = np.repeat(filters[..., :1], 3, axis=-1)

@@ -37,13 +37,6 @@ def attention_distance_per_image(
 ) -> np.ndarray:
     """Returns the mean attention distance of one block for each image and head.
 
-    Args:
-        attention: attention weights of the block, (batch, heads, tokens, tokens).
-        num_prefix_tokens: as for `mean_attention_distance`.
-        grid: as for `mean_attention_distance`.
-        patch_size: as for `mean_attention_distance`.
-        renormalize: as for `mean_attention_distance`.
-
     Returns:
         (batch, heads) float32 in pixels.
 

@@ -78,9 +78,6 @@ class Explainer:
     def read(self, path: str | os.PathLike) -> Upload:
         """Reads a picture.
 
-        Args:
-            path: of an image file.
-
         Raises:
             ValueError: no image, a broken one, or one that is too large; written for the visitor.
         """
@@ -100,10 +97,6 @@ class Explainer:
 
     def best(self, images: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """Returns the best classes.
-
-        Args:
-            images: of a picture from `read`.
-            top: how many classes at most.
 
         Returns:
             (name, score) best first; empty for a model without a head.

@@ -56,25 +56,14 @@ figcaption {{ color: #444; line-height: 1.3; }}
 
 
 def image(data: bytes, alt: str) -> str:
-    """Returns a picture as HTML.
-
-    Args:
-        data: of a PNG or JPEG file.
-        alt: what it shows, for those who do not see it.
-    """
+    """Returns a picture as HTML."""
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
     encoded = base64.b64encode(data).decode("ascii")
     return f'<img src="data:image/{kind};base64,{encoded}" alt="{html.escape(alt)}">'
 
 
 def section(title: str, caption: str, content: str) -> str:
-    """Returns a part of a page as HTML.
-
-    Args:
-        title: its heading.
-        caption: a sentence below.
-        content: HTML.
-    """
+    """Returns a part of a page as HTML."""
     head = f"<h2>{html.escape(title)}</h2>\n<p>{html.escape(caption)}</p>"
     return f"<section>\n{head}\n{content}\n</section>"
 
@@ -86,12 +75,6 @@ def write_page(
     sections: Sequence[str],
 ) -> pathlib.Path:
     """Writes a page.
-
-    Args:
-        path: the file; missing folders are made.
-        title: above all.
-        facts: names and values below it.
-        sections: HTML, as `section` returns it.
 
     Returns:
         The path.

@@ -65,11 +65,7 @@ SALIENCIES = {
 
 
 def saliencies(model: Any) -> dict[str, Saliency]:
-    """Returns the maps that a model allows, the one that leads first.
-
-    Args:
-        model: a `keras_vit.VisionTransformer`.
-    """
+    """Returns the maps that a model allows, the one that leads first."""
     has_classes = bool(check_model(model).num_classes)
     return {name: way for name, way in SALIENCIES.items() if has_classes or not way.needs_classes}
 

@@ -54,21 +54,12 @@ def visit(explainer: Explainer, path, measure, label, block, head) -> tuple[dict
 
 
 def shown_file(paths: Sequence[str] | None, shown: int | None) -> str | None:
-    """The file that is shown; the last one where a longer list was shorter again.
-
-    Args:
-        paths: the files on the page, or None.
-        shown: the index of the one that was shown last.
-    """
+    """The file that is shown; the last one where a longer list was shorter again."""
     return paths[min(shown or 0, len(paths) - 1)] if paths else None
 
 
 def build_page(explainer: Explainer, name: str | None = None) -> Any:
     """Builds the page.
-
-    Args:
-        explainer: holds the model.
-        name: of the model, for the title; None is `model.name`.
 
     Returns:
         A `gradio.Blocks`; `launch` serves it.

@@ -187,9 +187,6 @@ def figure_6(photos: Sequence[Any], maps: Any, title: str = "Attention") -> Figu
 def figure_7(inside: Inside) -> Figure:
     """Draws filters of the patch embedding, similarity of positions, and attention distances.
 
-    Args:
-        inside: of the model; without filters that panel is left out.
-
     Returns:
         The figure, as wide as a column.
     """
@@ -211,9 +208,6 @@ def figure_7(inside: Inside) -> Figure:
 def figure_10(inside: Mapping[str, Inside]) -> Figure:
     """Draws the similarity of the position embeddings of several models.
 
-    Args:
-        inside: name of a model -> its measures.
-
     Returns:
         The figure, as wide as a column.
     """
@@ -231,9 +225,6 @@ def figure_10(inside: Mapping[str, Inside]) -> Figure:
 
 def figure_11(inside: Mapping[str, Inside]) -> Figure:
     """Draws attention distances by depth of several models.
-
-    Args:
-        inside: name of a model -> its measures.
 
     Returns:
         The figure, as wide as a column.

@@ -120,11 +120,6 @@ def look(
 def predict(model: Any, images: np.ndarray, *, batch_size: int = 8) -> np.ndarray:
     """Returns the scores of all classes.
 
-    Args:
-        model: a `keras_vit.VisionTransformer` with a head.
-        images: prepared images, (batch, height, width, channels).
-        batch_size: images at a time.
-
     Returns:
         (batch, classes) float32, the probabilities.
     """
@@ -151,11 +146,6 @@ def class_names_for(model: Any, samples: Samples) -> list[str]:
 
 def pictures(model: Any, samples: Samples, **options: Any) -> Iterator[Picture]:
     """Yields the pictures that a model and its images allow, one after the other.
-
-    Args:
-        model: a `keras_vit.VisionTransformer`.
-        samples: prepared images, names and labels.
-        **options: as for `look`.
 
     Raises:
         ValueError: another kind of model, or images that it does not take.

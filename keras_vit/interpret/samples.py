@@ -41,10 +41,6 @@ class Samples:
 def seen_photo(source: str | os.PathLike | bytes, preprocessing: Preprocessing) -> np.ndarray:
     """Reads what a model sees of an image, at the image's own resolution.
 
-    Args:
-        source: as for `keras_vit.load_image`.
-        preprocessing: of the model.
-
     Returns:
         uint8 (height, width, 1 or 3), the longer side at most 1,024 pixels; as wide for its height
         as the image is, where the model squeezes it.

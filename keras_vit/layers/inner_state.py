@@ -14,9 +14,6 @@ import keras
 def inner_layers(layer: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yields all layers inside a layer but inputs, outer ones first, by where they stand.
 
-    Args:
-        layer: a layer, or a model.
-
     Yields:
         Pairs of a place, such as `"encoder_block_0/1/2"`, and a layer. Layers of a model count by
         name, those inside a layer by their order.
@@ -69,10 +66,6 @@ def get_inner_state(layer: keras.layers.Layer, policies: Mapping[str, str] | Non
 
 def set_inner_state(layer: keras.layers.Layer, states: Mapping[str, Any]) -> None:
     """Sets what `get_inner_state` returned on the layers inside a layer of the same making.
-
-    Args:
-        layer: a built layer, or a model; changed in place.
-        states: by place.
 
     Raises:
         ValueError: a place that the layer does not have.

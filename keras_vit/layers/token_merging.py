@@ -37,11 +37,6 @@ class Matching(NamedTuple):
 def number_merged(count: int, num_tokens: Any, num_prefix_tokens: int) -> Any:
     """Returns how many tokens a block merges: at most half of the patch tokens.
 
-    Args:
-        count: how many it is asked to merge.
-        num_tokens: length of the sequence, an integer or a scalar tensor.
-        num_prefix_tokens: leading tokens that never merge.
-
     Returns:
         An integer where `num_tokens` is one, else a scalar tensor.
 

@@ -19,11 +19,7 @@ class TokenState(NamedTuple):
 
     @classmethod
     def of(cls, outputs: Any) -> TokenState:
-        """Reads what a block returns: tokens alone, or a pair.
-
-        Args:
-            outputs: of a block, without its attention.
-        """
+        """Reads what a block returns: tokens alone, or a pair."""
         return cls(*outputs) if isinstance(outputs, (tuple, list)) else cls(outputs)
 
     @property

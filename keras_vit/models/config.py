@@ -487,9 +487,6 @@ class VisionTransformerConfig:
 def config_of(model: Any) -> VisionTransformerConfig:
     """Returns the config of a model of ours, or says that it is another.
 
-    Args:
-        model: a `keras_vit.VisionTransformer`.
-
     Raises:
         ValueError: another kind of model.
     """

@@ -10,9 +10,6 @@ def forward_flops(config: VisionTransformerConfig) -> int:
     A product of (a, b) and (b, c) counts 2 a b c. Norms, softmax, non-linearities and the ResNet of
     a hybrid are left out; a training step costs about three times as much.
 
-    Args:
-        config: the architecture, at its `image_size`.
-
     Returns:
         Operations of one forward pass.
     """

@@ -126,9 +126,6 @@ class Parts:
     def run_blocks(self, embedded: Any) -> list[TokenState]:
         """Runs the blocks.
 
-        Args:
-            embedded: what enters the first block.
-
         Returns:
             What leaves each block.
         """
@@ -140,11 +137,7 @@ class Parts:
 
     @contextlib.contextmanager
     def gelu_form(self, form: str) -> Iterator[None]:
-        """Within it, what is traced has its GELUs in a form of `keras_vit.layers.gelu`.
-
-        Args:
-            form: `"portable"` for a graph that goes to another runtime.
-        """
+        """Within it, what is traced has its GELUs in a form of `keras_vit.layers.gelu`."""
         mlps = [block.mlp for block in self.blocks]
         if hasattr(self.pooling, "mlp"):
             mlps.append(self.pooling.mlp)

@@ -36,10 +36,6 @@ class Pooling:
     def make_layer(self, config: Any, policy: Any) -> Any:
         """Makes the layer from `(batch, tokens, hidden_size)` to `(batch, width * hidden_size)`.
 
-        Args:
-            config: a `VisionTransformerConfig` with this pooling.
-            policy: the dtype policy of the layer.
-
         Returns:
             The layer, or None where all tokens are kept.
         """
@@ -67,11 +63,7 @@ class Pooling:
         )
 
     def count_products(self, config: Any) -> int:
-        """Counts the multiplications of the layer for one image.
-
-        Args:
-            config: a `VisionTransformerConfig` with this pooling.
-        """
+        """Counts the multiplications of the layer for one image."""
         if not self.attends:
             return 0
         tokens, width = config.num_tokens, config.hidden_size

@@ -171,9 +171,6 @@ VARIANTS: dict[str, VisionTransformerConfig] = {
 def get_variant(name: str) -> VisionTransformerConfig:
     """Returns the config of a variant.
 
-    Args:
-        name: a key of `VARIANTS`, such as `"ViT_B16"`.
-
     Raises:
         ValueError: an unknown name; the error lists the nearest ones.
     """

@@ -53,10 +53,6 @@ def infer_config(
 def told_fields(bound: BoundCheckpoint, given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a checkpoint tells of the model that it was saved from, as config fields.
 
-    Args:
-        bound: a checkpoint whose layout is known.
-        given: fields that the user says, which are not compared with the arrays.
-
     Raises:
         ValueError: features that this package does not have, or as `Layout.read_config` raises.
     """

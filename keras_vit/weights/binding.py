@@ -9,9 +9,6 @@ from keras_vit.weights.layouts.transformers import foreign_model_type
 def bind(file: ArrayFile) -> BoundCheckpoint:
     """Finds the layout of a file by its names, and what each of its arrays makes.
 
-    Args:
-        file: an open checkpoint.
-
     Raises:
         ValueError: no layout fits; the error shows some names.
     """

@@ -37,11 +37,7 @@ def is_address(source: Any) -> bool:
 
 
 def local_path(source: Any) -> str:
-    """Returns the path of a checkpoint, fetching it first where `source` is an address.
-
-    Args:
-        source: a path, or an address as in `fetch`.
-    """
+    """Returns the path of a checkpoint, fetching it first where `source` is an address."""
     return fetch(source) if is_address(source) else os.path.expanduser(os.fspath(source))
 
 

@@ -73,9 +73,6 @@ class ArrayFile:
     def beside(self, name: str) -> dict[str, Any]:
         """Returns the JSON object of another file in the same folder; it is read once.
 
-        Args:
-            name: such as `"open_clip_config.json"`.
-
         Returns:
             The object, or an empty one where there is no such file.
 
@@ -100,9 +97,6 @@ class ArrayFile:
     def read(self, name: str) -> np.ndarray:
         """Reads one array as float32; float16, bfloat16 and float64 are converted.
 
-        Args:
-            name: a key of `specs`.
-
         Returns:
             A float32 array of the shape in `specs`, the caller's own.
 
@@ -120,9 +114,6 @@ class ArrayFile:
 
     def read_each(self, names: Iterable[str]) -> Iterator[np.ndarray]:
         """Reads arrays in turn; while one is used, a thread reads the next.
-
-        Args:
-            names: keys of `specs`.
 
         Yields:
             What `read` returns.
@@ -155,12 +146,7 @@ def to_float32(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Makes an array to fill, at an address where TensorFlow and JAX can take it as it is.
-
-    Args:
-        shape: sizes of the axes.
-        dtype: of the values.
-    """
+    """Makes an array to fill, at an address where TensorFlow and JAX can take it as it is."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     room = np.empty(size + _ALIGNMENT, np.uint8)
@@ -169,36 +155,19 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def unfit(path: Any, what: str, expected: str = "a checkpoint file") -> ValueError:
-    """Returns the error for a file that is whole, as far as one sees, and of no use.
-
-    Args:
-        path: the file.
-        what: what it holds.
-        expected: what was wanted.
-    """
+    """Returns the error for a file that is whole, as far as one sees, and of no use."""
     return ValueError(f"Expected {expected} at {os.fspath(path)!r}. Received: {what}.")
 
 
 def broken(path: Any, what: str, expected: str = "a whole checkpoint file") -> ValueError:
-    """Returns the error for a damaged file, which another download would mend.
-
-    Args:
-        path: the file.
-        what: what is wrong with it.
-        expected: what was wanted.
-    """
+    """Returns the error for a damaged file, which another download would mend."""
     return ValueError(
         f"{unfit(path, what, expected)} If it was downloaded, delete it and fetch it again."
     )
 
 
 def check_count(path: Any, count: int) -> None:
-    """Refuses a file without arrays, or with more than any Vision Transformer has.
-
-    Args:
-        path: the file.
-        count: its arrays.
-    """
+    """Refuses a file without arrays, or with more than any Vision Transformer has."""
     if not 0 < count <= _MOST_ARRAYS:
         what = f"{count} arrays" if count else "a file without arrays"
         raise unfit(path, what, f"a checkpoint of 1 to {_MOST_ARRAYS} arrays")
@@ -206,10 +175,6 @@ def check_count(path: Any, count: int) -> None:
 
 def check_readable(path: Any, kind: str) -> int:
     """Checks that a path is a file worth opening, and returns its size in bytes.
-
-    Args:
-        path: the file.
-        kind: what it should be, such as `"a .npz file"`.
 
     Raises:
         FileNotFoundError: nothing is there.

@@ -37,11 +37,7 @@ _DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
 def canonical_variables(model: keras.Model) -> dict[str, Any]:
-    """Returns the weights of a model by their canonical name, the path below the model.
-
-    Args:
-        model: a `VisionTransformer`.
-    """
+    """Returns the weights of a model by their canonical name, the path below the model."""
     variables = {}
     for layer in model.layers:
         for variable in layer.weights:
@@ -100,12 +96,7 @@ def open_keras(path: Any, model: keras.Model | None = None) -> BoundCheckpoint:
 
 
 def bind_model(path: str, model: keras.Model) -> BoundCheckpoint:
-    """Returns the weights of a model as the checkpoint that they were read from.
-
-    Args:
-        path: of the file.
-        model: a `VisionTransformer` with its values.
-    """
+    """Returns the weights of a model as the checkpoint that they were read from."""
     file = _ModelArrays(path, model)
     row = Row(("",), ("",))
     bindings = tuple(Binding((name,), (name,), row) for name in file.specs)

@@ -60,11 +60,7 @@ def open_run_checkpoint(path: Any) -> BoundCheckpoint:
 
 
 def checksum(file: BinaryIO) -> bytes:
-    """Returns that of all but the last four bytes, and leaves the file before these.
-
-    Args:
-        file: open for reading.
-    """
+    """Returns that of all but the last four bytes, and leaves the file before these."""
     left = max(file.seek(0, os.SEEK_END) - 4, 0)
     file.seek(0)
     found = 0

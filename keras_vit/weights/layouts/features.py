@@ -38,9 +38,6 @@ _MISSING = (
 def stored_features(names: Iterable[str]) -> list[str]:
     """Names the features that some names in a file stand for.
 
-    Args:
-        names: names in the file that no row of a layout knows.
-
     Returns:
         A line each, such as `"rotary positions (blocks.0.attn.rope.freqs)"`.
     """
@@ -49,9 +46,6 @@ def stored_features(names: Iterable[str]) -> list[str]:
 
 def missing_features(names: Iterable[str]) -> list[str]:
     """Names the features that the lack of some variables stands for.
-
-    Args:
-        names: canonical names that nothing in the file makes.
 
     Returns:
         A line each, such as `"no final norm (nothing makes encoder_norm/gamma)"`.
@@ -69,12 +63,7 @@ def _search(names: Iterable[str], table: Sequence[tuple[str, str]], reason: str)
 
 
 def foreign_model(path: str, features: Iterable[str]) -> ValueError:
-    """Returns the error for a model with features that this package does not have.
-
-    Args:
-        path: the file.
-        features: what they are, with where each was seen.
-    """
+    """Returns the error for a model with features that this package does not have."""
     return ValueError(
         f"Expected a Vision Transformer that this package can build in {path!r}. "
         f"Received: {'; '.join(features)}."

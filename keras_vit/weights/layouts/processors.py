@@ -14,9 +14,6 @@ def read_processor(bound) -> dict[str, Any]:
 
     What no field expresses is named in a warning.
 
-    Args:
-        bound: a checkpoint of transformers.
-
     Raises:
         ValueError: a value of a wrong type or range.
     """
@@ -96,11 +93,7 @@ def _sides(stated: Stated, name: str) -> tuple[tuple[int, int] | None, bool]:
 
 
 def write_processor(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Returns the `preprocessor_config.json` that prepares images so.
-
-    Args:
-        preprocessing: how images are prepared.
-    """
+    """Returns the `preprocessor_config.json` that prepares images so."""
     height, width = preprocessing.size
     fraction, squash = preprocessing.crop_fraction, preprocessing.resize == "squash"
     resized = {"height": round(height / fraction), "width": round(width / fraction)}

@@ -103,28 +103,17 @@ _ARGUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def foreign_feature(architecture: str) -> str | None:
-    """Returns what a model has that this package does not, by timm's name for it.
-
-    Args:
-        architecture: the name, without a tag.
-    """
+    """Returns what a model has that this package does not, by timm's name for it."""
     return next((what for pattern, what in _FOREIGN if re.search(pattern, architecture)), None)
 
 
 def is_known(architecture: str) -> bool:
-    """Whether a name tells anything of a model.
-
-    Args:
-        architecture: the name, without a tag.
-    """
+    """Whether a name tells anything of a model."""
     return _heads(architecture) is not None and re.fullmatch(_KNOWN, architecture) is not None
 
 
 def published_arguments(architecture: str) -> dict[str, Any]:
     """Returns the arguments of timm's class that a name stands for and no array tells.
-
-    Args:
-        architecture: the name, without a tag.
 
     Returns:
         Values by timm's names, and `norm_epsilon`, which timm has inside of `norm_layer`; nothing
