@@ -126,9 +126,6 @@ class LayersOnBatches:
             labels: float32 `(batch, classes)`.
             place: () int64, of the batch in the stream.
 
-        Returns:
-            The same of both.
-
         Raises:
             ValueError: a layer that does not take them, or changes their size.
         """

@@ -29,9 +29,6 @@ def read_unlabelled_folder(
         skip_corrupt: whether files that are not whole images are left out with a warning that
             names them.
 
-    Returns:
-        A data set without classes.
-
     Raises:
         ValueError: no image, or files that are not whole images, each of which is named.
     """

@@ -25,9 +25,6 @@ def load_classifier(
             training leaves it.
         image_size: pixels, as for `load_model`; a model that is not ours has its own.
 
-    Returns:
-        The model.
-
     Raises:
         FileNotFoundError: no such file.
         ValueError: a broken one, or one of another kind of model whose preprocessing is not known.

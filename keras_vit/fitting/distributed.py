@@ -39,12 +39,7 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
     ) -> None:
         """Compiles as Keras does, and checks that the strategy can do what is asked.
 
-        Args:
-            *args: as in `keras.Model.compile`.
-            accumulation_steps: see `StepOptions`.
-            sharpness_radius: see `StepOptions`.
-            learning_rate_scales: see `StepOptions`.
-            **kwargs: as in `keras.Model.compile`.
+        Arguments are those of `keras.Model.compile` and of `StepOptions`.
 
         Raises:
             ValueError: an option out of its range, an optimizer or a model from outside the scope

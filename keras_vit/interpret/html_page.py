@@ -74,11 +74,7 @@ def write_page(
     facts: Iterable[tuple[str, str]],
     sections: Sequence[str],
 ) -> pathlib.Path:
-    """Writes a page.
-
-    Returns:
-        The path.
-    """
+    """Writes a page."""
     listed = "\n".join(
         f"<div><dt>{html.escape(fact)}</dt><dd>{html.escape(value)}</dd></div>"
         for fact, value in facts

@@ -160,9 +160,6 @@ def figure_6(photos: Sequence[Any], maps: Any, title: str = "Attention") -> Figu
         photos: (height, width, 1 or 3) in [0, 1] or uint8, each of any resolution.
         maps: (batch, grid rows, grid columns).
         title: above the maps.
-
-    Returns:
-        The figure, as wide as a column.
     """
     photos = check_images("photos", photos)
     pairs = min(PAIRS_A_ROW, len(photos))
@@ -185,11 +182,7 @@ def figure_6(photos: Sequence[Any], maps: Any, title: str = "Attention") -> Figu
 
 
 def figure_7(inside: Inside) -> Figure:
-    """Draws filters of the patch embedding, similarity of positions, and attention distances.
-
-    Returns:
-        The figure, as wide as a column.
-    """
+    """Draws filters of the patch embedding, similarity of positions, and attention distances."""
     ratios = (0.85, 1, 1.25) if inside.filters is not None else (1, 1.25)
     figure = new_figure(WIDTH, 2.1)
     *left, middle, right = figure.subplots(1, len(ratios), width_ratios=ratios)
@@ -206,11 +199,7 @@ def figure_7(inside: Inside) -> Figure:
 
 
 def figure_10(inside: Mapping[str, Inside]) -> Figure:
-    """Draws the similarity of the position embeddings of several models.
-
-    Returns:
-        The figure, as wide as a column.
-    """
+    """Draws the similarity of the position embeddings of several models."""
     columns = min(3, len(inside))
     height = min(WIDTH / columns * 0.95, 3.2) * math.ceil(len(inside) / columns) + 0.2
     figure, panels = _panels(len(inside), columns, height)
@@ -224,11 +213,7 @@ def figure_10(inside: Mapping[str, Inside]) -> Figure:
 
 
 def figure_11(inside: Mapping[str, Inside]) -> Figure:
-    """Draws attention distances by depth of several models.
-
-    Returns:
-        The figure, as wide as a column.
-    """
+    """Draws attention distances by depth of several models."""
     columns = min(2, len(inside))
     figure, panels = _panels(len(inside), columns, 2.2 * math.ceil(len(inside) / columns))
     for axes, (name, one) in zip(panels, inside.items(), strict=True):

@@ -9,9 +9,6 @@ def forward_flops(config: VisionTransformerConfig) -> int:
 
     A product of (a, b) and (b, c) counts 2 a b c. Norms, softmax, non-linearities and the ResNet of
     a hybrid are left out; a training step costs about three times as much.
-
-    Returns:
-        Operations of one forward pass.
     """
     rows, columns = config.grid_size
     patches, tokens, width = rows * columns, config.num_tokens, config.hidden_size

@@ -124,11 +124,7 @@ class Parts:
         return {"grid": grid} if self.relative_bias is None else {"bias": self.relative_bias(grid)}
 
     def run_blocks(self, embedded: Any) -> list[TokenState]:
-        """Runs the blocks.
-
-        Returns:
-            What leaves each block.
-        """
+        """Runs the blocks on what enters the first one; returns what leaves each of them."""
         behind, sequence = [], TokenState.of(embedded)
         for block in self.blocks:
             sequence = TokenState.of(block(*sequence))

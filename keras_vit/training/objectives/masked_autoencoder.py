@@ -144,12 +144,7 @@ class MaskedAutoencoder(Objective):
         return keras.losses.MeanSquaredError(reduction="mean_with_sample_weight", dtype="float32")
 
     def output_pictures(self, network: keras.Model, batch: Any) -> dict[str, np.ndarray]:
-        """Returns the images, what is visible of them, and what the network makes of that.
-
-        Args:
-            network: of this objective.
-            batch: as `targets` makes it.
-        """
+        """Returns the images, what is visible of them, and what the network makes of that."""
         inputs, _, hidden = batch
         images, hidden = np.asarray(inputs[0]), np.asarray(hidden)[..., None]
         patch_size = math.isqrt(images.shape[1] * images.shape[2] // hidden.shape[1])

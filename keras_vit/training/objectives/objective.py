@@ -34,6 +34,8 @@ class Figure:
 class Objective(abc.ABC):
     """What a run teaches a model: what goes in, what comes out, and how it is measured.
 
+    Its methods are given the recipe and the data of the run, and the model that is to be trained.
+
     Attributes:
         figures: what a run measures, the loss first; by the last one the best epoch is found.
         shows_outputs: whether there are `output_pictures`.
@@ -53,39 +55,24 @@ class Objective(abc.ABC):
     def check(self, recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
         """Refuses a recipe, a model or a data set that do not fit.
 
-        Args:
-            recipe: of the run.
-            model: to be trained.
-            data: what it learns from.
-
         Raises:
             ValueError: what does not fit, and what to do.
         """
 
     @abc.abstractmethod
     def targets(self, model: keras.Model, data: ImageDataset) -> Targets:
-        """Returns what makes a training example of an image and its label.
-
-        Args:
-            model: to be trained.
-            data: what it learns from.
-        """
+        """Returns what makes a training example of an image and its label."""
 
     @abc.abstractmethod
     def network(self, model: keras.Model) -> TrainableModel:
         """Returns the network that is trained, on the layers of the model, not compiled.
 
-        Args:
-            model: as it came; the network reads what `targets` makes and gives what `loss` reads.
+        It reads what `targets` makes and gives what `loss` reads.
         """
 
     @abc.abstractmethod
     def loss(self, recipe: Recipe) -> keras.losses.Loss:
-        """Returns what is made smaller.
-
-        Args:
-            recipe: of the run.
-        """
+        """Returns what is made smaller."""
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Returns what is measured beside the loss: the `figures` behind the first."""
@@ -103,27 +90,11 @@ class Objective(abc.ABC):
         return {"augmented": np.asarray(keras.tree.flatten(batch)[0])}
 
     def output_pictures(self, network: keras.Model, batch: Any) -> dict[str, np.ndarray]:
-        """Returns what the network makes of images, to be drawn after each epoch.
-
-        Args:
-            network: being trained.
-            batch: as `targets` makes it.
-
-        Returns:
-            As `input_pictures`.
-        """
+        """Returns what the network makes of images, as `input_pictures`, drawn after each epoch."""
         raise NotImplementedError
 
     def save(self, network: keras.Model, folder: Path) -> dict[str, Path]:
-        """Writes what the finished run leaves besides the model.
-
-        Args:
-            network: trained.
-            folder: of the run.
-
-        Returns:
-            The files by name.
-        """
+        """Writes what the finished run leaves besides the model; returns the files by name."""
         return {}
 
     def to_dict(self) -> dict[str, Any]:
