@@ -27,7 +27,8 @@ def artifact_patches(model: Any, images: Any, *, batch_size: int = 8) -> np.ndar
     long as others (arXiv 2309.16588, section 1), and the line lies half way on a logarithmic scale.
     The paper's own line, a norm of 150, is that of one model. Or it is a sink: some head of some
     block gives it more than 0.3 of its attention, on average over all tokens that look (arXiv
-    2410.10781, section 3.2, where the token is the first of a text).
+    2410.10781, section 3.2, where the token is the first of a text). In a small model that may be
+    a head that has found the thing: `docs/explanations.md` has figures.
 
     Args:
         model: a `keras_vit.VisionTransformer`.

@@ -190,8 +190,8 @@ def _measures(seen: Seen) -> Picture:
     explained = "".join(f"{way.title}: {way.meaning}. " for way in ways.values())
     found = int(seen.artifacts.sum())
     marked = (
-        f"Crosses: {found} of {seen.artifacts.size:,} patches are artefacts or sinks of attention "
-        "(arXiv 2309.16588, 2410.10781); maps say little there. "
+        f"Crosses: {found} of {seen.artifacts.size:,} patches have outlying features or take over "
+        "0.3 of a head's attention (arXiv 2309.16588, 2410.10781); maps may say little there. "
         if found
         else ""
     )
