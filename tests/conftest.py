@@ -17,8 +17,8 @@ NEEDS_TENSORFLOW = (
     "images/header_test.py",
 )  # fmt: skip
 NEEDS_NO_BACKEND = (
-    "house_test.py", "readme_test.py", "docs_test.py", "feature_guide_test.py", "files_test.py",
-    "on_demand_test.py",
+    "house_test.py", "readme_test.py", "docs_test.py", "notebooks_test.py",
+    "feature_guide_test.py", "files_test.py", "on_demand_test.py",
     "tables_test.py", "applications/factories_test.py", "models/config_test.py",
     "images/labels_test.py", "images/pillow_decoding_test.py", "images/carrier_test.py",
     "interpret/blending_test.py", "interpret/canvas_test.py", "interpret/charts_test.py",
@@ -50,7 +50,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # A command goes all the way, from files to files. The measures run operation by operation, which
 # JAX compiles one by one.
 LONG = {"tensorflow": ("commands",), "jax": ("interpret",)}
-SHORT = ("command_line_test.py",)
+SHORT = ("command_line_test.py", "quickstart_test.py")
 
 
 # What takes longest begins first, so that the processes which share the files end together.

@@ -1,0 +1,41 @@
+"""The quick start: how long it will take, its steps, and what it says at the end."""
+
+import json
+
+import pytest
+
+from keras_vit.commands import quickstart
+from keras_vit.training.recipe_table import get_recipe
+
+
+def test_the_settings_are_those_of_the_recipe(tmp_path):
+    train = quickstart.steps(tmp_path, seed=3)["train"]
+    settings = [text.removeprefix("--set=") for text in train if text.startswith("--set=")]
+    assert get_recipe("digits").with_settings(settings).total_steps(1438) == 60 * 22
+    assert "--seed=3" in train
+
+
+def test_the_time_follows_the_work(monkeypatch):
+    clock = iter([0.0, 2 * quickstart._MEASURED[1]])
+    monkeypatch.setattr(quickstart.time, "perf_counter", lambda: next(clock))
+    assert quickstart.estimate() == pytest.approx(2 * quickstart._MEASURED[0])
+
+
+def test_the_summary_explains_the_calibration_and_misses_nothing(tmp_path):
+    evaluation = {
+        "top1": 0.99, "calibration_error": 0.04, "images_per_second": 10,
+        "baselines": {"3-NN": 0.983},
+    }  # fmt: skip
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    (tmp_path / "summary.json").write_text(json.dumps({"images_per_second": 9, "steps": 8}))
+    with pytest.raises(RuntimeError, match="Missing: model.keras"):
+        quickstart.summary(tmp_path, {})
+    for name in ("model.keras", "curves.png", "history.jsonl", "confusion_matrix.png"):
+        (tmp_path / name).touch()
+    for name in ("tensorboard", "saved_model", "pictures"):
+        (tmp_path / name).mkdir()
+    for name in ("predictions.png", "report.html"):
+        (tmp_path / "pictures" / name).touch()
+    text = quickstart.summary(tmp_path, {"train": 12.3})
+    assert "99.00 %" in text and "98.30 %" in text and "train 12 s" in text
+    assert "4.0 %; labels were smoothed by 5 %" in text
