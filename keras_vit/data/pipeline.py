@@ -44,6 +44,7 @@ def evaluation_batches(
     targets: Targets | None = None,
     num_shards: int = 1,
     shard_index: int = 0,
+    keep: bool = False,
 ) -> tf.data.Dataset:
     """Makes one pass over a split, in its fixed order, as a model sees it.
 
@@ -57,6 +58,8 @@ def evaluation_batches(
         num_shards: number of workers that share the pass.
         shard_index: which of them this is; it sees the images `shard_index`, `shard_index +
             num_shards` and so on, in batches of `batch_size` of its own.
+        keep: whether the examples of a small split are kept for further passes; each pass must be
+            read to its end.
 
     Returns:
         Batches of images, float32 `(batch, height, width, channels)`, and one-hot labels, float32
@@ -78,6 +81,8 @@ def evaluation_batches(
     if num_shards > 1:
         references = references.shard(num_shards, shard_index)
     examples = references.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    if keep and _is_small(split, preprocessing):
+        examples = examples.cache()
     return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -147,7 +152,8 @@ def training_batches(
         )
     targets = _targets(num_classes, targets)
     layers = _layers(split, augmentation)
-    if num_shards == 1 and _stays(split, preprocessing, augmentation):
+    uncut = augmentation.crop_min_area == 1  # the same in each epoch until they are changed
+    if num_shards == 1 and uncut and _is_small(split, preprocessing):
         split = _decoded(split, preprocessing)
     change = _change(split, preprocessing, seed, augmentation)
     finish = _finish(preprocessing, targets, seed, augmentation)
@@ -214,10 +220,9 @@ def _on_batches(
     return change
 
 
-def _stays(split: Split, preprocessing: Preprocessing, augmentation: Augmentation) -> bool:
-    """Whether the images are the same in each epoch until they are changed, and few and small."""
+def _is_small(split: Split, preprocessing: Preprocessing) -> bool:
     pixels = math.prod(preprocessing.size) * len(preprocessing.mean)
-    return augmentation.crop_min_area == 1 and 4 * pixels * split.num_examples <= _KEPT_BYTES
+    return 4 * pixels * split.num_examples <= _KEPT_BYTES
 
 
 def _resized(data: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:

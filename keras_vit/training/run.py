@@ -98,7 +98,7 @@ class Run:
         self._draws = task.objective.shows_outputs and cluster.is_chief
         self._sample: Any = None
         self.watched = task.data.watched and cluster.evaluation_batches(
-            task.data.split(task.data.watched), preprocessing, **common
+            task.data.split(task.data.watched), preprocessing, keep=True, **common
         )
 
     def describe(self) -> str:

@@ -337,9 +337,12 @@ def test_small_images_are_decoded_once(split, monkeypatch):
     noted = dataclasses.replace(split, references=read)
     kept = _take(_training(noted, augmentation=SOME), 12)  # three passes
     assert len(decoded) == 24
+    passes = evaluation_batches(noted, GREY, batch_size=5, num_classes=2, keep=True)
+    assert_equal(_take(passes, 9), _take(passes, 9))
+    assert len(decoded) == 48
     monkeypatch.setattr(pipeline, "_KEPT_BYTES", 0)
     assert_equal(_take(_training(noted, augmentation=SOME), 12), kept)
-    assert len(decoded) > 24 + 48
+    assert len(decoded) > 48 + 48
 
 
 def test_evaluation_is_shared_image_by_image(split, evaluated):
