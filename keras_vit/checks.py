@@ -13,12 +13,7 @@ _MOST_NAMES = 40  # an error that lists more is not read
 def nearest_names(name: str, names: Iterable[str]) -> str:
     """Returns the end of an error message: the names closest to `name`, or what there is.
 
-    Args:
-        name: what the user asked for.
-        names: what there is.
-
-    Returns:
-        A sentence such as ``Nearest: 'ViT_B16', 'ViT_B8'.``
+    It is a sentence such as ``Nearest: 'ViT_B16', 'ViT_B8'.``
     """
     names = sorted(names)
     lowered = {candidate.lower(): candidate for candidate in names}
@@ -30,13 +25,7 @@ def nearest_names(name: str, names: Iterable[str]) -> str:
 
 
 def check_name(what: str, name: str, names: Iterable[str]) -> None:
-    """Refuses a name that there is not; the error lists the nearest ones.
-
-    Args:
-        what: what is expected, such as `"the name of a recipe"`.
-        name: what the user asked for.
-        names: what there is.
-    """
+    """Refuses a name that there is not, of `"a recipe"`, say; the error lists the nearest ones."""
     if name not in names:
         raise ValueError(f"Expected {what}. Received: {name!r}. {nearest_names(name, names)}")
 

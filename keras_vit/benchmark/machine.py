@@ -1,5 +1,6 @@
 """What the figures were measured on, and how long an import takes there."""
 
+import contextlib
 import os
 import platform
 import statistics
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import time
 from typing import Any
+
+from keras_vit.export.runtimes import cores
 
 
 def measure_imports(repeats: int = 5) -> dict[str, float]:
@@ -54,14 +57,11 @@ def describe_machine() -> dict[str, Any]:
         "onnxruntime",
         "openvino",
     ):
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": processor,
-        "cores": cores,
+        "cores": cores(),
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "python": platform.python_version(),
         "versions": versions,

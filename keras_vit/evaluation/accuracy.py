@@ -79,11 +79,8 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain values that JSON can hold."""
-        values = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("confusion", "class_names")
-        }
+        left_out = ("confusion", "class_names")
+        values = {name: value for name, value in vars(self).items() if name not in left_out}
         return {**values, "per_class": self.per_class(), "confusion": self.confusion.tolist()}
 
 

@@ -42,11 +42,7 @@ class StepOptions:
         return {**dataclasses.asdict(self), "learning_rate_scales": scales}
 
     def factors(self, layers: Sequence[Any]) -> dict[int, float]:
-        """Returns the factor of the learning rate by the `id` of a variable; 1 where it has none.
-
-        Args:
-            layers: the model's top-level layers, of any name scope.
-        """
+        """Returns the factor of the learning rate by the `id` of a variable of top-level layers."""
         return {
             id(variable): self.learning_rate_scales[layer.name]
             for layer in layers
@@ -55,14 +51,7 @@ class StepOptions:
         }
 
     def check_layers(self, names: set[str]) -> None:
-        """Refuses a factor for a layer that the model does not have.
-
-        Args:
-            names: of the model's top-level layers.
-
-        Raises:
-            ValueError: names the layers that are unknown.
-        """
+        """Refuses, by name, a factor for what is none of the top-level layers of the model."""
         unknown = sorted(set(self.learning_rate_scales) - names)
         if unknown:
             raise ValueError(

@@ -26,11 +26,8 @@ def apply_gradients(
 ) -> None:
     """Unscales, clips and applies gradients as the optimizer does, each variable at its own rate.
 
-    Args:
-        optimizer: built on all trainable variables of the model; any of Keras's.
-        gradients: of the loss as the optimizer scaled it, summed over the replicas.
-        variables: what they are the gradients of.
-        factors: factor of the learning rate for each variable.
+    They are those of the loss as the optimizer scaled it, summed over the replicas. It may be any
+    of Keras's, built on all trainable variables of the model.
     """
     by_identity = {
         id(variable): factor for variable, factor in zip(variables, factors, strict=True)

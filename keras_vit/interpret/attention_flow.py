@@ -88,15 +88,9 @@ def rollout_matrix(
 ) -> np.ndarray:
     """Multiplies the attention of all blocks into one matrix, token to token.
 
-    Args:
-        attentions: as for `rollout`; may be an iterator, of which one item is held at a time.
-        num_prefix_tokens: as for `rollout`.
-        grid: as for `rollout`.
-        head_fusion: as for `rollout`.
-        discard_ratio: as for `rollout`.
-        behind_block: what becomes of the product behind each block, where tokens merge; None leaves
-            it as it is.
-        left_out: patches that give nothing, (batch, patches) bool; None leaves none out.
+    Arguments are those of `rollout`; `attentions` may be an iterator, of which one item is held at
+    a time. `behind_block` says what becomes of the product where tokens merge, `left_out`,
+    (batch, patches) bool, which patches give nothing.
 
     Returns:
         (batch, tokens, tokens) float32; entry (i, j) is the part of input token j in final token i,

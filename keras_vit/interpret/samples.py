@@ -112,11 +112,7 @@ def from_files(
 ) -> Samples:
     """Loads image files as a model takes them.
 
-    Args:
-        model: a `keras_vit.VisionTransformer`; its `preprocessing` is done.
-        sources: files, patterns and folders, as for `find_images`.
-        count: at most so many.
-        class_names: of the model's classes, or None.
+    At most `count` images, of sources as for `find_images`, are prepared for the model.
 
     Raises:
         ValueError: nothing found, a file that is no whole image, or another kind of model.
@@ -144,12 +140,8 @@ def from_dataset(
 ) -> Samples:
     """Takes images, evenly spread over a split of a data set, as a model takes them.
 
-    Args:
-        model: a `keras_vit.VisionTransformer`; its `preprocessing` is done.
-        name_or_folder: as for `keras_vit.data.load`.
-        count: at most so many images.
-        split: `"train"`, `"validation"` or `"test"`; None takes the last of these that there is.
-        data_dir: where TFDS keeps its files; None for its default.
+    At most `count` images are prepared for the model, of a split of `keras_vit.data.load`; None
+    takes the last of train, validation and test that there is.
 
     Raises:
         ValueError: an unknown data set or split, or a model with another number of classes.
