@@ -21,11 +21,16 @@ def position_similarity(model: Any) -> np.ndarray:
         left out.
 
     Raises:
-        ValueError: another kind of model.
+        ValueError: another kind of model, or one that adds no positions to its tokens.
 
     Reference: arXiv 2010.11929, Figure 7 (centre).
     """
     config = check_model(model)
+    if config.position_embedding == "none":
+        raise ValueError(
+            "Expected a model whose tokens have positions added. Received: "
+            "position_embedding='none'."
+        )
     positions = to_array(_patch_encoder(model).positions(config.grid_size))[0]
     patches = positions[config.position_embedding_prefix_rows :]
     norms = np.linalg.norm(patches, axis=-1, keepdims=True)

@@ -270,13 +270,14 @@ def _of_the_model(seen: Seen) -> Iterator[Picture]:
         f"{len(images)} images (arXiv 2010.11929, Figure 11).",
         lambda: plot.attention_distance(distances, image_size=images.shape[1:3]),
     )
-    yield Picture(
-        "position_similarity",
-        "Position embeddings",
-        "Each tile belongs to one patch and shows how alike its position embedding is to that of "
-        "every patch (arXiv 2010.11929, Figure 7).",
-        lambda: plot.position_similarity(embedding.position_similarity(model)),
-    )
+    if model.config.position_embedding != "none":
+        yield Picture(
+            "position_similarity",
+            "Position embeddings",
+            "Each tile belongs to one patch and shows how alike its position embedding is to that "
+            "of every patch (arXiv 2010.11929, Figure 7).",
+            lambda: plot.position_similarity(embedding.position_similarity(model)),
+        )
     if model.config.hybrid is None:
         yield Picture(
             "embedding_filters",

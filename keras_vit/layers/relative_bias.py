@@ -80,8 +80,9 @@ class RelativePositionBias(CompositeLayer):
 
     def call(self, grid):
         rows, columns = ops.shape(grid)[1:3]
-        bias = ops.take(self._rows(rows, columns), self._places(rows, columns), axis=0)
-        return ops.transpose(bias, (2, 0, 1))[None]
+        # By heads first: the gradient of the table is whole, and no large bias is transposed.
+        heads = ops.transpose(self._rows(rows, columns))
+        return ops.take(heads, self._places(rows, columns), axis=1)[None]
 
     def _rows(self, rows: Any, columns: Any) -> Any:
         """Returns a row of heads for each distance, and those of prefix tokens."""

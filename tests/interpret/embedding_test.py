@@ -52,6 +52,12 @@ def test_an_embedding_of_zeros_gives_zeros():
     np.testing.assert_array_equal(interpret.position_similarity(model), 0)
 
 
+def test_positions_that_are_not_added_cannot_be_compared():
+    model = make(position_embedding="none", rotary={})
+    with pytest.raises(ValueError, match="positions added.*position_embedding='none'"):
+        interpret.position_similarity(model)
+
+
 def test_filters_find_the_directions_that_the_kernel_uses():
     model = make()
     random = np.random.default_rng(0)
