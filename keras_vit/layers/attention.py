@@ -63,7 +63,8 @@ class MultiHeadSelfAttention(CompositeLayer):
     Args:
         num_heads: heads; divides the width of a token.
         use_bias: whether query, key and value have a bias.
-        qk_norm: whether queries and keys are layer-normalised per head before they meet.
+        qk_norm: whether queries and keys are normalised before they meet, True for each head by
+            itself, `"joint"` for all heads together.
         epsilon: added to the variance of these norms.
         dropout_rate: dropout of the attention weights, in [0, 1).
         norm: kind of all norms, a key of `keras_vit.layers.layer_norm.NORMS`.
@@ -92,7 +93,7 @@ class MultiHeadSelfAttention(CompositeLayer):
         num_heads: int,
         *,
         use_bias: bool = True,
-        qk_norm: bool = False,
+        qk_norm: bool | str = False,
         epsilon: float = 1e-6,
         dropout_rate: float = 0.0,
         norm: str = "layer",
@@ -154,13 +155,21 @@ class MultiHeadSelfAttention(CompositeLayer):
             self.relative_bias.build((None, *self.relative_bias.grid_size))
         if self.qk_norm:
             self.query_norm, self.key_norm = (norm(name) for name in ("query_norm", "key_norm"))
-            self.query_norm.build((None, None, self.num_heads, self.head_dim))
-            self.key_norm.build((None, None, self.num_heads, self.head_dim))
+            heads = (hidden_size,) if self.qk_norm == "joint" else (self.num_heads, self.head_dim)
+            self.query_norm.build((None, None, *heads))
+            self.key_norm.build((None, None, *heads))
         self.finish_build()
 
     def draw_seed(self) -> Any:
         """Advances the random state and returns the seed, or None where nothing is dropped."""
         return None if self.dropout is None else self.dropout.draw_seed()
+
+    def _normalised(self, norm, part):
+        if self.qk_norm != "joint":
+            return norm(part)
+        shape = ops.shape(part)
+        joint = ops.reshape(part, (*shape[:2], self.num_heads * self.head_dim))
+        return ops.reshape(norm(joint), shape)
 
     def call(
         self,
@@ -178,7 +187,10 @@ class MultiHeadSelfAttention(CompositeLayer):
             for part in ops.split(qkv, 3, axis=-1)
         )
         if self.qk_norm:
-            query, key = self.query_norm(query), self.key_norm(key)
+            query, key = (
+                self._normalised(norm, part)
+                for norm, part in ((self.query_norm, query), (self.key_norm, key))
+            )
         unturned = key
         if self.rotary_arguments is not None:
             query, key = (self.rotary(x, state["coordinates"]) for x in (query, key))

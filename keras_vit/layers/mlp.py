@@ -17,9 +17,9 @@ class Mlp(CompositeLayer):
 
     Args:
         mlp_dim: width that the second matrix reads.
-        kind: `"gelu"`, or `"swiglu"`: the first matrix makes gate and value, and what goes on is
-            silu(gate) * value.
-        gelu: `"erf"`, `"tanh"` or `"quick"`; not used by `"swiglu"`.
+        kind: `"gelu"` or `"relu"`; or `"swiglu"`: the first matrix makes gate and value, and what
+            goes on is silu(gate) * value.
+        gelu: `"erf"`, `"tanh"` or `"quick"`; used by `"gelu"` alone.
         use_bias: whether both matrices have a bias.
         inner_norm: whether what the second matrix reads is normalised before (sub-LN).
         norm: kind of that norm, a key of `keras_vit.layers.layer_norm.NORMS`.
@@ -50,8 +50,10 @@ class Mlp(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if kind not in ("gelu", "swiglu"):
-            raise ValueError(f'Expected `kind` to be "gelu" or "swiglu". Received: {kind!r}.')
+        if kind not in ("gelu", "swiglu", "relu"):
+            raise ValueError(
+                f'Expected `kind` to be "gelu", "swiglu" or "relu". Received: {kind!r}.'
+            )
         if kind == "gelu" and gelu not in KINDS:
             raise ValueError(f"Expected `gelu` to be one of {KINDS}. Received: {gelu!r}.")
         self.mlp_dim = mlp_dim
@@ -98,6 +100,8 @@ class Mlp(CompositeLayer):
         if self.kind == "swiglu":
             gate, value = ops.split(x, 2, axis=-1)
             x = ops.silu(gate) * value
+        elif self.kind == "relu":
+            x = ops.relu(x)
         else:
             x = gelu(x, self.gelu, form=self.gelu_form, training=training)
         x = self.dropout(x, training=training, seed=seeds[0])

@@ -33,11 +33,11 @@ class TransformerBlock(CompositeLayer):
     Args:
         num_heads: attention heads; divides the width of a token.
         mlp_dim: width that the second matrix of the MLP reads.
-        mlp: `"gelu"` or `"swiglu"`.
+        mlp: `"gelu"`, `"swiglu"` or `"relu"`.
         gelu: `"erf"`, `"tanh"` or `"quick"`.
         epsilon: added to the variance of the layer norms.
         qkv_bias: whether query, key and value have a bias.
-        qk_norm: whether queries and keys are normalised per head.
+        qk_norm: whether queries and keys are normalised, as in `MultiHeadSelfAttention`.
         norm: kind of all norms, a key of `keras_vit.layers.layer_norm.NORMS`.
         attention_output_bias: whether the last matrix of the attention has a bias.
         attention_inner_norm: whether what it reads is normalised before (sub-LN).
@@ -85,7 +85,7 @@ class TransformerBlock(CompositeLayer):
         gelu: str | None = "tanh",
         epsilon: float = 1e-6,
         qkv_bias: bool = True,
-        qk_norm: bool = False,
+        qk_norm: bool | str = False,
         norm: str = "layer",
         attention_output_bias: bool = True,
         attention_inner_norm: bool = False,

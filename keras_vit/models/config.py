@@ -22,7 +22,8 @@ from keras_vit.models.poolings import POOLINGS
 from keras_vit.models.relative_bias_config import RelativeBiasConfig
 from keras_vit.models.rotary_config import RotaryConfig
 
-MLPS = ("gelu", "swiglu")
+MLPS = ("gelu", "swiglu", "relu")
+QK_NORMS = (False, True, "joint")
 GELUS = ("erf", "tanh", "quick")
 NORMS = ("layer", "rms")
 FINAL_NORMS = ("tokens", "pooled", "none")
@@ -124,7 +125,7 @@ class VisionTransformerConfig:
         num_layers: number of encoder blocks.
         num_heads: attention heads of every block; divides `hidden_size`.
         mlp_dim: width that the second matrix of the MLP reads (after gating for `"swiglu"`).
-        mlp: `"gelu"` (two matrices) or `"swiglu"` (the first matrix makes gate and value).
+        mlp: `"gelu"` or `"relu"` (two matrices), or `"swiglu"` (the first makes gate and value).
         gelu: `"erf"` (exact), `"tanh"` (its approximation) or `"quick"` (x * sigmoid(1.702 x)).
         qkv_bias: whether query, key and value have a bias.
         norm: `"layer"` or `"rms"`, the kind of every norm.
@@ -153,7 +154,8 @@ class VisionTransformerConfig:
         num_register_tokens: register tokens after them (DINOv2); they have no position.
         layer_scale: whether each branch is scaled by a learned vector.
         layer_scale_init: the initial value of that vector.
-        qk_norm: whether queries and keys are layer-normalised per head.
+        qk_norm: whether queries and keys are normalised, True for each head by itself, `"joint"` for
+            all heads together.
         pre_norm: whether the sequence is layer-normalised before the first block (CLIP).
         position_embedding: what is added to the tokens: `"learned"`, `"sincos2d"` (fixed) or
             `"none"`.
@@ -214,7 +216,7 @@ class VisionTransformerConfig:
     num_register_tokens: int = 0
     layer_scale: bool = False
     layer_scale_init: float = 1e-5
-    qk_norm: bool = False
+    qk_norm: bool | str = False
     pre_norm: bool = False
     position_embedding: str = "learned"
     position_embedding_prefix_rows: int | None = None
@@ -252,7 +254,7 @@ class VisionTransformerConfig:
             put("pooling", "none")
         if isinstance(self.token_merging, (list, tuple)):
             put("token_merging", tuple(self.token_merging))
-        if self.gelu is None and self.mlp != "swiglu":
+        if self.gelu is None and self.mlp == "gelu":
             put("gelu", "tanh")
         for field in ("num_heads", "mlp_dim"):
             if getattr(self, f"pooling_{field}") == getattr(self, field):
@@ -308,6 +310,7 @@ class VisionTransformerConfig:
         if self.gelu is not None:
             check_choice("gelu", self.gelu, GELUS)
         check_choice("norm", self.norm, NORMS)
+        check_choice("qk_norm", self.qk_norm, QK_NORMS)
         check_choice("final_norm", self.final_norm, FINAL_NORMS)
         check_choice("position_embedding", self.position_embedding, POSITION_EMBEDDINGS)
         check_choice(

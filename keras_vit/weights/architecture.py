@@ -129,7 +129,7 @@ def _shape_fields(bound: BoundCheckpoint) -> dict[str, Any]:
         "distillation_token": "patch_encoder/distillation_token" in shapes,
         "num_register_tokens": shapes.get("patch_encoder/register_tokens", (1, 0))[1],
         "layer_scale": f"{_BLOCK_0}/attention_scale/gamma" in shapes,
-        "qk_norm": f"{_BLOCK_0}/attention/query_norm/gamma" in shapes,
+        "qk_norm": _qk_norm(bound, fields["hidden_size"]),
         "pre_norm": "pre_norm/gamma" in shapes,
         "relative_position_bias": _relative_bias(bound),
         **_top(bound, fields["hidden_size"]),
@@ -144,6 +144,11 @@ def _relative_bias(bound: BoundCheckpoint) -> RelativeBiasConfig | None:
         if hidden is not None:
             return RelativeBiasConfig("mlp", shared, hidden[1])
     return None
+
+
+def _qk_norm(bound: BoundCheckpoint, hidden_size: int) -> bool | str:
+    norm = bound.shapes.get(f"{_BLOCK_0}/attention/query_norm/gamma")
+    return "joint" if norm == (hidden_size,) else norm is not None
 
 
 def _check_amount(bound: BoundCheckpoint, config: VisionTransformerConfig) -> None:
@@ -202,7 +207,7 @@ def _num_heads(bound: BoundCheckpoint, fields: Mapping[str, Any]) -> int:
     """Heads: from qk norms, else those of the published variant of these sizes."""
     hidden_size = fields["hidden_size"]
     norm = bound.shapes.get(f"{_BLOCK_0}/attention/query_norm/gamma")
-    if norm is not None and norm[0] and hidden_size % norm[0] == 0:
+    if norm is not None and norm[0] and hidden_size % norm[0] == 0 and norm[0] != hidden_size:
         return hidden_size // norm[0]
     sizes = ("hidden_size", "num_layers", "mlp_dim")
     for variant in VARIANTS.values():

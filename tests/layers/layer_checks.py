@@ -72,9 +72,16 @@ CASES = {
         [TOKENS],
         TOKENS,
     ),
+    "attention, joint qk norm": (
+        layers.MultiHeadSelfAttention,
+        {"num_heads": 2, "qk_norm": "joint", "norm": "rms"},
+        [TOKENS],
+        TOKENS,
+    ),
     "mlp tanh": (layers.Mlp, {"mlp_dim": 20, "gelu": "tanh"}, [TOKENS], TOKENS),
     "mlp erf": (layers.Mlp, {"mlp_dim": 20, "gelu": "erf"}, [TOKENS], TOKENS),
     "mlp quick": (layers.Mlp, {"mlp_dim": 20, "gelu": "quick"}, [(2, 12)], (2, 12)),
+    "mlp relu": (layers.Mlp, {"mlp_dim": 20, "kind": "relu"}, [TOKENS], TOKENS),
     "mlp swiglu": (layers.Mlp, {"mlp_dim": 20, "kind": "swiglu"}, [TOKENS], TOKENS),
     "block": (layers.TransformerBlock, {"num_heads": 3, "mlp_dim": 20}, [TOKENS], TOKENS),
     "block, everything": (

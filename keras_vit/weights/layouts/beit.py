@@ -1,9 +1,9 @@
-"""BEiT, Data2Vec and InternVL's tower of transformers; read, not written."""
+"""BEiT and Data2Vec of transformers; and InternVL's tower, read and not written."""
 
 from __future__ import annotations
 
 from keras_vit.images.spec import STATISTICS
-from keras_vit.weights.layouts.bound import POSITIONS
+from keras_vit.weights.layouts.bound import BIAS_TABLE, POSITIONS
 from keras_vit.weights.layouts.transformers import (
     EMBEDDINGS,
     Family,
@@ -14,6 +14,8 @@ from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
 _LAYER = "encoder.layer.{i}"
 _ATTENTION, _QKV = f"{_LAYER}.attention.attention", ("query", "key", "value")
+_TABLE = "relative_position_bias.relative_position_bias_table"
+_OWN = ("pooling", "final_norm", "position_embedding")
 _PATCHES = "embeddings.patch_embeddings.projection.weight"
 _SCALES = (
     row(f"{_LAYER}.lambda_1", f"{BLOCK}/attention_scale/gamma"),
@@ -41,6 +43,8 @@ class BeitLayout(TransformersLayout):
         *torch_norm(f"{_LAYER}.layernorm_before", f"{BLOCK}/attention_norm"),
         row([f"{_ATTENTION}.{p}.weight" for p in _QKV], f"{BLOCK}/attention/qkv/kernel", "linear"),
         row([f"{_ATTENTION}.{p}.bias" for p in _QKV[::2]], f"{BLOCK}/attention/qkv/bias", gap=1),
+        row(f"{_ATTENTION}.{_TABLE}", f"{BLOCK}/attention/{BIAS_TABLE}"),
+        row(f"encoder.{_TABLE}", BIAS_TABLE),
         *linear(f"{_LAYER}.attention.output.dense", f"{BLOCK}/attention/output"),
         *torch_norm(f"{_LAYER}.layernorm_after", f"{BLOCK}/mlp_norm"),
         *linear(f"{_LAYER}.intermediate.dense", f"{BLOCK}/mlp/hidden"),
@@ -50,6 +54,8 @@ class BeitLayout(TransformersLayout):
         *torch_norm("pooler.layernorm", "encoder_norm"),
         *linear("classifier", "head"),
     )
+    ignored = (*TransformersLayout.ignored, r"(.*\.)?relative_position_index")
+    expresses = ("relative_position_bias", "position_embedding")
 
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
@@ -63,7 +69,46 @@ class BeitLayout(TransformersLayout):
         return told
 
     def suits(self, config):
-        return False
+        return config.relative_position_bias is not None
+
+    def checks(self, config):
+        pooled = config.pooling == "gap"
+        norm, table = "pooled" if pooled else "tokens", config.relative_position_bias.kind
+        return [
+            *(each for each in super().checks(config) if each[0] not in _OWN),
+            ("pooling", pooled or config.pooling == "token", "beit takes gap or token"),
+            ("final_norm", config.final_norm == norm, f"{norm} with this pooling"),
+            ("relative_position_bias", table == "table", "beit has a table"),
+        ]
+
+    def family_checks(self, config, family):
+        return [
+            ("mlp", config.mlp == "gelu", f"{family} has no gated MLP"),
+            ("class_token", config.class_token, f"{family} always has one"),
+            ("distillation_token", not config.distillation_token, f"{family} has none"),
+            ("num_register_tokens", not config.num_register_tokens, f"{family} has none"),
+            ("qkv_bias", config.qkv_bias, f"{family} has one"),
+            ("patch_bias", config.patch_bias, f"{family} has one"),
+            ("pre_norm", not config.pre_norm, f"{family} has none"),
+            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
+            ("projection_size", config.projection_size is None, f"{family} has none"),
+        ]
+
+    def avoided(self, config):
+        return (r"^layernorm\.",) if config.pooling == "gap" else (r"^pooler\.",)
+
+    def full_name(self, name, config):
+        return name if name.startswith("classifier.") or not config.num_classes else f"beit.{name}"
+
+    def family_config(self, config):
+        return {
+            "intermediate_size": config.mlp_dim,
+            "layer_scale_init_value": 0.1 if config.layer_scale else 0.0,
+            "use_mean_pooling": config.pooling == "gap",
+            "use_absolute_position_embeddings": config.position_embedding == "learned",
+            "use_relative_position_bias": not config.relative_position_bias.shared,
+            "use_shared_relative_position_bias": config.relative_position_bias.shared,
+        }
 
 
 class InternVLLayout(TransformersLayout):
@@ -87,6 +132,8 @@ class InternVLLayout(TransformersLayout):
         *EMBEDDINGS,
         *torch_norm(f"{_LAYER}.layernorm_before", f"{BLOCK}/attention_norm"),
         *linear([f"{_LAYER}.attention.{p}_proj" for p in "qkv"], f"{BLOCK}/attention/qkv"),
+        *torch_norm(f"{_LAYER}.attention.q_norm", f"{BLOCK}/attention/query_norm"),
+        *torch_norm(f"{_LAYER}.attention.k_norm", f"{BLOCK}/attention/key_norm"),
         *linear(f"{_LAYER}.attention.projection_layer", f"{BLOCK}/attention/output"),
         *torch_norm(f"{_LAYER}.layernorm_after", f"{BLOCK}/mlp_norm"),
         *linear(f"{_LAYER}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
@@ -102,7 +149,11 @@ class InternVLLayout(TransformersLayout):
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
         stated = own_config(bound.file, given)
-        stated.must_be("norm_type", "layer_norm", "other norms in the blocks of InternVL")
+        if stated.text("norm_type", "layer_norm") == "rms_norm":
+            told["norm"] = "rms"
+        if fields["qk_norm"]:  # that is RMS norm of this epsilon, whatever the others are
+            stated.must_be("norm_type", "rms_norm", "layer norms beside RMS norms")
+            stated.must_be("layer_norm_eps", 1e-6, "norms of two epsilons")
         if stated.flag("use_mean_pooling", True):
             told["final_norm"] = "none"
         return told

@@ -22,7 +22,6 @@ _STORED = (
     (r"detection_tokens", "detection tokens"),
     (r"\.(experts|moe)\.", "experts"),
     (r"patch_embed\.norm|norm_embed|embed\w*\.(rms_?)?norm", "a norm in the patch embedding"),
-    (r"attention\.[qk]_norm\.", "a norm of queries and keys across heads"),
     (r"message_(ln|fc|attn)", "attention across the frames of a video"),
     (r"attn_pool\.qkv|attn_pool\.norm_", "pooling by patch representation refinement"),
 )

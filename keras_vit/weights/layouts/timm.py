@@ -271,6 +271,7 @@ class TimmLayout(Layout):
             ),
             ("pre_logits_size", config.pre_logits_size is None, "there is no such layer"),
             ("projection_size", config.projection_size is None, "there is none"),
+            ("qk_norm", config.qk_norm != "joint", "of each head by itself"),
             ("pooling", config.pooling != "token+gap", "one pooled vector"),
             (
                 "distillation_token",

@@ -151,7 +151,9 @@ class TransformersLayout(Layout):
             told["num_heads"] = stated.integer("num_attention_heads", family.heads)
         if fields["mlp"] == "gelu":
             told["gelu"] = GELUS[family.gelu]
-            if "gelu" not in given:
+            if stated.values.get("hidden_act") == "relu" and not {"gelu", "mlp"} & given.keys():
+                told["mlp"] = "relu"
+            elif "gelu" not in given:
                 told["gelu"] = stated.choice("hidden_act", GELUS, told["gelu"])
         if not stated.values:
             bound.guess(

@@ -77,7 +77,7 @@ def test_defaults_are_those_of_the_model_type(bound, model_type, epsilon):
         ({"layer_norm_eps": -1.0}, "layer_norm_eps=-1.0"),
         ({"image_size": "big"}, "image_size.*'big'"),
         ({"image_size": [1, 2, 3]}, "image_size"),
-        ({"hidden_act": "relu"}, "hidden_act.*one of.*'relu'"),
+        ({"hidden_act": "selu"}, "hidden_act.*one of.*'selu'"),
         ({"hidden_act": 3}, "hidden_act=3"),
         ({"patch_size": 0}, "patch_size"),
         ({"id2label": {"0": "a"}}, "head of .*with 1 classes.*10 classes in its arrays"),
