@@ -154,8 +154,8 @@ class VisionTransformerConfig:
         num_register_tokens: register tokens after them (DINOv2); they have no position.
         layer_scale: whether each branch is scaled by a learned vector.
         layer_scale_init: the initial value of that vector.
-        qk_norm: whether queries and keys are normalised, True for each head by itself, `"joint"` for
-            all heads together.
+        qk_norm: whether queries and keys are normalised, True for each head by itself, `"joint"`
+            for all heads together.
         pre_norm: whether the sequence is layer-normalised before the first block (CLIP).
         position_embedding: what is added to the tokens: `"learned"`, `"sincos2d"` (fixed) or
             `"none"`.

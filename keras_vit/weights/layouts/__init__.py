@@ -19,7 +19,7 @@ from keras_vit.weights.layouts.vit import VIT
 
 LAYOUTS = (
     GOOGLE, *TIMM_CLASSES, TIMM, TIMM_NAFLEX,
-    TOWERS, DINOV3, DINOV2, PIXIO, TIPS, BEIT, INTERNVL, VIT, OPEN_CLIP,
+    TOWERS, DINOV3, BEIT, DINOV2, PIXIO, TIPS, INTERNVL, VIT, OPEN_CLIP,
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
 

@@ -60,8 +60,11 @@ class BeitLayout(TransformersLayout):
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
         norm = bound.find("encoder_norm/gamma")
-        pooled = norm is not None and "pooler." in norm.sources[0]
-        own_config(bound.file, given).agree("use_mean_pooling", pooled, "pooling")
+        stated, pooled = own_config(bound.file, given), norm and "pooler." in norm.sources[0]
+        if norm is None and stated.flag("use_mean_pooling", True):  # one without its pooler
+            told.update(pooling="none", final_norm="none")
+        else:
+            stated.agree("use_mean_pooling", bool(pooled), "pooling")
         if pooled:
             told.update(pooling="gap", final_norm="pooled")
         if POSITIONS not in bound.shapes:

@@ -39,7 +39,7 @@ def test_the_error_names_the_field(layout, changes, field):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"rotary": {}}, {"norm": "rms"}, {"attention_output_bias": False},
+        {"rotary": {"pairs": "neighbours"}}, {"norm": "rms"}, {"attention_output_bias": False},
         {"attention_inner_norm": True}, {"mlp_inner_norm": True}, {"final_norm": "none"},
         {"position_embedding": "none"}, {"relative_position_bias": {}}, {"patch_norm": True},
     ],
