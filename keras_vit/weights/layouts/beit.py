@@ -15,7 +15,7 @@ from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 _LAYER = "encoder.layer.{i}"
 _ATTENTION, _QKV = f"{_LAYER}.attention.attention", ("query", "key", "value")
 _TABLE = "relative_position_bias.relative_position_bias_table"
-_OWN = ("pooling", "final_norm", "position_embedding")
+_OWN = ("pooling", "final_norm", "position_embedding", "position_embedding_prefix_rows")
 _PATCHES = "embeddings.patch_embeddings.projection.weight"
 _SCALES = (
     row(f"{_LAYER}.lambda_1", f"{BLOCK}/attention_scale/gamma"),
@@ -81,6 +81,11 @@ class BeitLayout(TransformersLayout):
             *(each for each in super().checks(config) if each[0] not in _OWN),
             ("pooling", pooled or config.pooling == "token", "beit takes gap or token"),
             ("final_norm", config.final_norm == norm, f"{norm} with this pooling"),
+            (
+                "position_embedding_prefix_rows",
+                config.position_embedding_prefix_rows == (config.position_embedding == "learned"),
+                "1 with positions",
+            ),
             ("relative_position_bias", table == "table", "beit has a table"),
         ]
 

@@ -41,7 +41,8 @@ def test_the_error_names_the_field(layout, changes, field):
     [
         {"rotary": {"pairs": "neighbours"}}, {"norm": "rms"}, {"attention_output_bias": False},
         {"attention_inner_norm": True}, {"mlp_inner_norm": True}, {"final_norm": "none"},
-        {"position_embedding": "none"}, {"relative_position_bias": {}}, {"patch_norm": True},
+        {"position_embedding": "none"}, {"patch_norm": True},
+        {"relative_position_bias": {"kind": "mlp", "hidden_size": 4}},
     ],
 )  # fmt: skip
 def test_what_a_layout_has_no_place_for_is_named(layout, changes):
