@@ -19,8 +19,8 @@ _DEIT = Augmentation(
 )
 
 RECIPES: dict[str, Recipe] = {
-    # Ours, for the `digits` model from scratch; chosen on folds of the training split. Its result
-    # stands in the README. Mirrored digits are no digits, so there is no flip.
+    # Ours, for the `digits` model from scratch; chosen on folds of the training split. Its results
+    # stand in docs/training.md. Mirrored digits are no digits, so there is no flip.
     "digits": Recipe(
         epochs=120,
         batch_size=32,
