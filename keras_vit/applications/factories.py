@@ -51,6 +51,7 @@ _REFERENCES = {
     "(arXiv 2103.00020).",
     "DINOv3": '"DINOv3" (arXiv 2508.10104).',
     "EVA02": '"EVA-02: A Visual Representation for Neon Genesis" (arXiv 2303.11331).',
+    "BEiT": '"BEiT v2" (arXiv 2208.06366); "BEiT" (arXiv 2106.08254).',
     "SigLIP2": '"SigLIP 2: Multilingual Vision-Language Encoders" (arXiv 2502.14786).',
     "PE": '"Perception Encoder" (arXiv 2504.13181).',
 }
@@ -222,6 +223,8 @@ EVA02_Ti14 = _vit("EVA02_Ti14")
 EVA02_S14 = _vit("EVA02_S14")
 EVA02_B14 = _vit("EVA02_B14")
 EVA02_L14 = _vit("EVA02_L14")
+BEiT_B16 = _vit("BEiT_B16")
+BEiT_L16 = _vit("BEiT_L16")
 SigLIP2_B32 = _vit("SigLIP2_B32")
 SigLIP2_B16 = _vit("SigLIP2_B16")
 SigLIP2_L16 = _vit("SigLIP2_L16")

@@ -63,6 +63,15 @@ _EVA02 = {
     "rotary": {"base": 10000.0, "reference_grid": (16, 16), "pairs": "neighbours"},
 }
 
+_BEIT = {
+    "gelu": "erf",
+    "layer_scale": True,
+    "pooling": "gap",
+    "final_norm": "pooled",
+    "position_embedding": "none",
+    "relative_position_bias": {"interpolation": "geometric"},
+}
+
 
 def _perception(grid, **fields):
     rotary = {
@@ -136,6 +145,9 @@ VARIANTS: dict[str, VisionTransformerConfig] = {
     "EVA02_S14": _row(14, 384, 1024, 6, 12, image_size=336, **_EVA02),
     "EVA02_B14": _row(14, 768, 2048, 12, 12, image_size=448, mlp_inner_norm=True, **_EVA02),
     "EVA02_L14": _row(14, 1024, 2730, 16, 24, image_size=448, mlp_inner_norm=True, **_EVA02),
+    # "BEiT v2" (arXiv 2208.06366), section 3.1; the same as those of "BEiT" (arXiv 2106.08254).
+    "BEiT_B16": _row(16, 768, 3072, 12, 12, **_BEIT),
+    "BEiT_L16": _row(16, 1024, 4096, 16, 24, **_BEIT),
     # "SigLIP 2" (arXiv 2502.14786), section 2; g is `giant-opt` among its files.
     "SigLIP2_B32": _row(32, 768, 3072, 12, 12, image_size=256, **_SIGLIP),
     "SigLIP2_B16": _row(16, 768, 3072, 12, 12, **_SIGLIP),

@@ -168,6 +168,27 @@ def _eva02() -> list[Checkpoint]:
     return rows
 
 
+def _beit() -> list[Checkpoint]:
+    """BEiT (arXiv 2106.08254) and BEiT v2 (arXiv 2208.06366), fine-tuned, in timm's form."""
+    rows = []
+    for letter, size, sizes, fraction in (
+        ("B", "base", (224, 384), 0.9), ("L", "large", (224, 384, 512), 0.95),
+    ):  # fmt: skip
+        model, tuned = f"BEiT_{letter}16", "imagenet22k+imagenet2012"
+        second = f"beitv2_{size}_patch16_224.in1k_ft_in22k_in1k"
+        rows += [
+            timm_row(model, f"beit-{tuned}-{side}",
+                     f"beit_{size}_patch16_{side}.in22k_ft_in22k_in1k",
+                     crop(side, 0.9 if side == 224 else 1.0))
+            for side in sizes
+        ]  # fmt: skip
+        rows.append(
+            timm_row(model, f"beit2-{tuned}-224", second, crop(224, fraction, "imagenet"),
+                     recommended=True)
+        )  # fmt: skip
+    return rows
+
+
 def _siglip2_and_perception() -> list[Checkpoint]:
     """SigLIP 2 (arXiv 2502.14786) and Perception Encoder (arXiv 2504.13181), in timm's form."""
     rows = [
@@ -197,5 +218,5 @@ def encoders() -> list[Checkpoint]:
     """Returns all of them."""
     return [
         *_dinov2(), *_towers(), *_metaclip_and_dfn(), *_unlabelled(), *_dinov3(), *_eva02(),
-        *_siglip2_and_perception(),
+        *_beit(), *_siglip2_and_perception(),
     ]  # fmt: skip

@@ -49,7 +49,7 @@ PARAMETERS = {
     "CLIP_B16": 86_192_640,
     "CLIP_L14": 303_966_208,
     # From here on those of timm 1.0.31; beside them DINOv3 has the biases of query, key and value
-    # that timm leaves out (3 x layers x hidden), EVA-02 a bias of the keys, which is zero, and
+    # that timm leaves out (3 x layers x hidden), EVA-02 and BEiT a bias of the keys, zero, and
     # Perception Encoder no bias of its projection, which timm has as a head.
     "DINOv3_S16": 21_586_944 + 3 * 12 * 384,
     "DINOv3_S16plus": 28_683_264 + 3 * 12 * 384,
@@ -61,6 +61,8 @@ PARAMETERS = {
     "EVA02_S14": 22_129_000 + 12 * 384,
     "EVA02_B14": 87_117_544 + 12 * 768,
     "EVA02_L14": 305_080_232 + 24 * 1024,
+    "BEiT_B16": 86_530_984 + 12 * 768,
+    "BEiT_L16": 304_430_568 + 24 * 1024,
     "SigLIP2_B32": 94_552_320,
     "SigLIP2_B16": 92_884_224,
     "SigLIP2_L16": 315_956_224,
