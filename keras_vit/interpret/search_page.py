@@ -67,7 +67,7 @@ def write_search(
     told = [
         ("Images", f"{len(index.paths):,}"),
         ("Left out", f"{len(values['unreadable']):,} that cannot be read"),
-        ("Near-duplicates", f"{copies:,} of {len(groups):,} images"),
+        ("Near-duplicates", f"{copies:,} beside {len(groups):,} images"),
         ("Features", f"{index.width:,} numbers"),
     ]
     write_page(folder / "search.html", title, [*facts, *told], sections)
