@@ -14,6 +14,8 @@ from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
 from keras_vit.weights.layouts.features import foreign_model, missing_features
 
 _BLOCK_0 = "encoder_block_0"
+# What has heads as its second axis.
+_BY_HEADS = ("relative_bias/table", "relative_bias/output/kernel", "rotary/frequencies")
 
 
 def infer_config(
@@ -204,8 +206,11 @@ def _num_layers(bound: BoundCheckpoint) -> int:
 
 
 def _num_heads(bound: BoundCheckpoint, fields: Mapping[str, Any]) -> int:
-    """Heads: from qk norms, else those of the published variant of these sizes."""
+    """Heads: from arrays with an axis of heads, else of the published variant of these sizes."""
     hidden_size = fields["hidden_size"]
+    for name, shape in bound.shapes.items():
+        if name.endswith(_BY_HEADS) and len(shape) > 1:
+            return shape[1]
     norm = bound.shapes.get(f"{_BLOCK_0}/attention/query_norm/gamma")
     if norm is not None and norm[0] and hidden_size % norm[0] == 0 and norm[0] != hidden_size:
         return hidden_size // norm[0]

@@ -9,6 +9,7 @@ from keras_vit.images.spec import STATISTICS
 from keras_vit.models.config import HybridConfig
 from keras_vit.weights.layouts.bound import POSITIONS
 from keras_vit.weights.layouts.layout import Layout, hybrid_fits
+from keras_vit.weights.layouts.timm_architectures import is_known
 from keras_vit.weights.layouts.timm_config import (
     architecture_of,
     foreign_architecture,
@@ -17,46 +18,14 @@ from keras_vit.weights.layouts.timm_config import (
     read_published_preprocessing,
     read_timm_config,
 )
+from keras_vit.weights.layouts.timm_names import ROWS
 from keras_vit.weights.layouts.timm_saving import vision_transformer, write_timm_config
-from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
-_ATTENTION = "blocks.{i}.attn"
-_UNIT = "stem/stage_{s}/unit_{u}"
-_STAGE = "patch_embed.backbone.stages.{s}.blocks.{u}"
-_STEM = (
-    # A stem alone is the backbone itself, a ResNet has it as `stem`.
-    row("patch_embed.backbone.stem.conv.weight", "stem/root/kernel", "conv"),
-    *torch_norm("patch_embed.backbone.stem.norm", "stem/root_norm"),
-    row("patch_embed.backbone.conv.weight", "stem/root/kernel", "conv"),
-    *torch_norm("patch_embed.backbone.norm", "stem/root_norm"),
-    *(
-        each
-        for conv, norm, conv_target, norm_target in (
-            ("conv1", "norm1", "conv1", "norm1"),
-            ("conv2", "norm2", "conv2", "norm2"),
-            ("conv3", "norm3", "conv3", "norm3"),
-            ("downsample.conv", "downsample.norm", "shortcut", "shortcut_norm"),
-        )
-        for each in (
-            row(f"{_STAGE}.{conv}.weight", f"{_UNIT}/{conv_target}/kernel", "conv"),
-            *torch_norm(f"{_STAGE}.{norm}", f"{_UNIT}/{norm_target}"),
-        )
-    ),
-)
 _HYBRID_STYLE = {
     "group_norm_epsilon": 1e-5,
     "weight_standardization": "variance_plus_epsilon",
     "weight_standardization_epsilon": 1e-8,
 }
-
-
-def _relative_bias(name, target):
-    """Returns the rows for both kinds of relative position bias."""
-    return (
-        row(f"{name}.relative_position_bias_table", f"{target}/table"),
-        *linear(f"{name}.mlp.fc1", f"{target}/hidden"),
-        *linear(f"{name}.mlp.fc2", f"{target}/output"),
-    )
 
 
 # (hidden size, MLP, blocks) of what timm has published beside the variants of this package, and its
@@ -75,81 +44,7 @@ class TimmLayout(Layout):
 
     name = "timm"
     signature = "patch_embed.proj.weight"
-    rows = (
-        *_STEM,
-        row("patch_embed.proj.weight", "patch_encoder/projection/kernel", "torch_patch"),
-        row("patch_embed.proj.bias", "patch_encoder/projection/bias"),
-        row("cls_token", "patch_encoder/class_token"),
-        row("dist_token", "patch_encoder/distillation_token"),
-        row("reg_token", "patch_encoder/register_tokens"),
-        row("register_tokens", "patch_encoder/register_tokens"),
-        row("pos_embed", POSITIONS, "positions"),
-        *torch_norm("patch_embed.norm", "patch_encoder/norm"),
-        *torch_norm("norm_pre", "pre_norm"),
-        *torch_norm("blocks.{i}.norm1", f"{BLOCK}/attention_norm"),
-        *linear("blocks.{i}.attn.qkv", f"{BLOCK}/attention/qkv"),
-        # EVA has no bias of the keys, BEiT neither; some of EVA have three matrices.
-        row([f"{_ATTENTION}.{x}_bias" for x in "qv"], f"{BLOCK}/attention/qkv/bias", gap=1),
-        row(
-            [f"{_ATTENTION}.{x}_proj.weight" for x in "qkv"],
-            f"{BLOCK}/attention/qkv/kernel",
-            "linear",
-        ),
-        row(
-            [f"{_ATTENTION}.{x}_proj.bias" for x in "qkv"],
-            f"{BLOCK}/attention/qkv/bias",
-            when="blocks.0.attn.k_proj.bias",
-        ),
-        row(
-            [f"{_ATTENTION}.{x}_proj.bias" for x in "qv"],
-            f"{BLOCK}/attention/qkv/bias",
-            unless="blocks.0.attn.k_proj.bias",
-            gap=1,
-        ),
-        *_relative_bias(f"{_ATTENTION}.rel_pos", f"{BLOCK}/attention/relative_bias"),
-        *_relative_bias("shared_rel_pos", "relative_bias"),
-        row(
-            f"{_ATTENTION}.relative_position_bias_table",  # BEiT's names
-            f"{BLOCK}/attention/relative_bias/table",
-        ),
-        row("rel_pos_bias.relative_position_bias_table", "relative_bias/table"),
-        row(
-            "rope.freqs",
-            f"{BLOCK}/attention/rotary/frequencies",
-            "columns_first",
-            stacked=1,
-        ),
-        *torch_norm("blocks.{i}.attn.norm", f"{BLOCK}/attention/output_norm"),
-        *torch_norm("blocks.{i}.attn.q_norm", f"{BLOCK}/attention/query_norm"),
-        *torch_norm("blocks.{i}.attn.k_norm", f"{BLOCK}/attention/key_norm"),
-        *linear("blocks.{i}.attn.proj", f"{BLOCK}/attention/output"),
-        row("blocks.{i}.ls1.gamma", f"{BLOCK}/attention_scale/gamma"),
-        row("blocks.{i}.gamma_1", f"{BLOCK}/attention_scale/gamma"),
-        *torch_norm("blocks.{i}.norm2", f"{BLOCK}/mlp_norm"),
-        *linear("blocks.{i}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
-        *linear("blocks.{i}.mlp.fc2", f"{BLOCK}/mlp/output"),
-        # As Facebook's own files name the packed gate and value, and what follows them.
-        *linear("blocks.{i}.mlp.w12", f"{BLOCK}/mlp/hidden"),
-        *linear("blocks.{i}.mlp.w3", f"{BLOCK}/mlp/output"),
-        # EVA and AIMv2 have gate and value in a matrix each.
-        *linear(["blocks.{i}.mlp.fc1_g", "blocks.{i}.mlp.fc1_x"], f"{BLOCK}/mlp/hidden"),
-        *torch_norm("blocks.{i}.mlp.norm", f"{BLOCK}/mlp/output_norm"),
-        row("blocks.{i}.ls2.gamma", f"{BLOCK}/mlp_scale/gamma"),
-        row("blocks.{i}.gamma_2", f"{BLOCK}/mlp_scale/gamma"),
-        *torch_norm("norm", "encoder_norm"),
-        *torch_norm("fc_norm", "encoder_norm"),
-        row("attn_pool.latent", "pooling/probe"),
-        *linear("attn_pool.q", "pooling/attention/query"),
-        *linear("attn_pool.kv", "pooling/attention/key_value"),
-        *linear("attn_pool.proj", "pooling/attention/output"),
-        *torch_norm("attn_pool.norm", "pooling/mlp_norm"),
-        *linear("attn_pool.mlp.fc1", "pooling/mlp/hidden"),
-        *linear("attn_pool.mlp.fc2", "pooling/mlp/output"),
-        *linear("head", "head", unless="head_dist.weight"),
-        *linear("head", "head/token", when="head_dist.weight"),
-        *linear("head_dist", "head/distillation"),
-        row("visual.head.proj.weight", "projection/kernel", "linear"),
-    )
+    rows = ROWS
     expresses = (
         "norm", "attention_output_bias", "attention_inner_norm", "mlp_bias", "mlp_inner_norm",
         "final_norm", "position_embedding",
@@ -166,13 +61,27 @@ class TimmLayout(Layout):
 
     def foreign_features(self, bound):
         features = foreign_architecture(bound) or super().foreign_features(bound)
-        told = bool(architecture_of(bound))
-        if not (told or features) and {"pre_norm/gamma", "pooling/probe"} <= bound.shapes.keys():
-            features = ["rotary positions, as Perception Encoder has them beside these arrays"]
-        return features
+        told = is_known(architecture_of(bound)) or "use_rot_pos_emb" in model_arguments(bound)
+        return features if features or told else self._models_of_the_same_arrays(bound)
+
+    def _models_of_the_same_arrays(self, bound) -> list[str]:
+        """Names what a model has that nothing tells, by published models of the same arrays."""
+        shapes, block = bound.shapes, "encoder_block_0"
+        bias = bound.find(f"{block}/attention/qkv/bias")
+        gated = shapes.get(f"{block}/mlp/hidden/kernel", (0, 0))[-1:]
+        gated = gated != shapes.get(f"{block}/mlp/output/kernel", (0,))[:1]
+        if {"pre_norm/gamma", "pooling/probe"} <= shapes.keys():
+            return ["rotary positions, as Perception Encoder has them beside these arrays"]
+        if bias is not None and bias.row.gap is not None and gated and POSITIONS in shapes:
+            return ["rotary positions, as EVA-02 has them beside these arrays"]
+        distances = any(name.endswith("relative_bias/hidden/kernel") for name in shapes)
+        if distances and f"{block}/attention_scale/gamma" not in shapes:
+            return ["post-norm blocks, as vit_relpos_*_rpn of timm have them with these arrays"]
+        return []
 
     def read_config(self, bound, fields, given) -> dict[str, Any]:
-        told = {"layer_norm_epsilon": 1e-5 if fields["pre_norm"] else 1e-6}
+        beit3 = fields["attention_inner_norm"] and fields["mlp"] == "gelu"
+        told = {"layer_norm_epsilon": 1e-5 if fields["pre_norm"] or beit3 else 1e-6}
         relative = fields["relative_position_bias"]
         if relative is not None and relative.kind == "table":
             told["relative_position_bias"] = dataclasses.replace(
@@ -199,6 +108,8 @@ class TimmLayout(Layout):
         base = (fields["hidden_size"], fields["num_layers"]) == (768, 12)
         pooled = not fields["class_token"] and fields.get("pooling", "gap") == "gap"
         scale = bound.find("encoder_block_0/attention_scale/gamma")
+        if fields["relative_position_bias"] is not None or fields.get("rotary") is not None:
+            return
         if scale is not None and scale.sources[0].endswith("gamma_1") and fields["class_token"]:
             bound.guess(
                 "positions are the stored ones alone, as in DeiT-III; ViT-RoPE-APE of timm has the "
@@ -223,7 +134,7 @@ class TimmLayout(Layout):
             )
         elif not fields["class_token"] and fields.get("pooling") in ("map", None):
             hidden, patch = fields["hidden_size"], fields["patch_size"]
-            rows = math.isqrt(bound.shapes[POSITIONS][1])
+            rows = math.isqrt(bound.shapes.get(POSITIONS, (1, 0))[1])
             if {(hidden, patch, None), (hidden, patch, rows)} & _TANH_SIGLIP:
                 bound.notes.append("gelu='tanh', as SigLIP of this size has it")
                 return "tanh"
@@ -328,6 +239,10 @@ class TimmNaFlexLayout(TimmLayout):
 
     def suits(self, config):
         return False
+
+    def _likely_gelu(self, bound, fields):
+        plain = fields.get("pooling") == "map" and not fields["num_register_tokens"]
+        return "tanh" if plain else "erf"  # SigLIP 2
 
     def position_rows(self, bound):
         return [0]

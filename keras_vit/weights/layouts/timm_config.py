@@ -199,7 +199,8 @@ def _rotary(options: Stated, learned: bool) -> RotaryConfig:
     )  # fmt: skip
     if (kind == "mixed") != learned:
         raise options.refusal("rope_type", "the kind that the arrays have")
-    order = options.choice("rope_grid_indexing", {"ij": "yx", "xy": "xy"}, "yx")
+    orders = {"ij": "yx", "xy": "xy"}  # all published models that learn have the column first
+    order = options.choice("rope_grid_indexing", orders, "xy" if learned else "yx")
     offset = options.values.get("rope_grid_offset") and options.number("rope_grid_offset")
     if kind == "mixed" and order != "xy":
         raise options.refusal("rope_grid_indexing", "'xy' with learned frequencies")

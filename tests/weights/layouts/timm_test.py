@@ -1,7 +1,10 @@
 """What `config.json` of timm or a published name tells, and what is refused."""
 
+import pathlib
+
 import pytest
 
+from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.models.rotary_config import RotaryConfig
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.binding import bind
@@ -179,6 +182,28 @@ def test_the_arrays_of_perception_encoder_are_known(infer):
     more = {"norm_pre.weight": (64,), "norm_pre.bias": (64,), "attn_pool.latent": (1, 1, 64)}
     with pytest.raises(ValueError, match="rotary positions, as Perception Encoder"):
         infer(given={"num_heads": 4, "gelu": "erf"}, **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "feature"),
+    [("eva02", "as EVA-02 has them"), ("relpos", "vit_relpos_.*_rpn"), ("radio", "no final norm")],
+)
+def test_without_a_name_nothing_is_taken_for_a_model_of_the_same_arrays(name, feature, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    source = pathlib.Path(__file__).parents[2] / "fixtures" / "zoo" / f"timm_{name}"
+    arrays = load_file(source / "model.safetensors")
+    arrays = {key: array for key, array in arrays.items() if ".ls" not in key}
+    save_file(arrays, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=feature):
+        from_checkpoint(tmp_path / "model.safetensors", num_heads=2)
+
+
+def test_heads_are_told_by_what_is_made_for_each(infer):
+    table = {f"blocks.{i}.attn.relative_position_bias_table": (27 * 27 + 3, 4) for i in (0, 1)}
+    config = infer(None, "pos_embed", **table)
+    assert (config.num_heads, config.image_size) == (4, (224, 224))
+    assert config.relative_position_bias.interpolation == "geometric"
 
 
 @pytest.mark.parametrize(
