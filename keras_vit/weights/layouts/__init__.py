@@ -5,6 +5,7 @@ it has no place for, and how a model is saved.
 """
 
 from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.weights.layouts.aimv2 import AIMV2
 from keras_vit.weights.layouts.beit import BEIT, INTERNVL
 from keras_vit.weights.layouts.bound import BoundCheckpoint
 from keras_vit.weights.layouts.dinov2 import DINOV2, PIXIO, TIPS
@@ -19,7 +20,7 @@ from keras_vit.weights.layouts.vit import VIT
 
 LAYOUTS = (
     GOOGLE, *TIMM_CLASSES, TIMM, TIMM_NAFLEX,
-    TOWERS, DINOV3, BEIT, DINOV2, PIXIO, TIPS, INTERNVL, VIT, OPEN_CLIP,
+    TOWERS, DINOV3, BEIT, DINOV2, PIXIO, TIPS, INTERNVL, AIMV2, VIT, OPEN_CLIP,
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
 

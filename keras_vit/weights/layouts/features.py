@@ -22,6 +22,7 @@ _STORED = (
     (r"detection_tokens", "detection tokens"),
     (r"\.(experts|moe)\.", "experts"),
     (r"patch_embed\.norm|norm_embed|embed\w*\.(rms_?)?norm", "a norm in the patch embedding"),
+    (r"(^|\.)head\.(cls_token|output_proj)", "attention pooling without a query matrix"),
     (r"message_(ln|fc|attn)", "attention across the frames of a video"),
     (r"attn_pool\.qkv|attn_pool\.norm_", "pooling by patch representation refinement"),
 )

@@ -35,7 +35,6 @@ POOLER_ACTIVATIONS = {
 }
 # Model types whose names may be known, but not what they compute.
 _FOREIGN = {
-    "aimv2_vision_model": "RMSNorm and SwiGLU of unpacked matrices",
     "audio-spectrogram-transformer": "spectrograms in place of images",
     "depth_anything": "a neck for depth",
     "kosmos_2_vision_model": "latent queries between images and a language model",
