@@ -42,6 +42,11 @@ def _merge_front(array):
     return array.reshape(-1, array.shape[-1])
 
 
+def _without_keys(array):
+    query, key, value = np.array_split(array, 3)
+    return np.concatenate([query, np.zeros_like(key), value])
+
+
 FORMS: dict[str, Form] = {
     # The same in both.
     "same": Form((1, 2, 3, 4), lambda a: a, lambda a, s: a),
@@ -77,6 +82,8 @@ FORMS: dict[str, Form] = {
     "token": Form((1, 3), lambda a: a.reshape(1, 1, -1), lambda a, s: a.reshape(-1)),
     # Learned rotary frequencies, of columns and rows (2, heads, head_dim / 2) <-> of rows, columns.
     "columns_first": Form((3,), lambda a: a[::-1], lambda a, s: a[::-1]),
+    # A bias of query, key and value, that of the keys taken for 0.
+    "without_keys": Form((1,), _without_keys, lambda a, s: a),
     # Positions stored as (1, N, D) or, by rows and columns, as (1, R, C, D) <-> (1, N, D).
     "positions": Form((3, 4), lambda a: a.reshape(1, -1, a.shape[-1]), lambda a, s: a),
     "table": Form((2,), lambda a: a[None], lambda a, s: a[0]),

@@ -13,6 +13,7 @@ from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.safetensors import write_safetensors
 from keras_vit.weights.load import open_source
 from keras_vit.weights.save import save_checkpoint
 
@@ -71,3 +72,25 @@ def test_a_model_of_timm_comes_back_from_its_layout(name, tmp_path):
     for path, array in bound.arrays(set(variables)):
         value = keras.ops.convert_to_numpy(variables[path])
         np.testing.assert_array_equal(array, value, path)
+
+
+def test_dinov3_is_read_as_its_authors_name_it(tmp_path):
+    with np.load(ZOO / "timm_dinov3_gated" / "io.npz") as arrays:
+        images, expected = arrays["images"], arrays["output"]
+    file = open_checkpoint(ZOO / "timm_dinov3_gated" / "model.safetensors")
+    arrays = {name: np.array(file.read(name)) for name in file.specs}
+    query, value = (arrays.pop(f"blocks.0.attn.{part}_bias") for part in "qv")
+    key = np.ones_like(query)  # masked
+    arrays["blocks.0.attn.qkv.bias"] = np.concatenate([query, key, value])
+    arrays["blocks.0.attn.qkv.bias_mask"] = np.concatenate([key, 0 * key, key])
+    arrays["rope_embed.periods"] = np.ones(3, "float32")
+    renamed = {
+        "reg_token": "storage_tokens", ".gamma_1": ".ls1.gamma", ".gamma_2": ".ls2.gamma",
+        ".fc1_g": ".w1", ".fc1_x": ".w2", ".fc2": ".w3",
+    }  # fmt: skip
+    for old, new in renamed.items():
+        arrays = {name.replace(old, new): array for name, array in arrays.items()}
+    write_safetensors(tmp_path / "model.safetensors", arrays)
+    model = from_checkpoint(tmp_path, num_heads=2, pooling="gap", input_shape=images.shape[1:])
+    logits = keras.ops.convert_to_numpy(model.head(model.pool(model.encode(images))))
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())

@@ -52,7 +52,8 @@ class TimmLayout(Layout):
     # The decoder is that of MAE; the rest stands beside the tower in files of open_clip.
     ignored = (
         r"(.*\.)?mask_token", r"(.*\.)?decoder_.*", r"(.*\.)?relative_position_index", r"text\..*",
-        "logit_scale", "logit_bias",
+        "logit_scale", "logit_bias", r"rope_embed\.periods", r"(.*\.)?bias_mask",
+        r"local_cls_norm\..*",
     )  # fmt: skip
 
     def table_name(self, name):

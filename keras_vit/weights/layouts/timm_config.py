@@ -133,6 +133,9 @@ def _options(bound, config: Stated, arguments: Stated) -> Stated:
     """All arguments that are told: of the architecture, of this model."""
     pooling = {"global_pool": config.values["global_pool"]} if "global_pool" in config else {}
     published = published_arguments(architecture_of(bound))
+    if f"{bound.prefix}rope_embed.periods" in bound.file.specs:  # DINOv3's authors
+        published = {**published_arguments("vit_base_patch16_dinov3"), "global_pool": "token"}
+        del published["num_heads"]
     if "layer_norm_epsilon" in config:  # ours, for what timm has no argument for
         published["norm_epsilon"] = config.number("layer_norm_epsilon")
     elif "norm_layer" in arguments:

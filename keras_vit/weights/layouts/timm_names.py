@@ -4,6 +4,7 @@ from keras_vit.weights.layouts.bound import POSITIONS
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
 _ATTENTION = "blocks.{i}.attn"
+_MASK = "blocks.0.attn.qkv.bias_mask"  # DINOv3's authors take the bias of the keys for 0
 _UNIT = "stem/stage_{s}/unit_{u}"
 _STAGE = "patch_embed.backbone.stages.{s}.blocks.{u}"
 _STEM = (
@@ -45,11 +46,14 @@ ROWS = (
     row("dist_token", "patch_encoder/distillation_token"),
     row("reg_token", "patch_encoder/register_tokens"),
     row("register_tokens", "patch_encoder/register_tokens"),
+    row("storage_tokens", "patch_encoder/register_tokens"),  # DINOv3's authors
     row("pos_embed", POSITIONS, "positions"),
     *torch_norm("patch_embed.norm", "patch_encoder/norm"),
     *torch_norm("norm_pre", "pre_norm"),
     *torch_norm("blocks.{i}.norm1", f"{BLOCK}/attention_norm"),
-    *linear("blocks.{i}.attn.qkv", f"{BLOCK}/attention/qkv"),
+    row("blocks.{i}.attn.qkv.weight", f"{BLOCK}/attention/qkv/kernel", "linear"),
+    row("blocks.{i}.attn.qkv.bias", f"{BLOCK}/attention/qkv/bias", unless=_MASK),
+    row("blocks.{i}.attn.qkv.bias", f"{BLOCK}/attention/qkv/bias", "without_keys", when=_MASK),
     # EVA has no bias of the keys, BEiT neither; some of EVA have three matrices.
     row([f"{_ATTENTION}.{x}_bias" for x in "qv"], f"{BLOCK}/attention/qkv/bias", gap=1),
     row(
@@ -93,6 +97,7 @@ ROWS = (
     # As Facebook's own files name the packed gate and value, and what follows them.
     *linear("blocks.{i}.mlp.w12", f"{BLOCK}/mlp/hidden"),
     *linear("blocks.{i}.mlp.w3", f"{BLOCK}/mlp/output"),
+    *linear(["blocks.{i}.mlp.w1", "blocks.{i}.mlp.w2"], f"{BLOCK}/mlp/hidden"),
     # EVA and AIMv2 have gate and value in a matrix each.
     *linear(["blocks.{i}.mlp.fc1_g", "blocks.{i}.mlp.fc1_x"], f"{BLOCK}/mlp/hidden"),
     *torch_norm("blocks.{i}.mlp.norm", f"{BLOCK}/mlp/output_norm"),
