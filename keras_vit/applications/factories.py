@@ -52,6 +52,7 @@ _REFERENCES = {
     "DINOv3": '"DINOv3" (arXiv 2508.10104).',
     "EVA02": '"EVA-02: A Visual Representation for Neon Genesis" (arXiv 2303.11331).',
     "BEiT": '"BEiT v2" (arXiv 2208.06366); "BEiT" (arXiv 2106.08254).',
+    "SBB": '"Getting ViT in Shape" (arXiv 2305.13035); the sizes are of timm\'s own search.',
     "SigLIP2": '"SigLIP 2: Multilingual Vision-Language Encoders" (arXiv 2502.14786).',
     "PE": '"Perception Encoder" (arXiv 2504.13181).',
 }
@@ -225,6 +226,12 @@ EVA02_B14 = _vit("EVA02_B14")
 EVA02_L14 = _vit("EVA02_L14")
 BEiT_B16 = _vit("BEiT_B16")
 BEiT_L16 = _vit("BEiT_L16")
+SBB_Little16 = _vit("SBB_Little16")
+SBB_Medium16 = _vit("SBB_Medium16")
+SBB_MediumD16 = _vit("SBB_MediumD16")
+SBB_Betwixt16 = _vit("SBB_Betwixt16")
+SBB_SO150M16 = _vit("SBB_SO150M16")
+SBB_SO150M2_16 = _vit("SBB_SO150M2_16")
 SigLIP2_B32 = _vit("SigLIP2_B32")
 SigLIP2_B16 = _vit("SigLIP2_B16")
 SigLIP2_L16 = _vit("SigLIP2_L16")

@@ -72,6 +72,16 @@ _BEIT = {
     "relative_position_bias": {"interpolation": "geometric"},
 }
 
+_SBB = {
+    "image_size": 256,
+    "gelu": "erf",
+    "class_token": False,
+    "num_register_tokens": 4,
+    "pooling": "gap",
+    "position_embedding_interpolation": "bicubic_antialias",
+}
+_SBB_SCALED = {**_SBB, "layer_scale": True, "final_norm": "pooled"}
+
 
 def _perception(grid, **fields):
     rotary = {
@@ -148,6 +158,23 @@ VARIANTS: dict[str, VisionTransformerConfig] = {
     # "BEiT v2" (arXiv 2208.06366), section 3.1; the same as those of "BEiT" (arXiv 2106.08254).
     "BEiT_B16": _row(16, 768, 3072, 12, 12, **_BEIT),
     "BEiT_L16": _row(16, 1024, 4096, 16, 24, **_BEIT),
+    # timm's "Searching for Better ViT Baselines"; "Getting ViT in Shape" (arXiv 2305.13035) for
+    # SO150M, whose registers have positions.
+    "SBB_Little16": _row(16, 320, 1792, 5, 14, **{**_SBB_SCALED, "num_register_tokens": 1}),
+    "SBB_Medium16": _row(16, 512, 2048, 8, 12, **_SBB_SCALED),
+    "SBB_MediumD16": _row(16, 512, 2048, 8, 20, **_SBB_SCALED),
+    "SBB_Betwixt16": _row(16, 640, 2560, 10, 12, **_SBB_SCALED),
+    "SBB_SO150M16": _row(16, 896, 2304, 14, 18, position_embedding_prefix_rows=4, **_SBB),
+    "SBB_SO150M2_16": _row(
+        16,
+        832,
+        2176,
+        13,
+        21,
+        qkv_bias=False,
+        position_embedding_prefix_rows=1,
+        **{**_SBB_SCALED, "num_register_tokens": 1},
+    ),  # fmt: skip
     # "SigLIP 2" (arXiv 2502.14786), section 2; g is `giant-opt` among its files.
     "SigLIP2_B32": _row(32, 768, 3072, 12, 12, image_size=256, **_SIGLIP),
     "SigLIP2_B16": _row(16, 768, 3072, 12, 12, **_SIGLIP),

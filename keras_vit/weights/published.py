@@ -223,11 +223,31 @@ def _rotary_and_flexible() -> list[Checkpoint]:
     return rows
 
 
+def _better_baselines() -> list[Checkpoint]:
+    """The baselines that timm searched for: pre-trained on 11,821 classes of ImageNet-22k, then fine-tuned."""
+    rows = []
+    for model, place, tag, larger, fraction in (
+        ("Little16", "little_patch16_reg1", "sbb_in12k", False, 0.95),
+        ("Medium16", "medium_patch16_reg4", "sbb_in12k", False, 0.95),
+        ("MediumD16", "mediumd_patch16_reg4", "sbb2_e200_in12k", True, 0.95),
+        ("Betwixt16", "betwixt_patch16_reg4", "sbb2_e200_in12k", True, 0.95),
+        ("SO150M16", "so150m_patch16_reg4", "sbb_e250_in12k", True, 0.95),
+        ("SO150M2_16", "so150m2_patch16_reg1", "sbb_e200_in12k", True, 1.0),
+    ):
+        for size in (256, 384)[: 1 + larger]:
+            repository = f"vit_{place}_gap_{size}.{tag}_ft_in1k"
+            prepared = crop(size, fraction if size == 256 else 1.0)
+            best = size == (384 if larger else 256)
+            name = f"imagenet12k+imagenet2012-{size}"
+            rows.append(timm_row(f"SBB_{model}", name, repository, prepared, recommended=best))
+    return rows
+
+
 CHECKPOINTS: tuple[Checkpoint, ...] = tuple(
     sorted(
         (
             *_originals(), *_augreg(), *_sam(), *_timm_augreg(), *_huggingface_vit(), *_deit(),
-            *_rotary_and_flexible(), *encoders(),
+            *_rotary_and_flexible(), *_better_baselines(), *encoders(),
         ),
         key=lambda row: list(VARIANTS).index(row.model),
     )
