@@ -224,7 +224,7 @@ def _rotary_and_flexible() -> list[Checkpoint]:
 
 
 def _better_baselines() -> list[Checkpoint]:
-    """The baselines that timm searched for: pre-trained on 11,821 classes of ImageNet-22k, then fine-tuned."""
+    """What timm searched for: pre-trained on 11,821 classes of ImageNet-22k, then fine-tuned."""
     rows = []
     for model, place, tag, larger, fraction in (
         ("Little16", "little_patch16_reg1", "sbb_in12k", False, 0.95),
