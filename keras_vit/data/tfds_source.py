@@ -68,7 +68,9 @@ def check_data_name(name: str) -> None:
 
     known = {"digits", *tfds.list_builders(with_community_datasets=False)}
     if name.split("/")[0].split(":")[0] not in known:
-        check_name("'digits', a folder that exists or the name of a TFDS data set", name, known)
+        beside = {path.name for path in Path().iterdir() if path.is_dir()}
+        what = "'digits', a folder that exists or the name of a TFDS data set"
+        check_name(what, name, known | beside)
 
 
 def read_tfds(

@@ -49,7 +49,11 @@ def test_splits_that_are_not_there_are_refused(digits_dir, splits, message):
         tfds_source.read_prepared_folder(digits_dir / "digits" / "1.0.0", splits)
 
 
-def test_an_unknown_name_comes_with_the_nearest(tmp_path):
+def test_an_unknown_name_comes_with_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ValueError, match="Received: 'photoss'. Nearest: 'photos'"):
+        tfds_source.read_tfds("photoss", tmp_path)
     with pytest.raises(ValueError, match="Received: 'cifar11'. Nearest: .*'cifar10'"):
         tfds_source.read_tfds("cifar11", tmp_path)
 
