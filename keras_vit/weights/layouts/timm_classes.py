@@ -1,4 +1,4 @@
-"""The classes of timm beside its Vision Transformer, as what models are saved in.
+"""What timm has beside its plain Vision Transformer, as what models are saved in.
 
 Their files are read as those of all of timm are (`timm.py`).
 """
@@ -217,4 +217,44 @@ class TimmRelPosLayout(_TimmClass):
         return "vit_relpos_base_patch16_224", 1e-6, arguments
 
 
-TIMM_CLASSES = (TimmEvaLayout(), TimmBeitLayout(), TimmRelPosLayout())
+class TimmAimv2Layout(_TimmClass):
+    """timm's AIMv2: a Vision Transformer with RMS norms and one in the patch embedding."""
+
+    expresses = ("norm", "patch_norm", "attention_output_bias", "mlp_bias", "position_embedding")
+    poolings = ("token", "gap", "max", "avgmax", "none")
+
+    def suits(self, config):
+        return config.patch_norm
+
+    def checks(self, config):
+        return [
+            *super().checks(config),
+            ("norm", config.norm == "rms", '"rms"'),
+            ("mlp", config.mlp == "swiglu", '"swiglu"'),
+            (
+                "mlp_bias",
+                config.mlp_bias == config.attention_output_bias,
+                "both with attention_output_bias, or neither",
+            ),
+        ]
+
+    def avoided(self, config):
+        return (*super().avoided(config), r"\.gamma_[12]$")
+
+    def made_as(self, config, pooling):
+        arguments = {
+            **self.shared_arguments(config, pooling),
+            "qk_norm": config.qk_norm,
+            "proj_bias": config.attention_output_bias,
+            "class_token": config.class_token,
+            "reg_tokens": config.num_register_tokens,
+            "no_embed_class": config.position_embedding_prefix_rows == 0,
+            "pos_embed": "learn" if config.position_embedding == "learned" else "none",
+            "pre_norm": config.pre_norm,
+            "fc_norm": config.final_norm == "pooled",
+            "pool_include_prefix": config.pooling_includes_prefix_tokens,
+        }
+        return "aimv2_large_patch14_224", 1e-5, arguments
+
+
+TIMM_CLASSES = (TimmEvaLayout(), TimmBeitLayout(), TimmRelPosLayout(), TimmAimv2Layout())

@@ -97,9 +97,9 @@ ROWS = (
     # As Facebook's own files name the packed gate and value, and what follows them.
     *linear("blocks.{i}.mlp.w12", f"{BLOCK}/mlp/hidden"),
     *linear("blocks.{i}.mlp.w3", f"{BLOCK}/mlp/output"),
-    *linear(["blocks.{i}.mlp.w1", "blocks.{i}.mlp.w2"], f"{BLOCK}/mlp/hidden"),
     # EVA and AIMv2 have gate and value in a matrix each.
     *linear(["blocks.{i}.mlp.fc1_g", "blocks.{i}.mlp.fc1_x"], f"{BLOCK}/mlp/hidden"),
+    *linear(["blocks.{i}.mlp.w1", "blocks.{i}.mlp.w2"], f"{BLOCK}/mlp/hidden"),
     *torch_norm("blocks.{i}.mlp.norm", f"{BLOCK}/mlp/output_norm"),
     row("blocks.{i}.ls2.gamma", f"{BLOCK}/mlp_scale/gamma"),
     row("blocks.{i}.gamma_2", f"{BLOCK}/mlp_scale/gamma"),

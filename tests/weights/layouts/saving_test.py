@@ -55,7 +55,8 @@ def test_what_a_layout_has_no_place_for_is_named(layout, changes):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"patch_norm": True}, "patch_norm"),
+        ({"patch_norm": True}, "norm"),
+        ({"patch_norm": True, "rotary": {}}, "patch_norm"),
         ({"mlp_bias": False}, "mlp_bias"),
         ({"rotary": {}}, "gelu"),
         ({"rotary": {"learned": True}, "gelu": "erf"}, "rotary"),
