@@ -264,6 +264,11 @@ def _positions(bound, fields, stored_grid) -> dict[str, Any]:
     if fields.get("position_embedding_prefix_rows") is None:
         found["position_embedding_prefix_rows"] = bound.prefix_rows
     whole = tuple(side * stride for side in bound.stored_grid)
+    asked = None if size is None else size_pair("image_size", size)
+    if asked not in (None, whole) and likely == bound.stored_grid:
+        # So400m/14 at 384 pixels, which nothing in a bare file tells.
+        found["drop_remainder"] = fields.get("drop_remainder", True)
+        bound.notes.append(f"patches cover {whole} of {asked} pixels, as its authors run it")
     if stated and tuple(side // stride for side in stated) == bound.stored_grid:
         # As in So400m/14 at 384 pixels, whose last 6 no patch sees.
         found["drop_remainder"] = fields.get("drop_remainder", stated != whole)

@@ -199,6 +199,14 @@ def test_without_a_name_nothing_is_taken_for_a_model_of_the_same_arrays(name, fe
         from_checkpoint(tmp_path / "model.safetensors", num_heads=2)
 
 
+def test_the_last_pixels_are_dropped_where_the_stored_grid_says_so(infer):
+    config = infer(given={"num_heads": 4, "image_size": (234, 224)})
+    assert (config.drop_remainder, config.grid_size) == (True, (14, 14))
+    assert "patches cover (224, 224) of (234, 224) pixels" in infer.bound.notes[-1]
+    with pytest.raises(ValueError, match="divisible by the patch stride"):
+        infer(given={"num_heads": 4, "image_size": (250, 224)})
+
+
 def test_heads_are_told_by_what_is_made_for_each(infer):
     table = {f"blocks.{i}.attn.relative_position_bias_table": (27 * 27 + 3, 4) for i in (0, 1)}
     config = infer(None, "pos_embed", **table)
