@@ -80,9 +80,13 @@ def test_pixels_that_no_patch_sees_are_dropped_where_the_model_was_made_so():
     assert larger.config.grid_size == (5, 4)
 
 
-def test_other_channels_are_an_error():
-    with pytest.raises(ValueError, match="channels differ"):
-        from_checkpoint(_TOKEN, input_shape=(16, 16, 1))
+def test_one_channel_is_read_as_all():
+    grey = _images(channels=1)
+    outputs = [
+        keras.ops.convert_to_numpy(from_checkpoint(_TOKEN, input_shape=(16, 16, channels))(images))
+        for channels, images in ((1, grey), (3, np.repeat(grey, 3, -1)))
+    ]
+    np.testing.assert_allclose(*outputs, atol=1e-6)
 
 
 def test_overrides_reach_the_config_and_the_model():
