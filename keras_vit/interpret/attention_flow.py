@@ -1,6 +1,6 @@
 """Attention maps of all blocks -> how much each patch reaches the image's answer.
 
-Plain arrays in, plain arrays out; `attention.py` feeds it from a model.
+Plain arrays in, plain arrays out; `attention_measures.py` feeds it from a model.
 
 Reference: Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (arXiv 2005.00928),
 section 3; "An Image is Worth 16x16 Words" (arXiv 2010.11929), appendix D.8, Figures 6 and 14.
@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_vit.checks import check_choice, check_number
 
-HEAD_FUSIONS = ("mean", "max", "min")
+HEAD_FUSIONS = {"mean": np.mean, "max": np.max, "min": np.min}
 
 
 def check_attention(attention: Any, num_prefix_tokens: int, grid: tuple[int, int]) -> np.ndarray:
@@ -39,11 +39,6 @@ def check_attention(attention: Any, num_prefix_tokens: int, grid: tuple[int, int
     return attention
 
 
-def _fuse_heads(attention: np.ndarray, head_fusion: str) -> np.ndarray:
-    """(batch, heads, tokens, tokens) -> (batch, tokens, tokens)."""
-    return {"mean": np.mean, "max": np.max, "min": np.min}[head_fusion](attention, axis=1)
-
-
 def _discard_lowest(fused: np.ndarray, discard_ratio: float) -> np.ndarray:
     """Sets the lowest part of each image's weights to zero."""
     flat = fused.reshape(len(fused), -1)
@@ -57,11 +52,7 @@ def _discard_lowest(fused: np.ndarray, discard_ratio: float) -> np.ndarray:
 def _readout(weights: Any, batch: int, num_prefix_tokens: int, tokens: int) -> np.ndarray:
     """The row vector (batch, 1, tokens) that says which final tokens are asked."""
     if weights is None:
-        weights = np.zeros(tokens, np.float32)
-        if num_prefix_tokens:
-            weights[0] = 1
-        else:
-            weights[:] = 1 / tokens
+        weights = np.arange(tokens) == 0 if num_prefix_tokens else np.full(tokens, 1 / tokens)
     weights = np.asarray(ops.convert_to_numpy(weights), dtype=np.float32)
     if weights.shape not in ((tokens,), (batch, tokens)):
         raise ValueError(
@@ -69,12 +60,6 @@ def _readout(weights: Any, batch: int, num_prefix_tokens: int, tokens: int) -> n
             f"Received: shape {weights.shape}."
         )
     return np.broadcast_to(weights, (batch, tokens))[:, None, :]
-
-
-def check_rollout_options(head_fusion: str, discard_ratio: float) -> None:
-    """Raises a ValueError for an unknown `head_fusion` or a `discard_ratio` outside [0, 1)."""
-    check_choice("head_fusion", head_fusion, HEAD_FUSIONS)
-    check_number("discard_ratio", discard_ratio, "[0, 1)")
 
 
 def rollout_matrix(
@@ -99,10 +84,12 @@ def rollout_matrix(
     Raises:
         ValueError: as `rollout`.
     """
-    check_rollout_options(head_fusion, discard_ratio)
+    check_choice("head_fusion", head_fusion, tuple(HEAD_FUSIONS))
+    check_number("discard_ratio", discard_ratio, "[0, 1)")
     result = None
     for attention in attentions:
-        fused = _fuse_heads(check_attention(attention, num_prefix_tokens, grid), head_fusion)
+        attention = check_attention(attention, num_prefix_tokens, grid)
+        fused = HEAD_FUSIONS[head_fusion](attention, axis=1)  # (batch, tokens, tokens)
         del attention  # an iterator may now make the next map without keeping this one
         if left_out is not None:
             fused[:, :, num_prefix_tokens:] *= ~left_out[:, None]

@@ -5,14 +5,13 @@ weights. What `model(images)` runs stays as it is, and one map is held at a time
 tokens, the maps are those of the full sequence.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from keras_vit.interpret.attention_flow import check_rollout_options, read_rollout, rollout_matrix
-from keras_vit.interpret.distance import attention_distance_per_image
+from keras_vit.interpret.attention_flow import read_rollout, rollout_matrix
+from keras_vit.interpret.distance import mean_attention_distance
 from keras_vit.interpret.merged import (
     average_merged,
     full_attention,
@@ -38,15 +37,16 @@ class AttentionWalk:
     Args:
         model: a `keras_vit.VisionTransformer`.
         images: prepared images, (batch, height, width, channels).
+        blocks: numbers of those whose maps are handed out; None is all.
 
     Attributes:
         state: the sequence behind the last block walked, a `TokenState`.
         tokens: the same, (batch, tokens, hidden), merged tokens at all their places.
     """
 
-    def __init__(self, model: Any, images: Any):
+    def __init__(self, model: Any, images: Any, blocks: Container[int] | None = None):
         images = check_images(model, images)
-        self._blocks = model.blocks
+        self._blocks, self._asked = model.blocks, blocks
         self.state = TokenState.of(model.embed(images))
 
     @property
@@ -55,8 +55,11 @@ class AttentionWalk:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yields (batch, heads, tokens, tokens) float32 for each block; no map is kept."""
-        for block in self._blocks:
+        for number, block in enumerate(self._blocks):
             before = self.state
+            if self._asked is not None and number not in self._asked:
+                self.state = run_block(block, before)
+                continue
             self.state, attention = observe_block(block, before)
             array = full_attention(to_array(attention), before)
             del attention, before
@@ -100,12 +103,7 @@ def attention_maps(
     """
     depth = check_model(model).num_layers
     numbers = block_numbers(depth, range(depth) if blocks is None else blocks)
-    kept = {}
-    for index, attention in enumerate(iter_attention(model, images)):
-        if index in numbers:
-            kept[index] = attention
-        if index == max(numbers):
-            break
+    kept = dict(zip(sorted(set(numbers)), AttentionWalk(model, images, numbers), strict=False))
     return [kept[number] for number in numbers]
 
 
@@ -146,16 +144,15 @@ def attention_rollout(
     """
     config = check_model(model)
     images = check_images(model, images)
-    check_rollout_options(head_fusion, discard_ratio)
     (first_block,) = block_numbers(config.num_layers, [first_block])
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     left_out = _check_left_out(left_out, (len(images), *grid))
     maps = []
     for index, piece in enumerate(batches(images, batch_size)):
-        walk = AttentionWalk(model, piece)
+        walk = AttentionWalk(model, piece, range(first_block, config.num_layers))
         start = index * batch_size
         matrix = rollout_matrix(
-            itertools.islice(walk, first_block, None),
+            walk,
             prefix,
             grid,
             head_fusion,
@@ -204,28 +201,11 @@ def head_attention(model: Any, images: Any, block: int = -1, *, batch_size: int 
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     maps = []
     for piece in batches(images, batch_size):
-        attention, final = attention_and_tokens(model, piece, number)
-        looks = np.einsum("bq,bhqk->bhk", readout(model, final), attention)[:, :, prefix:]
+        walk = AttentionWalk(model, piece, [number])
+        (attention,) = walk
+        looks = np.einsum("bq,bhqk->bhk", readout(model, walk.tokens), attention)[:, :, prefix:]
         maps.append(looks.reshape(len(piece), -1, *grid))
     return np.concatenate(maps)
-
-
-def attention_and_tokens(model: Any, images: np.ndarray, number: int) -> tuple[np.ndarray, Any]:
-    """Returns the attention of one block, and the tokens behind the last.
-
-    Returns:
-        (batch, heads, tokens, tokens) float32, and (batch, tokens, hidden) before the final norm,
-        merged tokens at all their places in both.
-    """
-    state = TokenState.of(model.embed(images, training=False))
-    for index, block in enumerate(model.blocks):
-        if index == number:
-            before = state
-            state, attention = observe_block(block, before)
-            attention = full_attention(to_array(attention), before)
-        else:
-            state = run_block(block, state)
-    return attention, full_tokens(state)
 
 
 def attention_distance(
@@ -253,12 +233,7 @@ def attention_distance(
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     total = np.zeros((config.num_layers, config.num_heads), np.float64)
     for piece in batches(images, batch_size):
-        sums = []
-        for attention in iter_attention(model, piece):  # enumerate would keep the map before
-            per_image = attention_distance_per_image(
-                attention, prefix, grid, config.patch_stride, renormalize
-            )
-            del attention
-            sums.append(per_image.sum(axis=0))
-        total += sums
+        total += len(piece) * mean_attention_distance(
+            iter_attention(model, piece), prefix, grid, config.patch_stride, renormalize
+        )
     return (total / len(images)).astype(np.float32)

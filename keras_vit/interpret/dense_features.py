@@ -7,15 +7,7 @@ import keras
 import numpy as np
 
 from keras_vit.interpret.attention_measures import head_attention
-from keras_vit.interpret.merged import TokenState, run_block
-from keras_vit.interpret.merged import full_tokens as at_all_places
-from keras_vit.interpret.observe import (
-    batches,
-    check_images,
-    check_model,
-    grid_of,
-    to_array,
-)
+from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
 from keras_vit.models.spatial_features import block_numbers, full_tokens
 
 
@@ -63,18 +55,11 @@ def patch_features(
     """
     config = check_model(model)
     images = check_images(model, images)
-    numbers = None if block is None else block_numbers(config.num_layers, [block])
+    extract = model.encode if block is None else feature_extractor(model, block)
     grid = grid_of(model, images)
     features = []
     for piece in batches(images, batch_size):
-        if block is None:
-            tokens = model.encode(piece, training=False)
-        else:
-            state = TokenState.of(model.embed(piece, training=False))
-            for layer in model.blocks[: numbers[0] + 1]:
-                state = run_block(layer, state)
-            tokens = at_all_places(state)
-        patches = to_array(tokens)[:, config.num_prefix_tokens :]
+        patches = to_array(extract(piece, training=False))[:, config.num_prefix_tokens :]
         features.append(patches.reshape(len(piece), *grid, -1))
     return np.concatenate(features)
 
@@ -137,8 +122,7 @@ def feature_foreground(
 
     Reference: "DINOv2" (arXiv 2304.07193), section 7.3 and Figure 1.
     """
-    features, looked_at = _features_and_attention(model, images, block, batch_size)
-    return _foreground(features, looked_at).astype(np.float32)
+    return _features_and_foreground(model, images, block, batch_size)[1].astype(np.float32)
 
 
 def feature_pca(
@@ -165,8 +149,8 @@ def feature_pca(
 
     Reference: "DINOv2" (arXiv 2304.07193), section 7.3 and Figure 1.
     """
-    features, looked_at = _features_and_attention(model, images, block, batch_size)
-    first = _foreground(features, looked_at).ravel()
+    features, foreground = _features_and_foreground(model, images, block, batch_size)
+    first = foreground.ravel()
     things = first > _parting(first)
     flat = features.reshape(len(first), -1).astype(np.float64)
     projected = _principal(flat, flat[things] if things.any() else flat, 3)
@@ -180,20 +164,16 @@ def feature_pca(
     return colors.reshape(*features.shape[:3], 4)
 
 
-def _features_and_attention(
+def _features_and_foreground(
     model: Any, images: Any, block: int | None, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features (batch, rows, columns, hidden), and what the last block looks at, without hidden."""
+    """Features (batch, rows, columns, hidden), and their first component, without hidden."""
     features = patch_features(model, images, block, batch_size=batch_size)
-    return features, head_attention(model, images, batch_size=batch_size).mean(axis=1)
-
-
-def _foreground(features: np.ndarray, looked_at: np.ndarray) -> np.ndarray:
-    """The first component (batch, rows, columns), with the sign of what is looked at."""
+    looked_at = head_attention(model, images, batch_size=batch_size).mean(axis=1)
     flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
     first = _principal(flat, flat, 1)[:, 0]
     agrees = (first * (looked_at - looked_at.mean()).ravel()).sum() >= 0
-    return (first if agrees else -first).reshape(looked_at.shape)
+    return features, (first if agrees else -first).reshape(looked_at.shape)
 
 
 def _principal(flat: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:

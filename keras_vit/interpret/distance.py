@@ -1,6 +1,6 @@
 """Attention maps -> how far each head looks, in pixels.
 
-Plain arrays in, plain arrays out; `attention.py` feeds it from a model.
+Plain arrays in, plain arrays out; `attention_measures.py` feeds it from a model.
 
 Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), section 4.5, appendix D.7, Figure 11.
 """
@@ -28,29 +28,13 @@ def patch_distances(grid: tuple[int, int], patch_size: float) -> np.ndarray:
     return (patch_size * steps).astype(np.float32)
 
 
-def attention_distance_per_image(
-    attention: Any,
-    num_prefix_tokens: int,
-    grid: tuple[int, int],
-    patch_size: float,
-    renormalize: bool = False,
-) -> np.ndarray:
-    """Returns the mean attention distance of one block for each image and head.
-
-    Returns:
-        (batch, heads) float32 in pixels.
-
-    Raises:
-        ValueError: as `mean_attention_distance`.
-    """
-    attention = check_attention(attention, num_prefix_tokens, grid)
-    between_patches = attention[:, :, num_prefix_tokens:, num_prefix_tokens:]
-    distances = patch_distances(grid, patch_size)
+def _of_block(between_patches: np.ndarray, distances: np.ndarray, renormalize: bool) -> np.ndarray:
+    """(batch, heads, patches, patches), (patches, patches) -> (heads,)."""
     per_query = np.einsum("bhij,ij->bhi", between_patches, distances)
     if renormalize:
         total = between_patches.sum(axis=-1)
         per_query = np.divide(per_query, total, out=np.zeros_like(per_query), where=total > 0)
-    return per_query.mean(axis=-1)
+    return per_query.mean(axis=(0, 2))
 
 
 def mean_attention_distance(
@@ -83,13 +67,12 @@ def mean_attention_distance(
 
     Reference: arXiv 2010.11929, appendix D.7, Figure 11.
     """
-    layers = []
+    layers, patches = [], slice(num_prefix_tokens, None)
+    distances = patch_distances(grid, patch_size)
     for attention in attentions:
-        per_image = attention_distance_per_image(
-            attention, num_prefix_tokens, grid, patch_size, renormalize
-        )
+        attention = check_attention(attention, num_prefix_tokens, grid)
+        layers.append(_of_block(attention[:, :, patches, patches], distances, renormalize))
         del attention  # an iterator may now make the next map without keeping this one
-        layers.append(per_image.mean(axis=0))
     if not layers:
         raise ValueError("Expected the attention of at least one block. Received: none.")
     return np.stack(layers)

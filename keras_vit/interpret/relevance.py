@@ -24,13 +24,7 @@ from keras_vit.interpret.merged import (
     run_block,
     split_row,
 )
-from keras_vit.interpret.observe import (
-    batches,
-    check_images,
-    check_model,
-    grid_of,
-    to_array,
-)
+from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
 from keras_vit.layers.attention import split_heads
 from keras_vit.layers.token_state import TokenState
 from keras_vit.models.poolings import POOLINGS
@@ -93,10 +87,6 @@ def pooling_with_offset(pooling: Any, tokens: Any, offset: Any) -> Any:
     return (x + pooling.mlp(pooling.mlp_norm(x), training=False))[:, 0]
 
 
-def _zeros(batch: int, heads: int, queries: int, keys: int, like: Any) -> Any:
-    return ops.zeros((batch, heads, queries, keys), dtype=like.dtype)
-
-
 def _positive_mean(attention: Any, gradient: Any) -> np.ndarray:
     """Mean over the heads of what is positive in gradient times attention."""
     return np.maximum(to_array(gradient) * to_array(attention), 0).mean(axis=1)
@@ -126,7 +116,7 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
 
     batch, length = tokens.shape[:2]
     if pooling.attends:
-        offset = _zeros(batch, config.num_heads, 1, length, tokens)
+        offset = ops.zeros((batch, config.num_heads, 1, length), tokens.dtype)
 
         def score(tokens, offset):
             return answer(pooling_with_offset(parts.pooling, parts.finish(tokens), offset))
@@ -165,14 +155,13 @@ def _relevance(
         before = entering.pop()
         tokens, state = before
         batch, length = tokens.shape[:2]
-        offset = _zeros(batch, block.num_heads, length, length, tokens)
-        given = gradient
+        offset = ops.zeros((batch, block.num_heads, length, length), tokens.dtype)
         _, (gradient, of_weights) = pull_back(
             lambda tokens, offset, block=block, state=state: block_with_offset(
                 block, tokens, offset, state
             ),
             [tokens, offset],
-            lambda output, given=given: given,
+            lambda _, given=gradient: given,
         )
         _, weights = observe_block(block, before)
         row, after = split_row(row, before, after), before
