@@ -28,13 +28,13 @@ def enlarge(values: Any, shape: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     values = np.asarray(values, np.float32)
-    layers = values[..., None] if values.ndim == 2 else values
+    layers = np.atleast_3d(values)
     size = (shape[1], shape[0])
     large = [
         np.asarray(Image.fromarray(layers[..., i]).resize(size, Image.Resampling.BICUBIC))
         for i in range(layers.shape[-1])
     ]
-    return large[0] if values.ndim == 2 else np.stack(large, axis=-1)
+    return np.stack(large, axis=-1).reshape(*shape, *values.shape[2:])
 
 
 def robust_limits(values: Any) -> tuple[float, float]:

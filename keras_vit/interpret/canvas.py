@@ -152,15 +152,8 @@ def color_bar(
 ) -> None:
     """Adds the scale of the colours to the right of `axes`.
 
-    Args:
-        figure: of the axes.
-        axes: beside which.
-        limits: values of the first and the last colour.
-        label: what the colours mean, with its unit.
-        colors: name of the colours.
-        ends: words for the first and the last colour instead of numbers, or None.
-        extend: at which ends there are values beyond: "neither", "min", "max" or "both".
-        font_size: in points.
+    `ends` are words for the first and the last colour instead of numbers; `extend` says at which
+    ends there are values beyond: "neither", "min", "max" or "both".
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -178,26 +171,24 @@ def mosaic(tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lays tiles out as one image, with gaps of NaN of about a twelfth of a tile.
 
     Args:
-        tiles: (rows, columns, height, width).
+        tiles: (rows, columns, height, width), or with channels behind.
 
     Returns:
-        The image (total height, total width) float32; the vertical centre of each row and the
-        horizontal centre of each column, in its pixels.
+        The image (total height, total width) float32, or with channels; the vertical centre of
+        each row and the horizontal centre of each column, in its pixels.
     """
-    rows, columns, height, width = tiles.shape
-    enlarge = -(-24 // max(height, width))  # small tiles need more pixels for a narrow gap
-    height, width = height * enlarge, width * enlarge
+    rows, columns, *sides = tiles.shape[:4]
+    enlarge = -(-24 // max(sides))  # small tiles need more pixels for a narrow gap
+    height, width = (side * enlarge for side in sides)
     gap = max(1, round(max(height, width) / 12))
     canvas = np.full(
-        (rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan, np.float32
+        (rows, height + gap, columns, width + gap, *tiles.shape[4:]), np.nan, np.float32
     )
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * (height + gap), column * (width + gap)
-            tile = tiles[row, column].repeat(enlarge, axis=0).repeat(enlarge, axis=1)
-            canvas[top : top + height, left : left + width] = tile
+    large = tiles.repeat(enlarge, axis=2).repeat(enlarge, axis=3)
+    canvas[:, :height, :, :width] = large.swapaxes(1, 2)
+    canvas = canvas.reshape(rows * (height + gap), columns * (width + gap), *tiles.shape[4:])
     centers = (
         np.arange(count) * (side + gap) + (side - 1) / 2
         for count, side in ((rows, height), (columns, width))
     )
-    return canvas, *centers
+    return canvas[:-gap, :-gap], *centers

@@ -31,15 +31,10 @@ def place_cells(
     head: float = 0.0,
     pairs: bool = False,
 ) -> list[list[Axes]]:
-    """Lays out rows of axes, all sizes in inches.
+    """Lays out rows of axes, all sizes in inches, on a figure as large as they need.
 
-    Args:
-        heights: of the rows.
-        widths: of the columns.
-        above: room for words above each row.
-        title: of the figure, which is as wide as it needs.
-        head: room for words above the first row beside `above`.
-        pairs: whether columns stand closer in pairs.
+    There is room for words `above` each row, and `head` more above the first; in `pairs` columns
+    stand closer.
     """
     gap, between, margin = 0.05, 0.22 if pairs else 0.05, 0.1
     lefts, x = [], margin

@@ -55,18 +55,13 @@ def attention_heads(
     if query is None:
         query = 0 if num_prefix_tokens else "patches"
     who = {"patches": "the patches", 0: "the class token"}.get(query, f"token {query}")
-    tiles = []
-    for attention in maps:
-        attention = np.asarray(attention, dtype=np.float32)
-        if query == "patches":
-            looks = attention[:, num_prefix_tokens:].mean(axis=1)
-        else:
-            looks = attention[:, query]
-        looks = looks[:, num_prefix_tokens:].reshape(-1, *grid)
-        low = looks.min(axis=(1, 2), keepdims=True)
-        span = looks.max(axis=(1, 2), keepdims=True) - low
-        tiles.append((looks - low) / np.maximum(span, 1e-12))
-    tiles = np.stack(tiles)  # (blocks, heads, rows, columns)
+    asked = slice(num_prefix_tokens, None) if query == "patches" else [query]
+    looks = np.stack(
+        [np.asarray(one, np.float32)[:, asked, num_prefix_tokens:].mean(axis=1) for one in maps]
+    )
+    tiles = looks.reshape(*looks.shape[:2], *grid)  # (blocks, heads, rows, columns)
+    tiles -= tiles.min(axis=(2, 3), keepdims=True)
+    tiles /= np.maximum(tiles.max(axis=(2, 3), keepdims=True), 1e-12)
     layers, heads = tiles.shape[:2]
     canvas, row_centers, column_centers = mosaic(tiles)
     width = min(COLUMN_WIDTH - 1.3, 0.75 * heads)
@@ -163,16 +158,11 @@ def position_similarity(similarity: Any, *, title: str | None = None) -> Figure:
 
 
 def chosen_tiles(similarity: Any, most: int = MAX_TILES_A_SIDE) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses evenly which patches have a tile.
-
-    Returns:
-        Their rows and their columns.
-    """
-    rows, columns = (
+    """Chooses evenly which rows and which columns of patches have a tile."""
+    return tuple(
         np.unique(np.linspace(0, side - 1, min(side, most)).round().astype(int))
         for side in np.shape(similarity)[:2]
     )
-    return rows, columns
 
 
 def draw_similarity(
@@ -182,17 +172,9 @@ def draw_similarity(
     font_size: float = FONT_SIZE,
     low: float | None = None,
 ) -> tuple[float, float]:
-    """Draws tiles of how alike position embeddings are into axes.
+    """Draws the chosen tiles of `position_similarity`, and returns the limits of the colours.
 
-    Args:
-        axes: to draw into.
-        similarity: as for `position_similarity`.
-        chosen: rows and columns of the patches that have a tile.
-        font_size: in points.
-        low: the value of the first colour where it is below 0; None is the least of all.
-
-    Returns:
-        The values of the first and the last colour.
+    `low` is the value of the first colour where it is below 0; None is the least of all.
     """
     similarity = np.asarray(similarity)
     canvas, *centers = mosaic(similarity[np.ix_(*chosen)])
@@ -242,6 +224,5 @@ def draw_filters(axes: Axes, filters: Any) -> None:
     tiles = np.full((math.ceil(count / columns) * columns, height, width, 3), np.nan, np.float32)
     tiles[:count] = filters
     tiles = tiles.reshape(-1, columns, height, width, 3)
-    canvas = np.stack([mosaic(tiles[..., channel])[0] for channel in range(3)], axis=-1)
-    axes.imshow(np.nan_to_num(canvas, nan=1), interpolation="nearest")
+    axes.imshow(np.nan_to_num(mosaic(tiles)[0], nan=1), interpolation="nearest")
     bare(axes)

@@ -18,7 +18,7 @@ from keras_vit.interpret.leading_maps import SALIENCIES, saliencies
 from keras_vit.interpret.observe import check_model
 from keras_vit.interpret.pictures import class_names_for, predict
 from keras_vit.interpret.relevance import class_relevance
-from keras_vit.interpret.samples import Samples, seen_photo
+from keras_vit.interpret.samples import seen_photo
 
 RELEVANCE = SALIENCIES["relevance"].title
 HEAD = "One block"
@@ -69,11 +69,7 @@ class Explainer:
         self._ways = {way.title: way for way in saliencies(model).values()}
         self.measures = (*self._ways, HEAD, COLORS)
         if config.num_classes:
-            nothing = np.zeros((0, *config.image_size, config.in_channels), np.float32)
-            names = None if labels is None else tuple(labels)
-            self.labels = _told_apart(
-                class_names_for(model, Samples(nothing, (), class_names=names))
-            )
+            self.labels = _told_apart(class_names_for(model, labels))
 
     def read(self, path: str | os.PathLike) -> Upload:
         """Reads a picture.

@@ -272,19 +272,34 @@ def predictions(
         for index in range(count)
     ]
     side = min(1.7, (1.2 * COLUMN_WIDTH - 0.2) / (2 * columns) - 0.135)
-    tall = min(1.5, max(image.shape[0] / image.shape[1] for image in images))
     lines = max(text.count("\n") + 1 for text, _ in captions)
-    rows = math.ceil(count / columns)
-    cells = place_cells(
-        [side * tall] * rows, [side] * 2 * columns, [LINE * lines + 0.12] * rows, title, pairs=True
-    )
-    pairs = [(row[index], row[index + 1]) for row in cells for index in range(0, 2 * columns, 2)]
-    for left, right in pairs[count:]:
-        left.remove()
-        right.remove()
-    for index, (left, right) in enumerate(pairs[:count]):
-        show_image(left, images[index])
-        show_image(right, lay_over(images[index], heats[index], style))
-        text, color = captions[index]
-        write_above(left, text, color=color)
-    return pairs[0][0].figure
+    above = [LINE * lines + 0.12] * math.ceil(count / columns)
+    drawn = draw_pairs(images, heats, columns, side, above, title, style)
+    for axes, (text, color) in zip(drawn[::2], captions, strict=True):
+        write_above(axes, text, color=color)
+    return drawn[0].figure
+
+
+def draw_pairs(
+    images: Sequence[np.ndarray],
+    heats: Any,
+    columns: int,
+    side: float,
+    above: Sequence[float],
+    title: str | None = None,
+    style: str = "light",
+) -> list[Axes]:
+    """Draws images, each beside its map, in rows of `columns` pairs with room `above` them.
+
+    Returns:
+        The axes of the first image, of its map, of the second image and so on.
+    """
+    tall = min(1.5, max(image.shape[0] / image.shape[1] for image in images))
+    cells = place_cells([side * tall] * len(above), [side] * 2 * columns, above, title, pairs=True)
+    axes = [one for row in cells for one in row]
+    for one in axes[2 * len(images) :]:
+        one.remove()
+    for index, image in enumerate(images):
+        show_image(axes[2 * index], image)
+        show_image(axes[2 * index + 1], lay_over(image, heats[index], style))
+    return axes[: 2 * len(images)]

@@ -19,7 +19,6 @@ import numpy as np
 
 from keras_vit.files import replacing
 from keras_vit.interpret import attention_measures, embedding, plot
-from keras_vit.interpret.blending import lay_over
 from keras_vit.interpret.canvas import (
     TEXT,
     VALUE_COLORS,
@@ -27,9 +26,7 @@ from keras_vit.interpret.canvas import (
     color_bar,
     embedded_fonts,
     new_figure,
-    show_image,
 )
-from keras_vit.interpret.cells import place_cells
 from keras_vit.interpret.charts import (
     MAX_TILES_A_SIDE,
     chosen_tiles,
@@ -38,6 +35,7 @@ from keras_vit.interpret.charts import (
     draw_similarity,
 )
 from keras_vit.interpret.leading_maps import saliencies, saliency
+from keras_vit.interpret.overlays import draw_pairs
 from keras_vit.interpret.samples import Samples
 
 if TYPE_CHECKING:
@@ -164,21 +162,12 @@ def figure_6(photos: Sequence[Any], maps: Any, title: str = "Attention") -> Figu
     photos = check_images("photos", photos)
     pairs = min(PAIRS_A_ROW, len(photos))
     side = (WIDTH - 0.2 - 0.05 * pairs - 0.22 * (pairs - 1)) / (2 * PAIRS_A_ROW)
-    tall = max(photo.shape[0] / photo.shape[1] for photo in photos)
-    rows = math.ceil(len(photos) / pairs)
     lines = textwrap.wrap(title, 18)
-    above = [0.06 + 0.12 * len(lines)] + [0.06] * (rows - 1)
-    cells = place_cells([side * min(tall, 1.5)] * rows, [side] * 2 * pairs, above, None, pairs=True)
-    flat = [axes for row in cells for axes in row]
-    for index, axes in enumerate(flat):
-        if index // 2 >= len(photos):
-            axes.remove()
-            continue
-        photo = photos[index // 2]
-        show_image(axes, lay_over(photo, maps[index // 2], "light") if index % 2 else photo)
-        if index < 2 * pairs:
-            axes.set_title("\n".join(lines) if index % 2 else "Input", pad=3, **TITLE)
-    return flat[0].figure
+    above = [0.06 + 0.12 * len(lines)] + [0.06] * (math.ceil(len(photos) / pairs) - 1)
+    drawn = draw_pairs(photos, maps, pairs, side, above)
+    for index, axes in enumerate(drawn[: 2 * pairs]):
+        axes.set_title("\n".join(lines) if index % 2 else "Input", pad=3, **TITLE)
+    return drawn[0].figure
 
 
 def figure_7(inside: Inside) -> Figure:

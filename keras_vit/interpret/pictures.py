@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def look(
     photos = samples.photos or tuple(plot.displayable(images, model.preprocessing))
     predicted = scores = true = None
     if model.config.num_classes:
-        names = class_names_for(model, samples)
+        names = class_names_for(model, samples.class_names)
         probabilities = predict(model, images, batch_size=batch_size)
         scores = probabilities.max(axis=-1)
         predicted = [names[index] for index in probabilities.argmax(axis=-1)]
@@ -128,8 +128,8 @@ def predict(model: Any, images: np.ndarray, *, batch_size: int = 8) -> np.ndarra
     return np.concatenate([to_array(model.probabilities(output)) for output in outputs])
 
 
-def class_names_for(model: Any, samples: Samples) -> list[str]:
-    """Returns a name for each class: the samples' own, ImageNet's, or the number.
+def class_names_for(model: Any, given: Sequence[str] | None = None) -> list[str]:
+    """Returns a name for each class: the one that is given, ImageNet's, or the number.
 
     Raises:
         ValueError: another number of names than the model has classes.
@@ -137,8 +137,8 @@ def class_names_for(model: Any, samples: Samples) -> list[str]:
     from keras_vit.images.labels import CLASS_SETS, check_labels, imagenet_classes
 
     count = check_model(model).num_classes
-    if samples.class_names is not None:
-        return check_labels(samples.class_names, count)
+    if given is not None:
+        return check_labels(given, count)
     if count in CLASS_SETS:
         return [name.replace("_", " ") for _, name in imagenet_classes(count)]
     return [str(index) for index in range(count)]
@@ -151,27 +151,56 @@ def pictures(model: Any, samples: Samples, **options: Any) -> Iterator[Picture]:
         ValueError: another kind of model, or images that it does not take.
     """
     seen = look(model, samples, **options)
-    if seen.predicted is not None:
-        yield _predictions(seen)
-    yield _measures(seen)
-    yield _heads(seen)
-    yield _map(seen)
-    yield _every_head(seen)
+    yield from _of_the_images(seen)
     yield from _of_the_model(seen)
 
 
-def _predictions(seen: Seen) -> Picture:
-    way = next(iter(saliencies(seen.model).values()))
-    return Picture(
-        "predictions",
-        "Predictions, and where they come from",
-        f"Each image, and beside it as light {way.meaning}. Above: the predicted class and its "
-        "score.",
-        lambda: plot.predictions(
-            seen.photos, seen.predicted, seen.leading, true=seen.true, scores=seen.scores,
-            title=f"Predictions and {way.title.lower()}",
+def _of_the_images(seen: Seen) -> Iterator[Picture]:
+    """Pictures of where the model looks."""
+    model, config, shown = seen.model, seen.model.config, f"Image: {seen.names[0]}."
+    way = next(iter(saliencies(model).values()))
+    if seen.predicted is not None:
+        yield Picture(
+            "predictions",
+            "Predictions, and where they come from",
+            f"Each image, and beside it as light {way.meaning}. Above: the predicted class and its "
+            "score.",
+            lambda: plot.predictions(
+                seen.photos, seen.predicted, seen.leading, true=seen.true, scores=seen.scores,
+                title=f"Predictions and {way.title.lower()}",
+            ),
+        )  # fmt: skip
+    yield _measures(seen)
+    yield Picture(
+        "heads",
+        "Heads of the last block",
+        "What each head of the last block looks at, each coloured over its own range.",
+        lambda: plot.heads_over_images(
+            seen.photos,
+            attention_measures.head_attention(model, seen.images, batch_size=seen.batch_size),
+            row_labels=seen.labels,
         ),
-    )  # fmt: skip
+    )
+    yield Picture(
+        "map",
+        f"{way.title} in numbers",
+        f"{shown} Crosses: artefacts, where there are any.",
+        lambda: plot.heat_map(
+            seen.photos[0], seen.leading[0], label=way.title, marks=seen.artifacts[0]
+        ),
+    )
+    yield Picture(
+        "attention_heads",
+        "Every head of every block",
+        f"What each head looks at, blocks downwards, on the grid of patches. {shown} Each cell is "
+        "coloured over its own range.",
+        lambda: plot.attention_heads(
+            [one[0] for one in attention_measures.attention_maps(model, seen.images[:1])],
+            config.num_prefix_tokens,
+            grid_of(model, seen.images),
+            query=0 if config.class_token else "patches",
+        ),
+    )
 
 
 def _measures(seen: Seen) -> Picture:
@@ -208,54 +237,6 @@ def _measures(seen: Seen) -> Picture:
             frames={_SIMILAR: patches},
             marks=dict.fromkeys(titles.values(), seen.artifacts),
         ),
-    )
-
-
-def _heads(seen: Seen) -> Picture:
-    def draw():
-        maps = attention_measures.head_attention(
-            seen.model, seen.images, batch_size=seen.batch_size
-        )
-        return plot.heads_over_images(seen.photos, maps, row_labels=seen.labels)
-
-    return Picture(
-        "heads",
-        "Heads of the last block",
-        "What each head of the last block looks at, each coloured over its own range.",
-        draw,
-    )
-
-
-def _map(seen: Seen) -> Picture:
-    way = next(iter(saliencies(seen.model).values()))
-    return Picture(
-        "map",
-        f"{way.title} in numbers",
-        f"Image: {seen.names[0]}. Crosses: artefacts, where there are any.",
-        lambda: plot.heat_map(
-            seen.photos[0], seen.leading[0], label=way.title, marks=seen.artifacts[0]
-        ),
-    )
-
-
-def _every_head(seen: Seen) -> Picture:
-    config = seen.model.config
-
-    def draw():
-        maps = attention_measures.attention_maps(seen.model, seen.images[:1])
-        return plot.attention_heads(
-            [one[0] for one in maps],
-            config.num_prefix_tokens,
-            grid_of(seen.model, seen.images),
-            query=0 if config.class_token else "patches",
-        )
-
-    return Picture(
-        "attention_heads",
-        "Every head of every block",
-        "What each head looks at, blocks downwards, on the grid of patches. Image: "
-        f"{seen.names[0]}. Each cell is coloured over its own range.",
-        draw,
     )
 
 

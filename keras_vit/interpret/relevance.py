@@ -115,6 +115,7 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
         return ops.cast(ops.one_hot(chosen, config.num_classes), logits.dtype)
 
     batch, length = tokens.shape[:2]
+    read = parts.finish(tokens)
     if pooling.attends:
         offset = ops.zeros((batch, config.num_heads, 1, length), tokens.dtype)
 
@@ -122,15 +123,12 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
             return answer(pooling_with_offset(parts.pooling, parts.finish(tokens), offset))
 
         _, (gradient, of_weights) = pull_back(score, [tokens, offset], one_hot)
-        _, weights = parts.pooling(parts.finish(tokens), training=False, return_attention=True)
+        _, weights = parts.pooling(read, training=False, return_attention=True)
         return _unit_sum(_positive_mean(weights, of_weights)[:, 0]), gradient
 
-    read = parts.finish(tokens)
-
-    def score(tokens):
-        return answer(parts.pooling(parts.finish(tokens)))
-
-    _, (gradient,) = pull_back(score, [tokens], one_hot)
+    _, (gradient,) = pull_back(
+        lambda tokens: answer(parts.pooling(parts.finish(tokens))), [tokens], one_hot
+    )
     if not pooling.patches:
         row = np.zeros((batch, length), np.float32)
         row[:, : pooling.tokens] = 1

@@ -13,15 +13,9 @@ from keras_vit.interpret.samples import Samples
 
 def _facts(model: Any) -> list[tuple[str, str]]:
     config = model.config
-    tokens = [
-        name
-        for name, present in (
-            ("class", config.class_token),
-            ("distillation", config.distillation_token),
-            (f"{config.num_register_tokens} registers", config.num_register_tokens),
-        )
-        if present
-    ]
+    tokens = ["class"] * config.class_token + ["distillation"] * config.distillation_token
+    if config.num_register_tokens:
+        tokens.append(f"{config.num_register_tokens} registers")
     size = "any size, positions stored at " if config.dynamic_image_size else ""
     return [
         ("Parameters", f"{model.count_params():,}"),

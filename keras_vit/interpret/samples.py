@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_vit.data.folders import IMAGE_SUFFIXES
+
 if TYPE_CHECKING:
     from keras_vit.images.spec import Preprocessing
 
 MAX_SIDE = 1024
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ def find_images(sources: Iterable[str | os.PathLike], count: int | None = None) 
     for source in sources:
         path = pathlib.Path(source).expanduser()
         if path.is_dir():
-            paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         elif path.is_file():
             paths = [path]
         else:

@@ -76,14 +76,13 @@ def write_search(
 
 
 def _nearest(index: ImageIndex, queries: ImageIndex, count: int) -> list[dict[str, Any]]:
-    own = {os.path.realpath(path) for path in queries.paths}
     found = []
     similarities, numbers = index.nearest(queries.vectors(), count + 1)
     for path, values, places in zip(queries.paths, similarities, numbers, strict=True):
         matches = [
             _match(index, number, similarity)
             for number, similarity in zip(places, values, strict=True)
-            if os.path.realpath(index.paths[number]) not in own & {os.path.realpath(path)}
+            if os.path.realpath(index.paths[number]) != os.path.realpath(path)
         ]
         found.append({"file": path, "nearest": matches[:count]})
     return found
