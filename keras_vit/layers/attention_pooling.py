@@ -70,9 +70,6 @@ class ProbeAttention(CompositeLayer):
     def compute_output_shape(self, queries_shape, tokens_shape):
         return (tokens_shape[0], queries_shape[1], tokens_shape[-1])
 
-    def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads}
-
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class AttentionPooling(CompositeLayer):
@@ -143,13 +140,3 @@ class AttentionPooling(CompositeLayer):
             return output
         shape = (tokens.shape[0], self.num_heads, 1, tokens.shape[1])
         return output, keras.KerasTensor(shape, self.compute_dtype)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "mlp_dim": self.mlp_dim,
-            "gelu": self.gelu,
-            "epsilon": self.epsilon,
-            "skipped_tokens": self.skipped_tokens,
-        }

@@ -39,6 +39,3 @@ class DistilledHead(CompositeLayer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.classes)
-
-    def get_config(self):
-        return {**super().get_config(), "classes": self.classes}

@@ -6,11 +6,12 @@ import keras
 from keras import ops
 
 from keras_vit.checks import check_number
+from keras_vit.layers.configured import ConfiguredLayer
 from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class DropPath(keras.layers.Layer):
+class DropPath(ConfiguredLayer):
     """Stochastic depth: in training, zeroes whole examples and scales the others up.
 
     Args:
@@ -46,6 +47,3 @@ class DropPath(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

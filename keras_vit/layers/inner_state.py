@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from keras_vit.layers.configured import ConfiguredLayer
+
 
 def inner_layers(layer: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yields all layers inside a layer but inputs, outer ones first, by where they stand.
@@ -89,7 +91,7 @@ def set_inner_state(layer: keras.layers.Layer, states: Mapping[str, Any]) -> Non
             inner.enable_lora(rank, lora_alpha=alpha)
 
 
-class CompositeLayer(keras.layers.Layer):
+class CompositeLayer(ConfiguredLayer):
     """A layer with layers inside, whose config keeps what is set on these.
 
     Args:

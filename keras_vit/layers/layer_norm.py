@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.configured import ConfiguredLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class LayerNormalization(keras.layers.LayerNormalization):
@@ -27,7 +29,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class RMSNormalization(keras.layers.Layer):
+class RMSNormalization(ConfiguredLayer):
     """Divides by the root of the mean square over the last axis, and scales.
 
     Args:
@@ -53,9 +55,6 @@ class RMSNormalization(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon}
 
 
 NORMS = {"layer": LayerNormalization, "rms": RMSNormalization}

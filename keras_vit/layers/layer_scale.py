@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_vit.checks import check_number
+from keras_vit.layers.configured import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class LayerScale(keras.layers.Layer):
+class LayerScale(ConfiguredLayer):
     """Multiplies the last axis by a learned vector.
 
     Args:
@@ -36,6 +37,3 @@ class LayerScale(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "initial_value": self.initial_value}

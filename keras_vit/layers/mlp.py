@@ -111,16 +111,3 @@ class Mlp(CompositeLayer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "mlp_dim": self.mlp_dim,
-            "kind": self.kind,
-            "gelu": self.gelu,
-            "use_bias": self.use_bias,
-            "inner_norm": self.inner_norm,
-            "norm": self.norm,
-            "epsilon": self.epsilon,
-            "dropout_rate": self.dropout_rate,
-        }

@@ -195,22 +195,11 @@ class PatchEncoder(CompositeLayer):
         tokens = None if patches is None else self.num_prefix_tokens + patches
         return (batch, tokens, self.hidden_size)
 
-    def compute_output_spec(self, patches, training=None):
-        return keras.KerasTensor(self.compute_output_shape(patches.shape), self.compute_dtype)
-
     def get_config(self):
         return {
             **super().get_config(),
-            "hidden_size": self.hidden_size,
-            "use_bias": self.use_bias,
             "norm": self.norm_kind,
-            "epsilon": self.epsilon,
             "class_token": self.has_class_token,
             "distillation_token": self.has_distillation_token,
-            "num_register_tokens": self.num_register_tokens,
             "position_embedding": self.position_embedding_kind,
-            "position_embedding_prefix_rows": self.position_embedding_prefix_rows,
-            "interpolation": self.interpolation,
-            "grid_size": self.grid_size,
-            "dropout_rate": self.dropout_rate,
         }

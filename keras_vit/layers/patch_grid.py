@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_vit.checks import check_int
+from keras_vit.layers.configured import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class PatchGrid(keras.layers.Layer):
+class PatchGrid(ConfiguredLayer):
     """Lays the tokens of patches out on their grid.
 
     Args:
@@ -38,14 +39,3 @@ class PatchGrid(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape, images_shape):
         grid = [None if side is None else side // self.stride for side in images_shape[1:3]]
         return (tokens_shape[0], *grid, tokens_shape[-1])
-
-    def compute_output_spec(self, tokens, images):
-        shape = self.compute_output_shape(tokens.shape, images.shape)
-        return keras.KerasTensor(shape, self.compute_dtype)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "stride": self.stride,
-            "num_prefix_tokens": self.num_prefix_tokens,
-        }

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from keras_vit.checks import check_int
+from keras_vit.layers.configured import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class Patches(keras.layers.Layer):
+class Patches(ConfiguredLayer):
     """Cuts images into square patches and flattens each, row by row.
 
     The patches stay on their grid, so that what follows knows where each one lies, also for images
@@ -45,10 +46,6 @@ class Patches(keras.layers.Layer):
                 f"Received: shape={tuple(shape)}. Resize or crop the images."
             )
 
-    def build(self, input_shape):
-        self._check_shape(input_shape)
-        self.built = True
-
     def call(self, images):
         self._check_shape(images.shape)
         patch = self.patch_size
@@ -68,13 +65,3 @@ class Patches(keras.layers.Layer):
         patch = self.patch_size
         grid = [None if side is None else side // patch for side in (height, width)]
         return (batch, *grid, None if channels is None else patch * patch * channels)
-
-    def compute_output_spec(self, images, training=None):
-        return keras.KerasTensor(self.compute_output_shape(images.shape), self.compute_dtype)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "patch_size": self.patch_size,
-            "drop_remainder": self.drop_remainder,
-        }

@@ -103,9 +103,6 @@ class BottleneckUnit(_ConvNorm):
         sides = [None if side is None else -(-side // self.strides) for side in (height, width)]
         return (batch, *sides, 4 * self.width)
 
-    def get_config(self):
-        return {**super().get_config(), "width": self.width, "strides": self.strides}
-
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class ResNetStage(_ConvNorm):
@@ -152,14 +149,6 @@ class ResNetStage(_ConvNorm):
         for unit in self.units:
             input_shape = unit.compute_output_shape(input_shape)
         return input_shape
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_units": self.num_units,
-            "width": self.width,
-            "strides": self.strides,
-        }
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -224,13 +213,3 @@ class ResNetStem(_ConvNorm):
         for stage in self.stages:
             shape = stage.compute_output_shape(shape)
         return shape
-
-    def compute_output_spec(self, images, training=None):
-        return keras.KerasTensor(self.compute_output_shape(images.shape), self.compute_dtype)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "stem_width": self.stem_width,
-            "units_per_stage": list(self.units_per_stage),
-        }

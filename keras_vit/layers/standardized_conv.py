@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.configured import ConfiguredLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class StandardizedConv2D(keras.layers.Layer):
+class StandardizedConv2D(ConfiguredLayer):
     """A bias-free convolution with a kernel of mean 0 and standard deviation 1 per output channel.
 
     Args:
@@ -71,13 +73,3 @@ class StandardizedConv2D(keras.layers.Layer):
         batch, height, width, _ = input_shape
         sides = [None if side is None else -(-side // self.strides) for side in (height, width)]
         return (batch, *sides, self.filters)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "standardization": self.standardization,
-            "epsilon": self.epsilon,
-        }

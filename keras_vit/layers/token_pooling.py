@@ -3,12 +3,14 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.configured import ConfiguredLayer
+
 # Leading tokens that each way of reading cannot be without.
 READINGS = {"token": 1, "distillation": 2, "gap": 0, "max": 0, "avgmax": 0}
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class TokenPooling(keras.layers.Layer):
+class TokenPooling(ConfiguredLayer):
     """Takes the class token, the mean or maximum of the patch tokens, or some of these in a row.
 
     Args:
@@ -47,9 +49,6 @@ class TokenPooling(keras.layers.Layer):
         self.num_prefix_tokens = num_prefix_tokens
         self.include_prefix_tokens = include_prefix_tokens
 
-    def build(self, input_shape):
-        self.built = True
-
     def call(self, tokens):
         patches = tokens if self.include_prefix_tokens else tokens[:, self.num_prefix_tokens :]
         readings = {
@@ -64,11 +63,3 @@ class TokenPooling(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1] * (1 + self.mode.count("+")))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "mode": self.mode,
-            "num_prefix_tokens": self.num_prefix_tokens,
-            "include_prefix_tokens": self.include_prefix_tokens,
-        }

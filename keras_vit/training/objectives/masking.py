@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_vit.layers.configured import ConfiguredLayer
 from keras_vit.layers.patch_encoder import sincos2d
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class VisibleTokens(keras.layers.Layer):
+class VisibleTokens(ConfiguredLayer):
     """Keeps the prefix tokens and the first patches of a random order.
 
     Args:
@@ -34,16 +35,9 @@ class VisibleTokens(keras.layers.Layer):
         length = self.num_prefix_tokens + self.num_visible
         return (tokens_shape[0], length, tokens_shape[2])
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_prefix_tokens": self.num_prefix_tokens,
-            "num_visible": self.num_visible,
-        }
-
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class WholeSequence(keras.layers.Layer):
+class WholeSequence(ConfiguredLayer):
     """Puts the visible patches in their places, a learned token in the others, and adds positions.
 
     Args:
@@ -96,10 +90,3 @@ class WholeSequence(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape, order_shape):
         length = self.num_prefix_tokens + self.grid_size[0] * self.grid_size[1]
         return (tokens_shape[0], length, tokens_shape[2])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_prefix_tokens": self.num_prefix_tokens,
-            "grid_size": self.grid_size,
-        }
