@@ -12,15 +12,7 @@ Examples:
 from absl import flags
 
 from keras_vit.command_line import section
-from keras_vit.commands.sources import (
-    check_images_or_dataset,
-    check_model_file,
-    dataset_flag,
-    image_size_flag,
-    images_flag,
-    split_flag,
-    text_flag,
-)
+from keras_vit.commands.sources import SampleFlags, check_model_file, image_size_flag
 
 section("What is drawn")
 _MODEL = flags.DEFINE_multi_string(
@@ -28,10 +20,7 @@ _MODEL = flags.DEFINE_multi_string(
     None,
     "A `.keras` file, or a checkpoint (.npz, .safetensors, hf://owner/repo); may be repeated.",
 )
-_IMAGES = images_flag()
-_DATASET = dataset_flag(None)
-_DATA_DIR = text_flag("data_dir")
-_SPLIT = split_flag()
+_SAMPLES = SampleFlags()
 _SHOWN = flags.DEFINE_integer("shown", 6, "Images of Figure 6, evenly spread.", lower_bound=1)
 _COUNT = flags.DEFINE_integer(
     "count", 128, "Images that distances are averaged over; the paper has 128.", lower_bound=1
@@ -54,7 +43,7 @@ flags.mark_flags_as_required(["model", "output_dir"])
 
 def check() -> None:
     """Refuses what is not there, and images from two places."""
-    check_images_or_dataset(_IMAGES.value, _DATASET.value)
+    _SAMPLES.check()
     for model in _MODEL.value:
         check_model_file(model)
 
@@ -62,7 +51,7 @@ def check() -> None:
 def run() -> None:
     """Loads models and images, draws, and says where everything is."""
     from keras_vit.applications.model_files import display_name, load_model
-    from keras_vit.interpret import paper_figures, samples
+    from keras_vit.interpret import paper_figures
 
     models = {}
     for source in _MODEL.value:
@@ -70,16 +59,9 @@ def run() -> None:
         name = display_name(model, source)
         models[f"{name} ({len(models) + 1})" if name in models else name] = model
 
-    def take(model, count):
-        if _DATASET.value:
-            return samples.from_dataset(
-                model, _DATASET.value, count=count, split=_SPLIT.value, data_dir=_DATA_DIR.value
-            )
-        return samples.from_files(model, _IMAGES.value, count=count)
-
     print(f"Looking into {', '.join(models)}", flush=True)
     files = paper_figures.write_figures(
-        models, take, _OUTPUT_DIR.value, shown=_SHOWN.value, count=_COUNT.value,
+        models, _SAMPLES.take, _OUTPUT_DIR.value, shown=_SHOWN.value, count=_COUNT.value,
         method=_MAP.value, batch_size=_BATCH_SIZE.value,
     )  # fmt: skip
     for name, path in files.items():

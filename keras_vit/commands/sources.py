@@ -1,7 +1,7 @@
 """Flags that several commands have, and files that they name, looked for before Keras is there."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -26,12 +26,6 @@ def dataset_flag(default: str | None = "digits") -> flags.FlagHolder:
     """Defines `--dataset`."""
     text = "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
     return flags.DEFINE_string("dataset", default, text)
-
-
-def images_flag() -> flags.FlagHolder:
-    """Defines `--images`."""
-    text = "An image file, a pattern, or a folder of images; may be repeated."
-    return flags.DEFINE_multi_string("images", [], text)
 
 
 def split_flag() -> flags.FlagHolder:
@@ -62,24 +56,36 @@ def check_labels_file(source: str | None) -> None:
         _check_file(source, "a file with the names of the classes")
 
 
-def check_images_or_dataset(images: Sequence[str], dataset: str | None) -> None:
-    """Refuses images from two places or from none, and what is not there.
+class SampleFlags:
+    """Images to look into: `--images`, or `--dataset` with `--data_dir` and `--split`."""
 
-    Args:
-        images: files, patterns and folders.
-        dataset: the name or folder of a data set, or None.
+    def __init__(self):
+        text = "An image file, a pattern, or a folder of images; may be repeated."
+        self.images = flags.DEFINE_multi_string("images", [], text)
+        self.dataset = dataset_flag(None)
+        self.data_dir = text_flag("data_dir")
+        self.split = split_flag()
 
-    Raises:
-        ValueError: both or neither, or a source in which nothing was found.
-    """
-    from keras_vit.data.loading import check_source
-    from keras_vit.interpret.samples import find_images
+    def check(self) -> None:
+        """Refuses images from two places or from none, and what is not there."""
+        from keras_vit.data.loading import check_source
+        from keras_vit.interpret.samples import find_images
 
-    if bool(images) == bool(dataset):
-        raise ValueError("Expected either --images or --dataset. Received both or neither.")
-    if dataset:
-        check_source(dataset)
-    find_images(images)
+        images, dataset = self.images.value, self.dataset.value
+        if bool(images) == bool(dataset):
+            raise ValueError("Expected either --images or --dataset. Received both or neither.")
+        if dataset:
+            check_source(dataset)
+        find_images(images)
+
+    def take(self, model: Any, count: int) -> Any:
+        """Returns the `keras_vit.interpret.samples.Samples` of a model, `count` at most."""
+        from keras_vit.interpret import samples
+
+        if not self.dataset.value:
+            return samples.from_files(model, self.images.value, count=count)
+        place = {"split": self.split.value, "data_dir": self.data_dir.value}
+        return samples.from_dataset(model, self.dataset.value, count=count, **place)
 
 
 def _check_file(source: str, what: str) -> None:

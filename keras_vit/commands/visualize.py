@@ -5,26 +5,22 @@ Examples:
   keras-vit visualize --model=hf://google/vit-base-patch16-224 --images=photos --output_dir=looks
 """
 
+import dataclasses
+
 from absl import flags
 
 from keras_vit.command_line import section
 from keras_vit.commands.sources import (
-    check_images_or_dataset,
+    SampleFlags,
     check_labels_file,
     check_model_file,
-    dataset_flag,
     image_size_flag,
-    images_flag,
-    split_flag,
     text_flag,
 )
 
 section("What is looked at")
 _MODEL = text_flag("model")
-_IMAGES = images_flag()
-_DATASET = dataset_flag(None)
-_DATA_DIR = text_flag("data_dir")
-_SPLIT = split_flag()
+_SAMPLES = SampleFlags()
 _LABELS = text_flag("labels", before="For --images. ")
 _COUNT = flags.DEFINE_integer("count", 16, "Images at most, evenly spread.", lower_bound=1)
 
@@ -44,7 +40,7 @@ flags.mark_flags_as_required(["model", "output_dir"])
 
 def check() -> None:
     """Refuses what is not there, and images from two places."""
-    check_images_or_dataset(_IMAGES.value, _DATASET.value)
+    _SAMPLES.check()
     check_model_file(_MODEL.value)
     check_labels_file(_LABELS.value)
 
@@ -52,20 +48,12 @@ def check() -> None:
 def run() -> None:
     """Loads the model and the images, draws, and says where everything is."""
     from keras_vit.applications.model_files import display_name, load_labels, load_model
-    from keras_vit.interpret import report, samples
+    from keras_vit.interpret import report
 
     model = load_model(_MODEL.value, _IMAGE_SIZE.value)
-    if _DATASET.value:
-        chosen = samples.from_dataset(
-            model,
-            _DATASET.value,
-            count=_COUNT.value,
-            split=_SPLIT.value,
-            data_dir=_DATA_DIR.value,
-        )
-    else:
-        names = load_labels(model, _MODEL.value, _LABELS.value)
-        chosen = samples.from_files(model, _IMAGES.value, count=_COUNT.value, class_names=names)
+    chosen = _SAMPLES.take(model, _COUNT.value)
+    names = chosen.class_names or load_labels(model, _MODEL.value, _LABELS.value)
+    chosen = dataclasses.replace(chosen, class_names=names and tuple(names))
     name = display_name(model, _MODEL.value)
     print(f"Looking at {len(chosen.images)} images with {name}", flush=True)
     files = report.write(
