@@ -41,8 +41,7 @@ def fit_regression(
     """Solves regularised least squares to targets of 1 for the right class and -1 for the others.
 
     Features are whitened by their own mean and deviation and get a column of 100 for the bias. The
-    solution is `(X'X + l2 I)^-1 X'Y`, or `X'(XX' + l2 I)^-1 Y` where there are fewer examples than
-    columns; both are the same numbers. Everything is float64.
+    solution is `(X'X + l2 I)^-1 X'Y`. Everything is float64.
 
     Args:
         vectors: `(examples, width)`.
@@ -64,12 +63,10 @@ def fit_regression(
     mean, scale = vectors.mean(axis=0), vectors.std(axis=0) + EPSILON
     x = _whiten(vectors, mean, scale)
     y = 2.0 * np.eye(num_classes)[labels] - 1.0
-    examples, columns = x.shape
-    if examples >= columns:
-        weights = np.linalg.solve(x.T @ x + l2 * np.eye(columns), x.T @ y)
-    else:
-        weights = x.T @ np.linalg.solve(x @ x.T + l2 * np.eye(examples), y)
-    return Regression(mean, scale, weights)
+    from sklearn.linear_model import Ridge
+
+    fitted = Ridge(l2, fit_intercept=False, solver="cholesky").fit(x, y)
+    return Regression(mean, scale, fitted.coef_.T)
 
 
 def _whiten(vectors: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:

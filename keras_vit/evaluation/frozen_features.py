@@ -45,11 +45,7 @@ class Features:
                 "Expected vectors of shape (examples, width) and labels of shape (examples,), at "
                 f"least one example. Received: {vectors.shape} and {labels.shape}."
             )
-        if not np.isfinite(vectors).all():
-            raise ValueError(
-                "Expected finite features. Received: NaN or infinite values; look for a broken "
-                "model, or use float32 in place of float16."
-            )
+        check_finite(vectors)
         if labels.min() < 0 or labels.max() >= self.num_classes:
             raise ValueError(
                 f"Expected labels from 0 to {self.num_classes - 1}. "
@@ -66,6 +62,15 @@ class Features:
     def subset(self, indices: np.ndarray) -> Features:
         """Returns the examples at `indices`, in that order."""
         return Features(self.vectors[indices], self.labels[indices], self.num_classes)
+
+
+def check_finite(vectors: np.ndarray) -> None:
+    """Refuses features that are not numbers."""
+    if not np.isfinite(vectors).all():
+        raise ValueError(
+            "Expected finite features. Received: NaN or infinite values; look for a broken "
+            "model, or use float32 in place of float16."
+        )
 
 
 def feature_model(

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from keras_vit.checks import check_int, check_number
-from keras_vit.evaluation.frozen_features import feature_model
+from keras_vit.evaluation.frozen_features import check_finite, feature_model
 from keras_vit.files import replacing, write_json
 from keras_vit.images.pillow_decoding import load_image
 from keras_vit.images.reading import read_ahead
@@ -226,11 +226,7 @@ class _Store:
     def add(self, keys: Sequence[str], vectors: Any) -> None:
         """Keeps vectors, which are divided by their length."""
         vectors = np.asarray(vectors, np.float32)
-        if not np.isfinite(vectors).all():
-            raise ValueError(
-                "Expected finite features. Received: NaN or infinite values; look for a broken "
-                "model, or use float32 in place of float16."
-            )
+        check_finite(vectors)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         self._keys += keys
         self._vectors.append(vectors / np.maximum(lengths, 1e-12))
