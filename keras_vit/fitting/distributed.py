@@ -27,6 +27,9 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
     - `jit_compile="auto"` compiles with XLA on a single GPU only; on a CPU it is slower.
 
     Model, optimizer and metrics that are objects must be made in the scope of the strategy.
+
+    Attributes:
+        step_options: what the step does beyond Keras's; set by `compile`.
     """
 
     def compile(
@@ -54,13 +57,8 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
             kwargs["jit_compile"] = _compiles_well(strategy)
         with strategy.scope():
             super().compile(*args, **kwargs)
-        self._step_options = options
+        self.step_options = options
         self._check_compiled(strategy)
-
-    @property
-    def step_options(self) -> StepOptions:
-        """What the step does beyond Keras's; set by `compile`."""
-        return self._step_options
 
     @property
     def loss_reduction(self) -> str:
@@ -90,10 +88,10 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
         model of ours, whose `compile` takes no such options; its step is Keras's own.
         """
         config = super().get_compile_config()
-        if not config or self._step_options.is_plain or self.optimizer is None:
+        if not config or self.step_options.is_plain or self.optimizer is None:
             return config
         optimizer = keras.saving.serialize_keras_object(self.optimizer)
-        return {**config, "optimizer": {**optimizer, _OPTIONS: self._step_options.to_dict()}}
+        return {**config, "optimizer": {**optimizer, _OPTIONS: self.step_options.to_dict()}}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says, or as a plain Keras model's does."""
@@ -119,7 +117,7 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
         """Refuses what cannot work before the first step."""
         reductions = _reductions(getattr(self, "loss", None))
         replicas = strategy.num_replicas_in_sync
-        is_cut = replicas > 1 or self._step_options.accumulation_steps > 1
+        is_cut = replicas > 1 or self.step_options.accumulation_steps > 1
         if is_cut and (len(reductions) > 1 or not reductions <= set(REDUCTIONS)):
             raise ValueError(
                 f"Expected losses with one reduction of {REDUCTIONS}, so that the parts of a batch "

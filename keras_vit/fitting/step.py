@@ -6,7 +6,6 @@ then clipped and applied.
 """
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -28,23 +27,21 @@ def train_step(model: keras.Model, data: Any) -> dict[str, Any]:
         The metrics so far, over all replicas.
     """
     data = keras.utils.unpack_x_y_sample_weight(data)
-    options, context = model.step_options, tf.distribute.get_replica_context()
-    total = _total_weight(data, model.loss_reduction, context)
+    options = model.step_options
+    total = _total_weight(data, model.loss_reduction)
     variables, gradients, loss, outputs = _gradients(model, data, total)
     if not variables:
         warnings.warn("The model does not have any trainable weights.", stacklevel=2)
-        return _metrics(model, data, loss, outputs, context)
-    gradients = _sum_over_replicas(context, gradients)
+        return _metrics(model, data, loss, outputs)
+    gradients = _sum_over_replicas(gradients)
     if options.sharpness_radius:
         before = updates.move_uphill(gradients, variables, options.sharpness_radius)
         _, gradients, _, _ = _gradients(model, data, total)
         updates.give_values(variables, before)
-        gradients = _sum_over_replicas(context, gradients)
+        gradients = _sum_over_replicas(gradients)
     factors = options.factors(model.layers)
-    updates.apply_gradients(
-        model.optimizer, gradients, variables, [factors.get(id(v), 1.0) for v in variables]
-    )
-    return _metrics(model, data, loss, outputs, context)
+    updates.apply_gradients(model.optimizer, gradients, variables, factors)
+    return _metrics(model, data, loss, outputs)
 
 
 def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
@@ -52,7 +49,7 @@ def test_step(model: keras.Model, data: Any) -> dict[str, Any]:
     data = keras.utils.unpack_x_y_sample_weight(data)
     outputs, loss = _forward(model, data, training=False)
     loss = loss * _loss_divisor(model.loss_reduction)
-    return _metrics(model, data, loss, outputs, tf.distribute.get_replica_context())
+    return _metrics(model, data, loss, outputs)
 
 
 def _num_replicas() -> int:
@@ -77,18 +74,18 @@ def _weight(data: Any, reduction: str) -> tf.Tensor:
     return tf.cast(_num_examples(data), tf.float32)
 
 
-def _over_replicas(weight: tf.Tensor, data: Any, reduction: str, context: Any) -> tf.Tensor:
+def _over_replicas(weight: tf.Tensor, data: Any, reduction: str) -> tf.Tensor:
     """Adds a weight, or a number of examples, over all replicas."""
     replicas = _num_replicas()
     is_static = isinstance(_num_examples(data), int) and reduction != WEIGHTED_MEAN
     if replicas == 1 or is_static:  # batches of a static size are alike on all replicas
         return weight * replicas
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, weight)
+    return _sum_over_replicas(weight)
 
 
-def _total_weight(data: Any, reduction: str, context: Any) -> tf.Tensor:
+def _total_weight(data: Any, reduction: str) -> tf.Tensor:
     """Returns how much the batches of all replicas count together."""
-    return _over_replicas(_weight(data, reduction), data, reduction, context)
+    return _over_replicas(_weight(data, reduction), data, reduction)
 
 
 def _share(data: Any, reduction: str, total: tf.Tensor) -> Any:
@@ -96,21 +93,21 @@ def _share(data: Any, reduction: str, total: tf.Tensor) -> Any:
     return 1.0 if reduction == "sum" else _weight(data, reduction) / total
 
 
-def _reported(model: keras.Model, data: Any, loss: tf.Tensor, context: Any) -> tf.Tensor:
+def _reported(model: keras.Model, data: Any, loss: tf.Tensor) -> tf.Tensor:
     """Returns the loss that, averaged over all examples, gives the loss of the whole batch."""
     reduction = model.loss_reduction
     if _num_replicas() == 1 or reduction not in ("sum", WEIGHTED_MEAN):
         return loss
-    share = _share(data, reduction, _total_weight(data, reduction, context))
+    share = _share(data, reduction, _total_weight(data, reduction))
     examples = tf.cast(_num_examples(data), tf.float32)
-    all_examples = _over_replicas(examples, data, "sum", context)
+    all_examples = _over_replicas(examples, data, "sum")
     return loss * tf.cast(share * tf.math.divide_no_nan(all_examples, examples), loss.dtype)
 
 
-def _sum_over_replicas(context: Any, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def _sum_over_replicas(values: Any) -> Any:
     if _num_replicas() == 1:
-        return list(gradients)
-    return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients)))
+        return values
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def _forward(model: keras.Model, data: Any, *, training: bool) -> tuple[Any, tf.Tensor]:
@@ -147,9 +144,7 @@ def _gradients(
     gradients, loss, outputs = _gradients_of_part(model, data, total, variables)
     pairs = [pair for pair in zip(variables, gradients, strict=True) if pair[1] is not None]
     if len(pairs) < len(variables):
-        left = [
-            v.path for v, gradient in zip(variables, gradients, strict=True) if gradient is None
-        ]
+        left = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
         warnings.warn(f"The loss does not depend on these variables: {left}.", stacklevel=2)
     variables, gradients = map(list, zip(*pairs, strict=True)) if pairs else ([], [])
     return variables, gradients, loss, outputs
@@ -164,11 +159,8 @@ def _gradients_of_part(model, data, total, variables):
         share = tf.cast(_share(data, reduction, total), loss.dtype)
         scaled = model.optimizer.scale_loss(plain * share)
     gradients = tape.gradient(scaled, [variable.value for variable in variables])
-    return [_dense(gradient) for gradient in gradients], plain, outputs
-
-
-def _dense(gradient):
-    return gradient if gradient is None else tf.convert_to_tensor(gradient)
+    gradients = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
+    return gradients, plain, outputs
 
 
 def _gradients_in_parts(model, data, total, variables, parts):
@@ -234,12 +226,12 @@ def _gradients_in_parts(model, data, total, variables, parts):
     return sums, loss, keras.tree.pack_sequence_as(model.output, flat)
 
 
-def _metrics(model, data, loss, outputs, context) -> dict[str, Any]:
+def _metrics(model, data, loss, outputs) -> dict[str, Any]:
     """Updates the metrics by this replica's part and returns them over all replicas."""
     x, y, sample_weight = data
     for metric in model.metrics:
         if metric.name == "loss":
-            loss = _reported(model, data, loss, context)
+            loss = _reported(model, data, loss)
             metric.update_state(loss, sample_weight=_num_examples(data))
             break
     results = model.compute_metrics(x, y, outputs, sample_weight=sample_weight)
@@ -253,4 +245,4 @@ def _metrics(model, data, loss, outputs, context) -> dict[str, Any]:
             return keras.tree.map_structure(lambda value: tf.reshape(value, [1]), results)
         return results
 
-    return context.merge_call(over_all)
+    return tf.distribute.get_replica_context().merge_call(over_all)

@@ -22,17 +22,15 @@ def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[tf.Tensor],
     variables: Sequence[keras.Variable],
-    factors: Sequence[float],
+    factors: dict[int, float],
 ) -> None:
     """Unscales, clips and applies gradients as the optimizer does, each variable at its own rate.
 
     They are those of the loss as the optimizer scaled it, summed over the replicas. It may be any
-    of Keras's, built on all trainable variables of the model.
+    of Keras's, built on all trainable variables of the model. Factors are by the `id` of a
+    variable, 1 where there is none.
     """
-    by_identity = {
-        id(variable): factor for variable, factor in zip(variables, factors, strict=True)
-    }
-    _for_step(optimizer, by_identity).apply(list(gradients), list(variables))
+    _for_step(optimizer, factors).apply(list(gradients), list(variables))
 
 
 def _for_step(

@@ -59,11 +59,8 @@ class ProbeAttention(CompositeLayer):
             split_heads(part, num_tokens, self.num_heads, self.head_dim)
             for part in ops.split(pair, 2, axis=-1)
         )
-        weights = None
-        if return_attention:
-            x, weights = attend(query, key, value)
-        else:
-            x = fused_attend(query, key, value)
+        mixed = attend(query, key, value) if return_attention else fused_attend(query, key, value)
+        x, weights = mixed if return_attention else (mixed, None)
         x = self.output_dense(ops.reshape(x, (-1, num_queries, hidden_size)))
         return (x, weights) if return_attention else x
 

@@ -53,13 +53,9 @@ def _tanh(x, form):
     return 0.5 * x * (1.0 + ops.tanh(math.sqrt(2.0 / math.pi) * cubic))
 
 
-def _half_gate(gate):
-    return 0.5 + 0.5 * gate
-
-
 @ops.custom_gradient
 def _trained_erf(x):
-    gate = _half_gate(ops.erf(x * math.sqrt(0.5)))
+    gate = 0.5 + 0.5 * ops.erf(x * math.sqrt(0.5))
 
     def gradient(*inputs, upstream=None):
         upstream = inputs[-1] if upstream is None else upstream
@@ -72,7 +68,7 @@ def _trained_erf(x):
 @ops.custom_gradient
 def _trained_tanh(x):
     scale = math.sqrt(2.0 / math.pi)
-    gate = _half_gate(ops.tanh(x * (scale + (0.044715 * scale) * ops.square(x))))
+    gate = 0.5 + 0.5 * ops.tanh(x * (scale + (0.044715 * scale) * ops.square(x)))
 
     def gradient(*inputs, upstream=None):
         upstream = inputs[-1] if upstream is None else upstream

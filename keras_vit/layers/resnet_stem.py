@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.layers.inner_state import CompositeLayer
-from keras_vit.layers.standardized_conv import StandardizedConv2D
+from keras_vit.layers.standardized_conv import StandardizedConv2D, strided_shape
 
 
 class _ConvNorm(CompositeLayer):
@@ -99,9 +99,7 @@ class BottleneckUnit(_ConvNorm):
         return ops.relu(x + residual)
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        sides = [None if side is None else -(-side // self.strides) for side in (height, width)]
-        return (batch, *sides, 4 * self.width)
+        return strided_shape(input_shape, self.strides, 4 * self.width)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -146,9 +144,7 @@ class ResNetStage(_ConvNorm):
         return inputs
 
     def compute_output_shape(self, input_shape):
-        for unit in self.units:
-            input_shape = unit.compute_output_shape(input_shape)
-        return input_shape
+        return strided_shape(input_shape, self.strides, 4 * self.width)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -189,7 +185,7 @@ class ResNetStem(_ConvNorm):
         self.root.build(input_shape)
         shape = self.root.compute_output_shape(input_shape)
         self.root_norm.build(shape)
-        shape = self._pooled_shape(shape)
+        shape = strided_shape(shape, 2, self.stem_width)
         for stage in self.stages:
             stage.build(shape)
             shape = stage.compute_output_shape(shape)
@@ -202,14 +198,8 @@ class ResNetStem(_ConvNorm):
             x = stage(x)
         return x
 
-    @staticmethod
-    def _pooled_shape(shape):
-        batch, height, width, channels = shape
-        sides = [None if side is None else -(-side // 2) for side in (height, width)]
-        return (batch, *sides, channels)
-
     def compute_output_shape(self, input_shape):
-        shape = self._pooled_shape(self.root.compute_output_shape(input_shape))
+        shape = strided_shape(self.root.compute_output_shape(input_shape), 2, self.stem_width)
         for stage in self.stages:
             shape = stage.compute_output_shape(shape)
         return shape

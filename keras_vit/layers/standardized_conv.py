@@ -6,6 +6,12 @@ from keras import ops
 from keras_vit.layers.configured import ConfiguredLayer
 
 
+def strided_shape(shape: tuple, strides: int, channels: int) -> tuple:
+    """Returns the shape of images behind SAME padding and strides."""
+    sides = [None if side is None else -(-side // strides) for side in shape[1:3]]
+    return (shape[0], *sides, channels)
+
+
 @keras.saving.register_keras_serializable(package="keras_vit")
 class StandardizedConv2D(ConfiguredLayer):
     """A bias-free convolution with a kernel of mean 0 and standard deviation 1 per output channel.
@@ -70,6 +76,4 @@ class StandardizedConv2D(ConfiguredLayer):
         )
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        sides = [None if side is None else -(-side // self.strides) for side in (height, width)]
-        return (batch, *sides, self.filters)
+        return strided_shape(input_shape, self.strides, self.filters)

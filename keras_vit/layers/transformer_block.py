@@ -20,11 +20,6 @@ from keras_vit.layers.token_merging import (
     take_tokens,
 )
 
-_NO_SEEDS = {
-    "attention": None, "dropout": None, "mlp": (None, None), "attention_path": None,
-    "mlp_path": None,
-}  # fmt: skip
-
 
 @keras.saving.register_keras_serializable(package="keras_vit")
 class TransformerBlock(CompositeLayer):
@@ -183,7 +178,7 @@ class TransformerBlock(CompositeLayer):
     def call(self, tokens, state=None, training=None, return_attention=False):
         tokens = ops.cast(tokens, self.compute_dtype)
         if not (self.rematerialize and training):
-            return self._run(tokens, state, training, return_attention, _NO_SEEDS)
+            return self._run(tokens, state, training, return_attention, {})
         # Drawn once, out here: the function runs twice and must drop the same both times.
         seeds = self.draw_seeds()
 
@@ -199,21 +194,21 @@ class TransformerBlock(CompositeLayer):
             training=training,
             return_attention=return_attention,
             return_keys=bool(self.token_merging),
-            seed=seeds["attention"],
+            seed=seeds.get("attention"),
         )
         x, *extras = x if isinstance(x, tuple) else (x,)
         keys = extras.pop() if self.token_merging else None
-        x = self.dropout(x, training=training, seed=seeds["dropout"])
+        x = self.dropout(x, training=training, seed=seeds.get("dropout"))
         if self.attention_scale is not None:
             x = self.attention_scale(x)
-        tokens = tokens + self.drop_path(x, training=training, seed=seeds["attention_path"])
+        tokens = tokens + self.drop_path(x, training=training, seed=seeds.get("attention_path"))
         if self.token_merging:
             tokens, state = self.merge(tokens, state, keys)
 
-        x = self.mlp(self.mlp_norm(tokens), training=training, seeds=seeds["mlp"])
+        x = self.mlp(self.mlp_norm(tokens), training=training, seeds=seeds.get("mlp", (None, None)))
         if self.mlp_scale is not None:
             x = self.mlp_scale(x)
-        tokens = tokens + self.drop_path(x, training=training, seed=seeds["mlp_path"])
+        tokens = tokens + self.drop_path(x, training=training, seed=seeds.get("mlp_path"))
         outputs = [tokens, *([state] if state else []), *extras]
         return tokens if len(outputs) == 1 else tuple(outputs)
 

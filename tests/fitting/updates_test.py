@@ -86,7 +86,8 @@ def _plain(optimizer, variables):
 def _ours(optimizer, variables):
     @tf.function(autograph=False)
     def apply(gradients):
-        scaled, factors = list(map(optimizer.scale_loss, gradients)), list(FACTORS.values())
+        scaled = list(map(optimizer.scale_loss, gradients))
+        factors = dict(zip(map(id, variables), FACTORS.values(), strict=True))
         updates.apply_gradients(optimizer, scaled, variables, factors)
 
     return apply
