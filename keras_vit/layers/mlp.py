@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.checks import check_choice
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.gelu import FORMS, KINDS, gelu
 from keras_vit.layers.inner_state import CompositeLayer
@@ -50,12 +51,9 @@ class Mlp(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if kind not in ("gelu", "swiglu", "relu"):
-            raise ValueError(
-                f'Expected `kind` to be "gelu", "swiglu" or "relu". Received: {kind!r}.'
-            )
-        if kind == "gelu" and gelu not in KINDS:
-            raise ValueError(f"Expected `gelu` to be one of {KINDS}. Received: {gelu!r}.")
+        check_choice("kind", kind, ("gelu", "swiglu", "relu"))
+        if kind == "gelu":
+            check_choice("gelu", gelu, KINDS)
         self.mlp_dim = mlp_dim
         self.kind = kind
         self.gelu = gelu
