@@ -54,6 +54,6 @@ def run() -> None:
     labels = load_labels(model, _MODEL.value, _LABELS.value)
     name = display_name(model, _MODEL.value)
     built = page.build_page(Explainer(model, labels), name)
-    address = page.launch(built, host=_HOST.value, port=_PORT.value, block=False)
+    address = page.launch(built, host=_HOST.value, port=_PORT.value)
     print(f"Serving {name} at {address}\nStop with Ctrl+C.", flush=True)
     built.block_thread()

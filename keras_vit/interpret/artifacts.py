@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from keras_vit.interpret.attention_measures import AttentionWalk
-from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
+from keras_vit.interpret.observe import batches, check_images, grid_of, to_array
+from keras_vit.models.config import config_of
 
 NORM_RATIO = 10**0.5
 SINK_SHARE = 0.3
@@ -42,7 +43,7 @@ def artifact_patches(model: Any, images: Any, *, batch_size: int = 8) -> np.ndar
     Raises:
         ValueError: another kind of model, or images that it does not take.
     """
-    config = check_model(model)
+    config = config_of(model)
     images = check_images(model, images)
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     found = []

@@ -22,12 +22,12 @@ from keras_vit.interpret.merged import (
 from keras_vit.interpret.observe import (
     batches,
     check_images,
-    check_model,
     grid_of,
     readout,
     to_array,
 )
 from keras_vit.layers.token_state import TokenState
+from keras_vit.models.config import config_of
 from keras_vit.models.spatial_features import block_numbers
 
 
@@ -101,7 +101,7 @@ def attention_maps(
     Raises:
         ValueError: another kind of model, images that it does not take, or unknown blocks.
     """
-    depth = check_model(model).num_layers
+    depth = config_of(model).num_layers
     numbers = block_numbers(depth, range(depth) if blocks is None else blocks)
     kept = dict(zip(sorted(set(numbers)), AttentionWalk(model, images, numbers), strict=False))
     return [kept[number] for number in numbers]
@@ -142,7 +142,7 @@ def attention_rollout(
 
     Reference: arXiv 2005.00928, section 3; arXiv 2010.11929, appendix D.8, Figure 6.
     """
-    config = check_model(model)
+    config = config_of(model)
     images = check_images(model, images)
     (first_block,) = block_numbers(config.num_layers, [first_block])
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
@@ -195,7 +195,7 @@ def head_attention(model: Any, images: Any, block: int = -1, *, batch_size: int 
     Raises:
         ValueError: another kind of model, images that it does not take, or an unknown block.
     """
-    config = check_model(model)
+    config = config_of(model)
     images = check_images(model, images)
     (number,) = block_numbers(config.num_layers, [block])
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
@@ -228,7 +228,7 @@ def attention_distance(
 
     Reference: arXiv 2010.11929, appendix D.7, Figure 11.
     """
-    config = check_model(model)
+    config = config_of(model)
     images = check_images(model, images)
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     total = np.zeros((config.num_layers, config.num_heads), np.float64)

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from keras_vit.interpret.attention_measures import head_attention
-from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
+from keras_vit.interpret.observe import batches, check_images, grid_of, to_array
+from keras_vit.models.config import config_of
 from keras_vit.models.spatial_features import block_numbers, full_tokens
 
 
@@ -27,7 +28,7 @@ def feature_extractor(model: Any, blocks: int | Iterable[int]) -> keras.Model:
     Raises:
         ValueError: another kind of model, or unknown blocks.
     """
-    config = check_model(model)
+    config = config_of(model)
     single = hasattr(blocks, "__index__")
     numbers = block_numbers(config.num_layers, [blocks] if single else blocks)
     outputs = [full_tokens(model, model.parts.behind[number]) for number in numbers]
@@ -53,7 +54,7 @@ def patch_features(
     Raises:
         ValueError: another kind of model, images that it does not take, or an unknown block.
     """
-    config = check_model(model)
+    config = config_of(model)
     images = check_images(model, images)
     extract = model.encode if block is None else feature_extractor(model, block)
     grid = grid_of(model, images)

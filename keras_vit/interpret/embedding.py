@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.interpret.observe import check_model, to_array
+from keras_vit.interpret.observe import to_array
 from keras_vit.layers import PatchEncoder
+from keras_vit.models.config import config_of
 
 
 def position_similarity(model: Any) -> np.ndarray:
@@ -25,7 +26,7 @@ def position_similarity(model: Any) -> np.ndarray:
 
     Reference: arXiv 2010.11929, Figure 7 (centre).
     """
-    config = check_model(model)
+    config = config_of(model)
     if config.position_embedding == "none":
         raise ValueError(
             "Expected a model whose tokens have positions added. Received: "
@@ -60,7 +61,7 @@ def embedding_filters(model: Any, n: int = 28) -> np.ndarray:
 
     Reference: arXiv 2010.11929, Figure 7 (left).
     """
-    config = check_model(model)
+    config = config_of(model)
     if config.hybrid is not None:
         raise ValueError(
             "Expected a model whose patches are pixels. Received: a hybrid, whose patch embedding "

@@ -15,10 +15,10 @@ from keras_vit.interpret import plot
 from keras_vit.interpret.attention_measures import head_attention
 from keras_vit.interpret.dense_features import feature_pca
 from keras_vit.interpret.leading_maps import SALIENCIES, saliencies
-from keras_vit.interpret.observe import check_model
 from keras_vit.interpret.pictures import class_names_for, predict
 from keras_vit.interpret.relevance import class_relevance
 from keras_vit.interpret.samples import seen_photo
+from keras_vit.models.config import config_of
 
 RELEVANCE = SALIENCIES["relevance"].title
 HEAD = "One block"
@@ -63,7 +63,7 @@ class Explainer:
     """
 
     def __init__(self, model: Any, labels: Sequence[str] | None = None):
-        config = check_model(model)
+        config = config_of(model)
         self.model = model
         self.labels: list[str] = []
         self._ways = {way.title: way for way in saliencies(model).values()}

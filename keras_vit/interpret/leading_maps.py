@@ -13,8 +13,8 @@ import numpy as np
 from keras_vit.checks import check_choice
 from keras_vit.interpret.attention_measures import attention_rollout, head_attention
 from keras_vit.interpret.dense_features import feature_foreground
-from keras_vit.interpret.observe import check_model
 from keras_vit.interpret.relevance import class_relevance
+from keras_vit.models.config import config_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ SALIENCIES = {
 
 def saliencies(model: Any) -> dict[str, Saliency]:
     """Returns the maps that a model allows, the one that leads first."""
-    has_classes = bool(check_model(model).num_classes)
+    has_classes = bool(config_of(model).num_classes)
     return {name: way for name, way in SALIENCIES.items() if has_classes or not way.needs_classes}
 
 

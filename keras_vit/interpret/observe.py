@@ -7,25 +7,9 @@ import numpy as np
 from keras import ops
 
 from keras_vit.checks import check_int
-from keras_vit.models.config import VisionTransformerConfig
+from keras_vit.models.config import config_of
 from keras_vit.models.poolings import POOLINGS
 from keras_vit.models.vision_transformer import VisionTransformer
-
-
-def check_model(model: Any) -> VisionTransformerConfig:
-    """Returns the config of a Vision Transformer, or says that `model` is none.
-
-    Raises:
-        ValueError: another kind of model.
-    """
-    if isinstance(model, VisionTransformer):
-        return model.config
-    layers = getattr(model, "layers", ())
-    inside = [layer.name for layer in layers if isinstance(layer, VisionTransformer)]
-    hint = f" It contains one: pass `model.get_layer({inside[0]!r})`." if inside else ""
-    raise ValueError(
-        f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}.{hint}"
-    )
 
 
 def check_images(model: Any, images: Any) -> np.ndarray:
@@ -40,7 +24,7 @@ def check_images(model: Any, images: Any) -> np.ndarray:
         ValueError: another kind of model, one of several inputs, no image, or a shape that the
             model does not take.
     """
-    check_model(model)
+    config_of(model)
     if len(model.inputs) != 1:
         raise ValueError(
             f"Expected a model of one input. Received: {model.name!r} of {len(model.inputs)} "

@@ -67,7 +67,13 @@ def build_page(explainer: Explainer, name: str | None = None) -> Any:
     Raises:
         ImportError: Gradio is not installed.
     """
-    gradio = _gradio()
+    try:
+        import gradio
+    except ImportError as error:
+        raise ImportError(
+            "Expected Gradio for the demo page. Received: no such package. pip install "
+            '"keras-vit[demo]"'
+        ) from error
     config = explainer.model.config
 
     def answer(paths, shown, *choices):
@@ -134,25 +140,25 @@ def build_page(explainer: Explainer, name: str | None = None) -> Any:
     return page
 
 
-def launch(page: Any, *, host: str = "127.0.0.1", port: int | None = None, block: bool = True):
-    """Serves a page.
+def launch(page: Any, *, host: str = "127.0.0.1", port: int | None = None) -> str:
+    """Serves a page, and returns at once.
 
     Args:
         page: from `build_page`.
         host: address to listen on; the default takes visits from this computer alone.
         port: None takes the first free one from 7860.
-        block: whether to wait until the server is stopped.
 
     Returns:
         The address of the page, such as `"http://127.0.0.1:7860/"`.
     """
-    gradio = _gradio()
+    import gradio
+
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,
         share=False,
         max_file_size=MAX_BYTES,
-        prevent_thread_lock=not block,
+        prevent_thread_lock=True,
         quiet=True,
         ssr_mode=False,
         footer_links=[],
@@ -161,14 +167,3 @@ def launch(page: Any, *, host: str = "127.0.0.1", port: int | None = None, block
         ),
     )
     return address
-
-
-def _gradio() -> Any:
-    try:
-        import gradio
-    except ImportError as error:
-        raise ImportError(
-            "Expected Gradio for the demo page. Received: no such package. pip install "
-            '"keras-vit[demo]"'
-        ) from error
-    return gradio

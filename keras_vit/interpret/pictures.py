@@ -12,8 +12,9 @@ import numpy as np
 from keras_vit.interpret import attention_measures, dense_features, embedding, plot
 from keras_vit.interpret.artifacts import artifact_patches, fill_patches
 from keras_vit.interpret.leading_maps import saliencies
-from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
+from keras_vit.interpret.observe import batches, check_images, grid_of, to_array
 from keras_vit.interpret.samples import Samples
+from keras_vit.models.config import config_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,7 +137,7 @@ def class_names_for(model: Any, given: Sequence[str] | None = None) -> list[str]
     """
     from keras_vit.images.labels import CLASS_SETS, check_labels, imagenet_classes
 
-    count = check_model(model).num_classes
+    count = config_of(model).num_classes
     if given is not None:
         return check_labels(given, count)
     if count in CLASS_SETS:

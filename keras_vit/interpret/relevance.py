@@ -24,9 +24,10 @@ from keras_vit.interpret.merged import (
     run_block,
     split_row,
 )
-from keras_vit.interpret.observe import batches, check_images, check_model, grid_of, to_array
+from keras_vit.interpret.observe import batches, check_images, grid_of, to_array
 from keras_vit.layers.attention import split_heads
 from keras_vit.layers.token_state import TokenState
+from keras_vit.models.config import config_of
 from keras_vit.models.poolings import POOLINGS
 
 
@@ -34,8 +35,8 @@ def _mix(weights: Any, values: Any, num_heads: int) -> Any:
     """Mixes values (batch, keys, hidden) with weights (batch, heads, queries, keys)."""
     _, keys, hidden = ops.shape(values)
     values = split_heads(values, keys, num_heads, hidden // num_heads)
-    mixed = ops.matmul(weights, ops.transpose(values, (0, 2, 1, 3)))
-    return ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, ops.shape(weights)[2], hidden))
+    mixed = ops.einsum("bhqk,bkhd->bqhd", weights, values)
+    return ops.reshape(mixed, (-1, ops.shape(weights)[2], hidden))
 
 
 def block_with_offset(
@@ -209,7 +210,7 @@ def class_relevance(
     Reference: arXiv 2103.15679, equations 5 and 6; the paper's rule for the class token is
     extended to other poolings as said above.
     """
-    config = check_model(model)
+    config = config_of(model)
     if not config.num_classes:
         raise ValueError(
             "Expected a model with classes, since relevance asks what speaks for one of them. "

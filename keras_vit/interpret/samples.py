@@ -119,9 +119,9 @@ def from_files(
         ValueError: nothing found, a file that is no whole image, or another kind of model.
     """
     from keras_vit.images.pillow_decoding import load_image
-    from keras_vit.interpret.observe import check_model
+    from keras_vit.models.config import config_of
 
-    check_model(model)
+    config_of(model)
     paths = find_images(sources, count)
     return Samples(
         images=np.stack([load_image(path, model) for path in paths]),
@@ -150,9 +150,9 @@ def from_dataset(
     import tensorflow as tf
 
     from keras_vit import data
-    from keras_vit.interpret.observe import check_model
+    from keras_vit.models.config import config_of
 
-    config = check_model(model)
+    config = config_of(model)
     dataset = data.load(name_or_folder, data_dir=data_dir)
     if config.num_classes not in (0, dataset.num_classes):
         raise ValueError(

@@ -435,4 +435,12 @@ def config_of(model: Any) -> VisionTransformerConfig:
     config = getattr(model, "config", None)
     if isinstance(config, VisionTransformerConfig):
         return config
-    raise ValueError(f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}.")
+    inside = [
+        layer.name
+        for layer in getattr(model, "layers", ())
+        if isinstance(getattr(layer, "config", None), VisionTransformerConfig)
+    ]
+    hint = f" It contains one: pass `model.get_layer({inside[0]!r})`." if inside else ""
+    raise ValueError(
+        f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}.{hint}"
+    )

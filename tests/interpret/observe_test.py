@@ -6,6 +6,7 @@ import pytest
 
 from keras_vit import VisionTransformer, VisionTransformerConfig, interpret
 from keras_vit.interpret import observe
+from keras_vit.models.config import config_of
 
 CONFIG = VisionTransformerConfig(
     image_size=(8, 12), patch_size=4, hidden_size=16, num_layers=3, num_heads=2, mlp_dim=24,
@@ -50,12 +51,12 @@ def test_a_model_of_several_inputs_is_refused():
         observe.check_images(model, np.zeros((1, 8, 12, 3)))
 
 
-def test_check_model_returns_the_config():
+def test_the_config_of_a_model_is_returned():
     model = VisionTransformer(CONFIG)
-    assert observe.check_model(model) is model.config
+    assert config_of(model) is model.config
 
 
 @pytest.mark.parametrize("model", [None, "ViT_B16", CONFIG])
 def test_what_is_no_model_is_an_error(model):
     with pytest.raises(ValueError, match=f"Received: {type(model).__name__}"):
-        observe.check_model(model)
+        config_of(model)
