@@ -150,8 +150,8 @@ class Rotary(keras.layers.Layer):
             values = frequencies(head_dim, self.base) * 2
             self.frequencies = self.add_weight(
                 shape=(2, heads, head_dim // 2),
-                initializer=lambda shape, dtype=None: ops.broadcast_to(
-                    ops.convert_to_tensor(values, dtype=dtype), shape
+                initializer=lambda shape, dtype=None: (
+                    ops.ones(shape, dtype) * ops.convert_to_tensor(values, dtype=dtype)
                 ),
                 name="frequencies",
             )
