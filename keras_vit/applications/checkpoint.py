@@ -31,8 +31,8 @@ def from_checkpoint(
     use.
 
     Args:
-        source: an `.npz`, `.safetensors` or `.keras` file, a folder with one, or an address
-            (`"hf://owner/repo"`, `"https://..."`).
+        source: an `.npz`, `.safetensors` or `.keras` file, a folder with one, a keras-hub preset
+            (its folder), or an address (`"hf://owner/repo"`, `"https://..."`).
         include_top: whether the head is part of the model.
         pooling: as in the model factories; None is the checkpoint's own with a head, and all tokens
             without one.

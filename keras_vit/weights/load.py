@@ -16,6 +16,7 @@ from keras_vit.weights.download import local_path
 from keras_vit.weights.files.arrays import FLOAT_BYTES
 from keras_vit.weights.files.keras_archive import canonical_variables, open_keras
 from keras_vit.weights.files.opening import open_checkpoint
+from keras_vit.weights.files.preset import is_preset
 from keras_vit.weights.files.run_checkpoint import is_run_checkpoint, open_run_checkpoint
 from keras_vit.weights.files.suffixes import is_keras_model, needs_model
 from keras_vit.weights.layouts import BoundCheckpoint
@@ -78,8 +79,9 @@ def load_weights(
         model: a `VisionTransformer`; its position embedding keeps its grid, and the stored one is
             resized to it as `model.config.position_embedding_interpolation` says. A patch kernel
             of another size is resized by its pseudo-inverse (FlexiViT).
-        source: an `.npz`, `.safetensors`, `.keras` or `.weights.h5` file, a folder with one, or an
-            address (`"hf://owner/repo"`, `"https://..."`). The layout is found from the names.
+        source: an `.npz`, `.safetensors`, `.keras` or `.weights.h5` file, a folder with one or of a
+            keras-hub preset, or an address (`"hf://owner/repo"`, `"https://..."`). The
+            layout is found from the names.
         head: `"auto"` loads the head, but replaces one of another number of classes, or one that
             the checkpoint lacks, by a fresh head of zeros; `"keep"` loads the head and nothing
             else will do; `"reset"` always makes a fresh one.
@@ -107,7 +109,7 @@ def open_source(source: Any, model: keras.Model | None = None) -> BoundCheckpoin
         model: a model of the same architecture; a `.weights.h5` file does not say its own.
     """
     path = local_path(source)
-    if is_keras_model(path) or needs_model(path):
+    if is_keras_model(path) or (needs_model(path) and not is_preset(path)):
         return open_keras(path, model)
     if is_run_checkpoint(path):
         return open_run_checkpoint(path)

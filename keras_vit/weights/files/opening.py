@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from keras_vit.files import read_json
 from keras_vit.weights.files.arrays import ArrayFile, unfit
 from keras_vit.weights.files.npz import NpzFile
+from keras_vit.weights.files.preset import PresetFile, is_preset
 from keras_vit.weights.files.safetensors import SafetensorsFile, ShardedFile
 from keras_vit.weights.files.suffixes import (
     INDEX,
@@ -28,7 +28,7 @@ def open_checkpoint(path: Any) -> ArrayFile:
     Args:
         path: an `.npz` or `.safetensors` file, an index of shards
             (`model.safetensors.index.json`), or a folder with `model.safetensors`, with such an
-            index, or with one file of either kind.
+            index, or with one file of either kind; or the folder of a keras-hub preset.
 
     Returns:
         The names, shapes and dtypes, and `read(name)`; `config`, `preprocessor` and
@@ -40,6 +40,8 @@ def open_checkpoint(path: Any) -> ArrayFile:
             checkpoint of it where there is such a thing.
     """
     path = os.fspath(path)
+    if is_preset(path):
+        return PresetFile(path)
     if os.path.isdir(path):
         path = _checkpoint_in(path)
     if path.endswith(NPZ):
@@ -75,14 +77,6 @@ def _checkpoint_in(folder: str) -> str:
 def _way_on(folder: str, files: Sequence[str]) -> str:
     """Says how what is in a folder can be loaded all the same, or nothing."""
     paths = [os.path.join(folder, name) for name in files]
-    if "config.json" in files:
-        module = str(read_json(os.path.join(folder, "config.json")).get("module"))
-        if module.startswith("keras_hub"):
-            return (
-                "This is a preset of keras-hub. Load the weights that it was made from: "
-                "`keras_vit.list_weights()` has those of Google, "
-                '`from_checkpoint("hf://owner/repo")` loads those of the Hugging Face hub.'
-            )
     pickles = [path for path in paths if path.endswith(PICKLES)]
     if pickles:  # training_args.bin and the like may lie beside the weights
         weights = [path for path in pickles if "pytorch_model" in os.path.basename(path)]

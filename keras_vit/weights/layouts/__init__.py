@@ -11,6 +11,7 @@ from keras_vit.weights.layouts.bound import BoundCheckpoint
 from keras_vit.weights.layouts.dinov2 import DINOV2, PIXIO, TIPS
 from keras_vit.weights.layouts.dinov3 import DINOV3
 from keras_vit.weights.layouts.google import GOOGLE
+from keras_vit.weights.layouts.keras_hub import HUB_DINOV2, HUB_VIT
 from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.open_clip import OPEN_CLIP
 from keras_vit.weights.layouts.timm import TIMM, TIMM_NAFLEX
@@ -21,6 +22,7 @@ from keras_vit.weights.layouts.vit import VIT
 LAYOUTS = (
     GOOGLE, *TIMM_CLASSES, TIMM, TIMM_NAFLEX,
     TOWERS, DINOV3, BEIT, DINOV2, PIXIO, TIPS, INTERNVL, AIMV2, VIT, OPEN_CLIP,
+    HUB_VIT, HUB_DINOV2,
 )  # fmt: skip
 NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
 

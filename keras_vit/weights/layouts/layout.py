@@ -26,7 +26,7 @@ class Layout:
     (`weights/architecture.py`).
 
     Attributes:
-        name: `"google"`, `"timm"`, `"huggingface"` or `"keras"`.
+        name: `"google"`, `"timm"`, `"huggingface"`, `"keras-hub"` or `"keras"`.
         signature: a name that every file of this layout has, after its prefix.
         prefixes: what may stand in front of the names, most telling first.
         rows: the table of names.

@@ -44,9 +44,12 @@ def test_a_folder_with_one_file_will_do_and_several_are_named(tmp_path, golden):
         ),
         ({"a.bin": "", "b.bin": ""}, "only", r"a\.bin.*b\.bin.*weights_only=True"),
         (
-            {"config.json": '{"module": "keras_hub.src.models.vit"}', "model.weights.h5": "x"},
-            "only",
-            r"preset of keras-hub.*list_weights",
+            {
+                "config.json": '{"module": "keras_hub.src", "class_name": "DINOV3Backbone"}',
+                "model.weights.h5": "x",
+            },
+            "a DINOV3Backbone of keras-hub",
+            "list_weights",
         ),
         (
             {"model.keras": "x", "summary.json": "{}"},
