@@ -15,8 +15,8 @@ def test_the_machine_is_described():
 
 
 @pytest.mark.slow
-def test_a_worker_builds_infers_and_trains(tiny_model):
-    worker = Worker(Work("keras_vit", tiny_model, batch_size=1))
+def test_a_worker_builds_infers_and_trains():
+    worker = Worker(Work("keras_vit", "ViT_Ti16", batch_size=1))
     try:
         assert worker.read()["build_s"] > 0
         for command in ("infer", "train"):
