@@ -30,7 +30,7 @@ section("How")
 _MAP = flags.DEFINE_enum(
     "map",
     "rollout",
-    ["rollout", "relevance", "foreground", "attention"],
+    ["rollout", "late_rollout", "relevance", "foreground", "attention"],
     "The map of Figure 6; the paper's is the rollout.",
 )
 _IMAGE_SIZE = image_size_flag()

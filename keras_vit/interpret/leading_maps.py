@@ -34,16 +34,32 @@ class Saliency:
     needs_classes: bool = False
 
 
+def _late_rollout(model: Any, images: Any, **options: Any) -> np.ndarray:
+    first = min(1, model.config.num_layers - 1)
+    return attention_rollout(model, images, first_block=first, **options)
+
+
 def _look(model: Any, images: Any, *, batch_size: int) -> np.ndarray:
     return head_attention(model, images, batch_size=batch_size).mean(axis=1)
 
 
 SALIENCIES = {
+    "late_rollout": Saliency(
+        "Rollout without the first block",
+        "what reaches the answer through the attention of all blocks but the first (arXiv "
+        "2005.00928)",
+        _late_rollout,
+    ),
     "relevance": Saliency(
         "Relevance for the class",
         "what of it speaks for the class (arXiv 2103.15679)",
         class_relevance,
         needs_classes=True,
+    ),
+    "rollout": Saliency(
+        "Attention rollout",
+        "what reaches the answer through the attention of all blocks (arXiv 2005.00928)",
+        attention_rollout,
     ),
     "foreground": Saliency(
         "Foreground",
@@ -55,13 +71,8 @@ SALIENCIES = {
         "what the last block looks at, mean over its heads",
         _look,
     ),
-    "rollout": Saliency(
-        "Attention rollout",
-        "what reaches the answer through the attention of all blocks (arXiv 2005.00928)",
-        attention_rollout,
-    ),
 }
-"""Best first."""
+"""By their mean pointing, best first."""
 
 
 def saliencies(model: Any) -> dict[str, Saliency]:
@@ -78,9 +89,9 @@ def saliency(
     Args:
         model: a `keras_vit.VisionTransformer`.
         images: prepared images, (batch, height, width, channels).
-        method: `"relevance"` for the predicted class, `"foreground"` of all images together,
-            `"attention"` of the last block, or `"rollout"`; None is the first of these that the
-            model allows.
+        method: `"late_rollout"` without the first block, `"relevance"` for the predicted class,
+            `"rollout"`, `"foreground"` of all images together, or `"attention"` of the last block;
+            None is the first of these.
         batch_size: images at a time; bounds the memory.
 
     Returns:

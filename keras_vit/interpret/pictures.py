@@ -109,7 +109,7 @@ def look(
     artifacts = artifact_patches(model, images, batch_size=batch_size)
     maps = {}
     for name, way in saliencies(model).items():
-        left_out = {"left_out": artifacts} if leave_out_artifacts and name == "rollout" else {}
+        left_out = {"left_out": artifacts} if leave_out_artifacts and "rollout" in name else {}
         maps[name] = way.measure(model, images, batch_size=batch_size, **left_out)
         if leave_out_artifacts:
             maps[name] = fill_patches(maps[name], artifacts)
