@@ -94,7 +94,7 @@ def test_what_was_seen_before_a_failure_is_kept(model, photos, tmp_path, counted
         index_images(model, files(photos), cache=tmp_path, batch_size=2, progress=stop)
     counted.clear()
     index_images(model, files(photos), cache=tmp_path, batch_size=2)
-    assert counted == ["2.png", "3.png", "4.png"]
+    assert sorted(counted) == ["2.png", "3.png", "4.png"]  # read by several threads
 
 
 def test_a_damaged_part_of_the_cache_is_made_again(model, photos, tmp_path):
