@@ -14,6 +14,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
+
 SCALES = ("index", "centred")
 PAIRS = ("halves", "neighbours")
 ORDERS = ("yx", "xy")
@@ -41,9 +43,18 @@ class PatchCoordinates(keras.layers.Layer):
         offset: added to rows and columns that are counted.
         reference_grid: (rows, columns) on which they are counted, whatever grid there is; None for
             the grid there is.
+        shift: in training, up to what both coordinates of all patches are moved, each by its own
+            uniform draw; rows and columns that are counted, or halves of an image. None for not.
+        jitter: in training, up to what factor both are stretched or shrunk, each by its own draw,
+            uniform in the logarithm; at least 1, or None.
+        rescale: the same, by one draw for both.
+        seed: seed of the layer's own random state, or None.
 
     Input: patches `(batch, rows, columns, values)`. Output: float32 `(1, tokens, 2)`, row and
-    column.
+    column. One draw holds for all images of a batch; under a `tf.distribute` strategy each replica
+    draws its own.
+
+    Reference: "DINOv3" (arXiv 2508.10104), section 3.2, for the jitter of the box of coordinates.
     """
 
     def __init__(
@@ -53,6 +64,10 @@ class PatchCoordinates(keras.layers.Layer):
         scale: str = "index",
         offset: float = 0.0,
         reference_grid: tuple[int, int] | None = None,
+        shift: float | None = None,
+        jitter: float | None = None,
+        rescale: float | None = None,
+        seed: int | None = None,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -62,23 +77,48 @@ class PatchCoordinates(keras.layers.Layer):
         self.scale = scale
         self.offset = offset
         self.reference_grid = None if reference_grid is None else tuple(reference_grid)
+        self.shift = shift
+        self.jitter = jitter
+        self.rescale = rescale
+        self.seed = seed
+        drawn = any(most is not None for most in (shift, jitter, rescale))
+        self.seed_generator = keras.random.SeedGenerator(seed) if drawn else None
 
     def build(self, input_shape):
         self.built = True
 
-    def call(self, patches):
+    def call(self, patches, training=None):
         grid = ops.shape(patches)[1:3]
         rows, columns = (self._line(side, axis) for axis, side in enumerate(grid))
         rows = ops.broadcast_to(rows[:, None, None], (*grid, 1))
         columns = ops.broadcast_to(columns[None, :, None], (*grid, 1))
         coordinates = ops.reshape(ops.concatenate([rows, columns], axis=-1), (1, -1, 2))
+        if training and self.seed_generator is not None:
+            coordinates = self._augment(coordinates)
         return ops.pad(coordinates, ((0, 0), (self.num_prefix_tokens, 0), (0, 0)))
+
+    @property
+    def _unit(self) -> float:
+        """What one row, or half of an image, counts."""
+        return 2.0 * math.pi if self.scale == "centred" else 1.0
+
+    def _augment(self, coordinates: Any) -> Any:
+        seed = DrawnSeed(seed_of_replica(self.seed_generator.next()))
+        if self.shift is not None:
+            most = self.shift * self._unit
+            coordinates += keras.random.uniform((2,), -most, most, "float32", seed)
+        for factor, shape in ((self.jitter, (2,)), (self.rescale, (1,))):
+            if factor is not None:
+                most = math.log(factor)
+                drawn = keras.random.uniform(shape, -most, most, "float32", seed)
+                coordinates *= ops.exp(drawn)
+        return coordinates
 
     def _line(self, side: Any, axis: int) -> Any:
         steps = ops.arange(side, dtype="float32")
         length = ops.cast(side, "float32")
         if self.scale == "centred":
-            return 2.0 * math.pi * (2.0 * (steps + 0.5) / length - 1.0)
+            return self._unit * (2.0 * (steps + 0.5) / length - 1.0)
         steps = steps + self.offset
         if self.reference_grid is None:
             return steps
@@ -89,7 +129,7 @@ class PatchCoordinates(keras.layers.Layer):
         known = rows is not None and columns is not None
         return (1, self.num_prefix_tokens + rows * columns if known else None, 2)
 
-    def compute_output_spec(self, patches):
+    def compute_output_spec(self, patches, training=None):
         return keras.KerasTensor(self.compute_output_shape(patches.shape), "float32")
 
     def get_config(self):
@@ -99,6 +139,10 @@ class PatchCoordinates(keras.layers.Layer):
             "scale": self.scale,
             "offset": self.offset,
             "reference_grid": self.reference_grid,
+            "shift": self.shift,
+            "jitter": self.jitter,
+            "rescale": self.rescale,
+            "seed": self.seed,
         }
 
 

@@ -11,6 +11,7 @@ from keras_vit.checks import check_bool, check_choice, check_number, size_pair
 SCALES = ("index", "centred")
 PAIRS = ("halves", "neighbours")
 ORDERS = ("yx", "xy")
+AUGMENTED = {"shift": "[0, inf)", "jitter": "[1, inf)", "rescale": "[1, inf)"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,8 @@ class RotaryConfig:
             `"neighbours"`, each two that follow each other.
         order: whether the first frequencies turn by the row, `"yx"`, or by the column, `"xy"`.
         learned: whether each head of each block learns frequencies of its own (RoPE-Mixed).
+        shift, jitter, rescale: how coordinates are augmented in training, see
+            `keras_vit.layers.PatchCoordinates`; None for not.
 
     Reference: "Rotary Position Embedding for Vision Transformer" (arXiv 2403.13298), section 3.
     """
@@ -39,6 +42,9 @@ class RotaryConfig:
     pairs: str = "halves"
     order: str = "yx"
     learned: bool = False
+    shift: float | None = None
+    jitter: float | None = None
+    rescale: float | None = None
 
     def __post_init__(self):
         if self.reference_grid is not None:
@@ -50,6 +56,9 @@ class RotaryConfig:
         check_choice("rotary.pairs", self.pairs, PAIRS)
         check_choice("rotary.order", self.order, ORDERS)
         check_bool("rotary.learned", self.learned)
+        for name, interval in AUGMENTED.items():
+            if getattr(self, name) is not None:
+                check_number(f"rotary.{name}", getattr(self, name), interval)
 
     @property
     def turning(self) -> dict[str, Any]:
@@ -59,7 +68,8 @@ class RotaryConfig:
     @property
     def counting(self) -> dict[str, Any]:
         """The arguments of `keras_vit.layers.PatchCoordinates`, but for the prefix tokens."""
-        return {name: getattr(self, name) for name in ("scale", "offset", "reference_grid")}
+        names = ("scale", "offset", "reference_grid", *AUGMENTED)
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RotaryConfig:

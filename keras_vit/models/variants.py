@@ -51,7 +51,7 @@ _DINOV3 = {
     "layer_scale": True,
     "num_register_tokens": 4,
     "position_embedding": "none",
-    "rotary": {"base": 100.0, "scale": "centred"},
+    "rotary": {"base": 100.0, "scale": "centred", "rescale": 2.0},
 }
 _DINOV3_GATED = {**_DINOV3, "gelu": None, "mlp": "swiglu"}
 _EVA02 = {

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vit import VisionTransformer, VisionTransformerConfig
 from keras_vit.layers import MultiHeadSelfAttention, PatchCoordinates, Rotary
+from keras_vit.layers.seeds import DrawnSeed
 
 GRID, PREFIX, HEADS, WIDTH = (3, 4), 2, 2, 8
 X = np.random.default_rng(0).normal(size=(2, PREFIX + 12, HEADS, WIDTH)).astype("float32")
@@ -173,6 +174,7 @@ def test_coordinates_stay_in_full_precision():
     "fields, message",
     [
         ({"rotary": {"base": 0.5}}, "rotary.base"),
+        ({"rotary": {"jitter": 0.5}}, "rotary.jitter"),
         ({"rotary": {"pairs": "thirds"}}, "rotary.pairs"),
         ({"rotary": 3}, "RotaryConfig"),
         ({"num_heads": 8}, "divisible by 4"),
@@ -181,3 +183,53 @@ def test_coordinates_stay_in_full_precision():
 def test_what_cannot_be_turned_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         TINY.replace(**fields)
+
+
+AUGMENTED = {"shift": 0.5, "jitter": 1.5, "rescale": 2.0}
+
+
+@pytest.mark.parametrize("scale", ["centred", "index"])
+def test_coordinates_are_augmented_in_training_alone_by_one_draw_a_step(scale):
+    layer = PatchCoordinates(num_prefix_tokens=PREFIX, scale=scale, seed=3, **AUGMENTED)
+    plain = as_numpy(PatchCoordinates(num_prefix_tokens=PREFIX, scale=scale)(PATCHES))
+    np.testing.assert_array_equal(as_numpy(layer(PATCHES)), plain)
+    again = type(layer).from_config(layer.get_config())
+    first, second = (as_numpy(layer(PATCHES, training=True)) for _ in range(2))
+    np.testing.assert_array_equal(as_numpy(again(PATCHES, training=True)), first)
+    assert np.abs(first - second)[:, PREFIX:].min(axis=1).max() > 0
+    assert not first[:, :PREFIX].any()
+    # DINOv3: (x + shift) times a factor for each coordinate times one for both.
+    unit = 2 * np.pi if scale == "centred" else 1.0
+    drawn = keras.random.SeedGenerator(3)
+    seed = DrawnSeed(drawn.next())
+    shift = as_numpy(keras.random.uniform((2,), -0.5, 0.5, seed=seed))
+    factors = [
+        np.exp(as_numpy(keras.random.uniform((count,), -np.log(most), np.log(most), seed=seed)))
+        for count, most in ((2, 1.5), (1, 2.0))
+    ]
+    expected = (plain[:, PREFIX:] + unit * shift) * factors[0] * factors[1]
+    np.testing.assert_allclose(first[:, PREFIX:], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", AUGMENTED)
+def test_draws_of_coordinates_fill_their_range(name):
+    layer = PatchCoordinates(scale="centred", seed=0, **{name: AUGMENTED[name]})
+    plain = as_numpy(layer(PATCHES))[0]
+    draws = np.stack([as_numpy(layer(PATCHES, training=True))[0] for _ in range(100)])
+    if name == "shift":
+        values, most = (draws - plain)[:, 0] / (2 * np.pi), AUGMENTED[name]
+    else:  # patch 0, which has no coordinate 0
+        values, most = np.log(draws[:, 0] / plain[0]), np.log(AUGMENTED[name])
+    assert -most - 1e-5 <= values.min() < -0.9 * most and 0.9 * most < values.max() <= most + 1e-5
+    shared = np.allclose(values[:, 0], values[:, 1], atol=1e-5)
+    assert shared == (name == "rescale")
+
+
+def test_a_model_turns_by_another_draw_each_step_of_training():
+    config = TINY.replace(rotary={"scale": "centred", **AUGMENTED})
+    model = randomize(VisionTransformer(config, classifier_activation=None))
+    images = np.random.default_rng(0).normal(size=(2, 12, 16, 3)).astype("float32")
+    plain, first, second = (as_numpy(model(images, training=t)) for t in (False, True, True))
+    assert np.abs(first - plain).max() > 1e-3 and np.abs(first - second).max() > 1e-3
+    np.testing.assert_array_equal(as_numpy(model(images)), plain)
+    assert VisionTransformerConfig.from_dict(config.to_dict()) == config

@@ -3,6 +3,7 @@
 Each folder of `tests/fixtures/zoo` is what the library writes, and in `io.npz` what it computes.
 """
 
+import json
 import pathlib
 
 import keras
@@ -75,6 +76,24 @@ def test_a_model_of_timm_comes_back_from_its_layout(name, tmp_path):
     for path, array in bound.arrays(set(variables)):
         value = keras.ops.convert_to_numpy(variables[path])
         np.testing.assert_array_equal(array, value, path)
+
+
+@pytest.mark.parametrize("drawn", [{"shift": 0.25, "jitter": 1.5}, {"rescale": 3.0}])
+@pytest.mark.parametrize(
+    ("library", "layout", "key"),
+    [("transformers", "huggingface", "pos_embed_{}"), ("timm", "timm", "rope_{}_coords")],
+)
+def test_the_jitter_of_coordinates_is_read_and_written(library, layout, key, drawn, tmp_path):
+    model = from_checkpoint(ZOO / f"{library}_dinov3_gated", classifier_activation=None)
+    assert model.config.rotary.rescale == (2.0 if library == "transformers" else None)
+    rotary = {"base": 100.0, "scale": "centred", **drawn}
+    jittered = type(model)(model.config.replace(rotary=rotary))
+    jittered.set_weights(model.get_weights())
+    save_checkpoint(jittered, tmp_path / "model.safetensors", layout)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    stored = stored.get("model_args", stored)
+    assert {name: stored[key.format(name)] for name in drawn} == drawn
+    assert infer_config(open_source(tmp_path / "model.safetensors")) == jittered.config
 
 
 def test_dinov3_is_read_as_its_authors_name_it(tmp_path):

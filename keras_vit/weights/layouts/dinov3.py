@@ -13,6 +13,8 @@ _LAYER = "layer.{i}"
 _ATTENTION, _QKV = f"{_LAYER}.attention", f"{BLOCK}/attention/qkv"
 _KEY_BIAS, _GATE = "layer.0.attention.k_proj.bias", "layer.0.mlp.gate_proj.weight"
 _BASE = 100.0
+# What positions are augmented by in training, and what the class takes where nothing is told.
+_AUGMENTED = {"shift": None, "jitter": None, "rescale": 2.0}
 
 
 class Dinov3Layout(TransformersLayout):
@@ -56,14 +58,18 @@ class Dinov3Layout(TransformersLayout):
         stated.agree("use_gated_mlp", fields["mlp"] == "swiglu", "mlp")
         if fields["mlp"] == "swiglu":
             stated.must_be("hidden_act", "silu", "other gate in a gated MLP")
-        rotary = RotaryConfig(base=stated.number("rope_theta", _BASE), scale="centred")
+        drawn = {
+            name: stated.number_or_none(f"pos_embed_{name}", most)
+            for name, most in _AUGMENTED.items()
+        }
+        rotary = RotaryConfig(base=stated.number("rope_theta", _BASE), scale="centred", **drawn)
         return {**told, "position_embedding": "none", "rotary": rotary}
 
     def suits(self, config):
         return config.rotary is not None and config.position_embedding == "none"
 
     def checks(self, config):
-        rotary = RotaryConfig(base=config.rotary.base, scale="centred")
+        rotary = RotaryConfig(base=config.rotary.base, scale="centred", **_drawn(config))
         positions = ("position_embedding", "position_embedding_prefix_rows")
         return [
             *(each for each in super().checks(config) if each[0] not in positions),
@@ -97,10 +103,15 @@ class Dinov3Layout(TransformersLayout):
             "intermediate_size": config.mlp_dim,
             "num_register_tokens": config.num_register_tokens,
             "rope_theta": config.rotary.base,
+            **{f"pos_embed_{name}": most for name, most in _drawn(config).items()},
             "use_gated_mlp": gated,
             **({"hidden_act": "silu"} if gated else {}),
             **dict.fromkeys(("query_bias", "key_bias", "value_bias"), config.qkv_bias),
         }
+
+
+def _drawn(config):
+    return {name: getattr(config.rotary, name) for name in _AUGMENTED}
 
 
 DINOV3 = Dinov3Layout()

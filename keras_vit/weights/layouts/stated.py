@@ -8,7 +8,7 @@ from keras_vit.checks import is_int, size_pair
 
 
 class Stated:
-    """A mapping of a JSON file, read value by value; null is as good as absent.
+    """A mapping of a JSON file, read value by value; null is as good as absent but where said.
 
     Args:
         values: the mapping.
@@ -20,6 +20,7 @@ class Stated:
         if not isinstance(values, Mapping):
             raise ValueError(f"Expected an object as {where}. Received: {values!r}.")
         self.values = {name: value for name, value in values.items() if value is not None}
+        self.nulls = values.keys() - self.values.keys()
         self.where = where
         self.given = given or {}
 
@@ -63,6 +64,11 @@ class Stated:
             "a number above 0",
         )
         return None if value is None else float(value)
+
+    def number_or_none(self, name: str, default: float | None = None) -> float | None:
+        """Returns a number above 0, or None where it is null or 0; `default` where it is absent."""
+        null = name in self.nulls or self.values.get(name) == 0
+        return None if null else self.number(name, default)
 
     def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
         """Returns finite numbers, one for each channel."""

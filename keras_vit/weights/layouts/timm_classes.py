@@ -3,6 +3,7 @@
 Their files are read as those of all of timm are (`timm.py`).
 """
 
+from keras_vit.models.rotary_config import AUGMENTED
 from keras_vit.weights.layouts.timm import TimmLayout
 from keras_vit.weights.layouts.timm_saving import rounded_ratio
 
@@ -126,6 +127,9 @@ class TimmEvaLayout(_TimmClass):
         }
         if not config.layer_scale:
             del arguments["init_values"]
+        for drawn in AUGMENTED:
+            if getattr(rotary, drawn) is not None:
+                arguments[f"rope_{drawn}_coords"] = getattr(rotary, drawn)
         if rotary.reference_grid is not None:
             arguments["ref_feat_shape"] = list(rotary.reference_grid)
         if config.pooling == "map":

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_vit.checks import size_pair
-from keras_vit.models.rotary_config import RotaryConfig
+from keras_vit.models.rotary_config import AUGMENTED, RotaryConfig
 from keras_vit.weights.layouts.activations import GELUS
 from keras_vit.weights.layouts.bound import POSITIONS
 from keras_vit.weights.layouts.stated import Stated
@@ -53,7 +53,7 @@ _READ = {
     "rope_grid_offset", "rope_grid_indexing", "rope_temperature", "rope_rotate_half",
     "ref_feat_shape", "attn_pool_num_heads", "use_post_transformer_norm", "use_fc_norm",
     "rel_pos_type", "pos_embed_interp_mode", "pos_embed_antialias", "pos_embed_align_corners",
-    "pos_embed_ar_preserving",
+    "pos_embed_ar_preserving", "rope_shift_coords", "rope_jitter_coords", "rope_rescale_coords",
 }  # fmt: skip
 # What a model of timm is trained with, or how it is made, and no output of it depends on.
 _INERT = {
@@ -63,7 +63,7 @@ _INERT = {
     "img_size", "fc_norm", "distilled_training", "device", "dtype", "head_init_scale", "bias",
     "qkv_fused", "swiglu_mlp", "swiglu_align_to", "attn_type", "attn_pool_mlp_ratio",
     "use_rel_pos_bias", "use_shared_rel_pos_bias", "rel_pos_dim", "shared_rel_pos",
-    "pos_embed_grid_size", "rope_shift_coords", "rope_jitter_coords", "rope_rescale_coords",
+    "pos_embed_grid_size",
 }  # fmt: skip
 
 
@@ -217,6 +217,7 @@ def _rotary(options: Stated, learned: bool) -> RotaryConfig:
         pairs="halves" if options.flag("rope_rotate_half", False) else "neighbours",
         order=order,
         learned=learned,
+        **{name: options.number_or_none(f"rope_{name}_coords") for name in AUGMENTED},
     )
 
 
