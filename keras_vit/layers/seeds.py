@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 _STRIDE = 0x9E3779B9  # far apart, so that the seeds of two layers do not meet
 
@@ -25,7 +26,9 @@ class DrawnSeed(keras.random.SeedGenerator):
     def next(self, ordered: bool = True) -> Any:
         draws = self._draws
         self._draws += 1
-        return self._seed + [0, draws] if draws else self._seed
+        if not draws:
+            return self._seed
+        return self._seed + ops.convert_to_tensor([0, draws], dtype=self._seed.dtype)
 
 
 def seed_of_replica(seed: Any) -> Any:
