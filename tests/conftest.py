@@ -95,8 +95,18 @@ if BACKEND != "tensorflow":
 @pytest.fixture(scope="session")
 def image_sets():
     """The module `image_sets.py` beside this file."""
-    path = pathlib.Path(__file__).with_name("image_sets.py")
-    spec = importlib.util.spec_from_file_location("image_sets", path)
+    return _beside("image_sets")
+
+
+@pytest.fixture(scope="session")
+def gradients():
+    """The function of `gradients.py` beside this file."""
+    return _beside("gradients").gradients
+
+
+def _beside(name):
+    path = pathlib.Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -22,7 +22,6 @@ def _load(path):
 
 
 checks = _load(HERE / "layer_checks.py")
-gradients = _load(HERE.parent / "gradients.py").gradients
 every_case = pytest.mark.parametrize("name", checks.CASES)
 
 
@@ -90,7 +89,7 @@ def test_mixed_precision_computes_in_half_and_stays_close(name, dtype):
 
 @every_case
 @pytest.mark.parametrize("training", [False, True])
-def test_every_variable_has_a_finite_gradient(name, training):
+def test_every_variable_has_a_finite_gradient(name, training, gradients):
     layer, inputs = checks.make(name)
     found = gradients(layer, inputs, training)
     for variable, gradient in zip(layer.trainable_variables, found, strict=True):

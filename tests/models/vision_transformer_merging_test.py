@@ -24,7 +24,6 @@ def _load(path):
 
 
 reference = _load(HERE / "layers" / "merging_reference.py")
-gradients = _load(HERE / "gradients.py").gradients
 TINY = VisionTransformerConfig(
     image_size=16, patch_size=4, hidden_size=16, num_layers=3, num_heads=2, mlp_dim=24,
     num_classes=5, token_merging=3,
@@ -208,7 +207,7 @@ def test_saving_is_bit_exact_in_safe_mode(kind, tmp_path):
 
 
 @every_kind
-def test_every_variable_has_a_gradient(kind):
+def test_every_variable_has_a_gradient(kind, gradients):
     model = make(**KINDS[kind])
     # So many that no branch is dropped for all of them.
     found = gradients(model, [images(*model.config.image_size, batch=16)], training=True)

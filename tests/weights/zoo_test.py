@@ -21,6 +21,7 @@ from keras_vit.weights.save import save_checkpoint
 ZOO = pathlib.Path(__file__).parents[1] / "fixtures" / "zoo"
 _OTHER = {"key_bias", "layer_scale_init_value", "architectures"}  # the pooler is another class
 CASES = sorted(path.parent for path in ZOO.glob("*/io.npz"))
+DERIVED = sorted(path.parent for path in ZOO.glob("*/gradients"))
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
@@ -31,6 +32,25 @@ def test_computes_what_the_library_computes(folder):
     model = from_checkpoint(folder, classifier_activation=None)
     output = keras.ops.convert_to_numpy(model(images))
     np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("folder", DERIVED, ids=lambda folder: folder.name)
+def test_has_the_gradients_that_the_library_has(folder, gradients):
+    """They stand under the names of the weights, so that the layout reads them alike."""
+    with np.load(folder / "io.npz") as arrays:
+        images = arrays["images"]
+    model = from_checkpoint(folder, classifier_activation=None)
+    paths = [variable.path for variable in model.trainable_variables]
+    found = dict(zip(paths, gradients(model, [images]), strict=True))
+    expected = dict(open_source(folder / "gradients").arrays(set(canonical_variables(model))))
+    assert len(expected) >= len(found)
+    for name, variable in canonical_variables(model).items():
+        scale = max(1e-3, np.abs(expected[name]).max())
+        gradient = np.array(keras.ops.convert_to_numpy(found[variable.path]))
+        keys = slice(len(gradient) // 3, len(gradient) // 3 * 2)
+        if name.endswith("qkv/bias") and not expected[name][keys].any():
+            gradient[keys] = 0  # the library has no bias of the keys
+        np.testing.assert_allclose(gradient, expected[name], atol=1e-4 * scale, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["dinov3", "dinov3_gated", "beit", "beit_shared"])
