@@ -57,12 +57,22 @@ def fused_attend(query, key, value, bias=None):
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
+class NoKeyBias(keras.constraints.Constraint):
+    """Keeps the keys' third of a packed bias at zero after each step of training."""
+
+    def __call__(self, bias):
+        query, key, value = ops.split(bias, 3)
+        return ops.concatenate([query, ops.zeros_like(key), value])
+
+
+@keras.saving.register_keras_serializable(package="keras_vit")
 class MultiHeadSelfAttention(CompositeLayer):
     """Multi-head self-attention with one matrix for query, key and value.
 
     Args:
         num_heads: heads; divides the width of a token.
         use_bias: whether query, key and value have a bias.
+        key_bias: whether that of the keys is trained too; else it stays as it is made, zero.
         qk_norm: whether queries and keys are normalised before they meet, True for each head by
             itself, `"joint"` for all heads together.
         epsilon: added to the variance of these norms.
@@ -93,6 +103,7 @@ class MultiHeadSelfAttention(CompositeLayer):
         num_heads: int,
         *,
         use_bias: bool = True,
+        key_bias: bool = True,
         qk_norm: bool | str = False,
         epsilon: float = 1e-6,
         dropout_rate: float = 0.0,
@@ -107,6 +118,7 @@ class MultiHeadSelfAttention(CompositeLayer):
         super().__init__(**{"autocast": rotary is None, **kwargs})
         self.num_heads = num_heads
         self.use_bias = use_bias
+        self.key_bias = key_bias
         self.qk_norm = qk_norm
         self.epsilon = epsilon
         self.dropout_rate = dropout_rate
@@ -128,6 +140,7 @@ class MultiHeadSelfAttention(CompositeLayer):
         self.qkv = keras.layers.Dense(
             3 * hidden_size,
             use_bias=self.use_bias,
+            bias_constraint=None if self.key_bias else NoKeyBias(),
             # Xavier-uniform of each of the three matrices: their bound is sqrt(6 / (D + D)).
             kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform"),
             dtype=self.dtype_policy,
@@ -225,6 +238,7 @@ class MultiHeadSelfAttention(CompositeLayer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "use_bias": self.use_bias,
+            "key_bias": self.key_bias,
             "qk_norm": self.qk_norm,
             "epsilon": self.epsilon,
             "dropout_rate": self.dropout_rate,

@@ -32,6 +32,7 @@ class TransformerBlock(CompositeLayer):
         gelu: `"erf"`, `"tanh"` or `"quick"`.
         epsilon: added to the variance of the layer norms.
         qkv_bias: whether query, key and value have a bias.
+        key_bias: whether that of the keys is trained too, or stays zero.
         qk_norm: whether queries and keys are normalised, as in `MultiHeadSelfAttention`.
         norm: kind of all norms, a key of `keras_vit.layers.layer_norm.NORMS`.
         attention_output_bias: whether the last matrix of the attention has a bias.
@@ -80,6 +81,7 @@ class TransformerBlock(CompositeLayer):
         gelu: str | None = "tanh",
         epsilon: float = 1e-6,
         qkv_bias: bool = True,
+        key_bias: bool = True,
         qk_norm: bool | str = False,
         norm: str = "layer",
         attention_output_bias: bool = True,
@@ -117,6 +119,7 @@ class TransformerBlock(CompositeLayer):
         self.attention = MultiHeadSelfAttention(
             num_heads,
             use_bias=qkv_bias,
+            key_bias=key_bias,
             qk_norm=qk_norm,
             epsilon=epsilon,
             dropout_rate=attention_dropout_rate,
@@ -274,6 +277,7 @@ class TransformerBlock(CompositeLayer):
             "mlp": self.mlp.kind,
             "gelu": self.mlp.gelu,
             "qkv_bias": self.attention.use_bias,
+            "key_bias": self.attention.key_bias,
             "qk_norm": self.attention.qk_norm,
             "attention_output_bias": self.attention.output_bias,
             "attention_inner_norm": self.attention.inner_norm,

@@ -66,6 +66,7 @@ class VisionTransformerConfig:
         mlp: `"gelu"` or `"relu"` (two matrices), or `"swiglu"` (the first makes gate and value).
         gelu: `"erf"` (exact), `"tanh"` (its approximation) or `"quick"` (x * sigmoid(1.702 x)).
         qkv_bias: whether query, key and value have a bias.
+        key_bias: whether that of the keys is trained too, or stays zero (BEiT, EVA, DINOv3).
         norm: `"layer"` or `"rms"`, the kind of every norm.
         attention_output_bias: whether the last matrix of the attention has a bias.
         attention_inner_norm: whether what it reads is normalised before (sub-LN).
@@ -133,6 +134,7 @@ class VisionTransformerConfig:
     mlp: str = "gelu"
     gelu: str | None = "tanh"
     qkv_bias: bool = True
+    key_bias: bool = True
     norm: str = "layer"
     attention_output_bias: bool = True
     attention_inner_norm: bool = False
@@ -224,7 +226,7 @@ class VisionTransformerConfig:
             check_number(field, getattr(self, field), "(0, inf)")
         for field in (
             "rematerialize", "multi_label", "drop_remainder", "attention_output_bias",
-            "attention_inner_norm", "mlp_bias", "mlp_inner_norm", "patch_norm",
+            "attention_inner_norm", "key_bias", "mlp_bias", "mlp_inner_norm", "patch_norm",
         ):  # fmt: skip
             check_bool(field, getattr(self, field))
         self._check_token_merging()

@@ -215,6 +215,7 @@ def _block(config: VisionTransformerConfig, policy: Any, index: int) -> layers.T
         gelu=config.gelu,
         epsilon=config.layer_norm_epsilon,
         qkv_bias=config.qkv_bias,
+        key_bias=config.key_bias,
         qk_norm=config.qk_norm,
         norm=config.norm,
         attention_output_bias=config.attention_output_bias,

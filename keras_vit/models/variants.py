@@ -45,6 +45,7 @@ _CLIP = {
 }
 
 _DINOV3 = {
+    "key_bias": False,
     "num_classes": 0,
     "gelu": "erf",
     "layer_norm_epsilon": 1e-5,
@@ -55,6 +56,7 @@ _DINOV3 = {
 }
 _DINOV3_GATED = {**_DINOV3, "gelu": None, "mlp": "swiglu"}
 _EVA02 = {
+    "key_bias": False,
     "gelu": None,
     "mlp": "swiglu",
     "pooling": "gap",
@@ -64,6 +66,7 @@ _EVA02 = {
 }
 
 _BEIT = {
+    "key_bias": False,
     "gelu": "erf",
     "layer_scale": True,
     "pooling": "gap",
@@ -149,7 +152,9 @@ VARIANTS: dict[str, VisionTransformerConfig] = {
     "DINOv3_B16": _row(16, 768, 3072, 12, 12, **_DINOV3),
     "DINOv3_L16": _row(16, 1024, 4096, 16, 24, **_DINOV3),
     "DINOv3_H16plus": _row(16, 1280, 5120, 20, 32, **_DINOV3_GATED),
-    "DINOv3_7B16": _row(16, 4096, 8192, 32, 40, qkv_bias=False, **_DINOV3_GATED),
+    "DINOv3_7B16": _row(
+        16, 4096, 8192, 32, 40, **{**_DINOV3_GATED, "qkv_bias": False, "key_bias": True}
+    ),
     # "EVA-02" (arXiv 2303.11331), Table 1; at the size that each was fine-tuned at.
     "EVA02_Ti14": _row(14, 192, 512, 3, 12, image_size=336, **_EVA02),
     "EVA02_S14": _row(14, 384, 1024, 6, 12, image_size=336, **_EVA02),

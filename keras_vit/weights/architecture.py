@@ -125,6 +125,7 @@ def _shape_fields(bound: BoundCheckpoint) -> dict[str, Any]:
         "mlp_bias": f"{_BLOCK_0}/mlp/output/bias" in shapes,
         "mlp_inner_norm": f"{_BLOCK_0}/mlp/output_norm/gamma" in shapes,
         "qkv_bias": f"{_BLOCK_0}/attention/qkv/bias" in shapes,
+        "key_bias": _key_bias(bound),
         "attention_output_bias": f"{_BLOCK_0}/attention/output/bias" in shapes,
         "attention_inner_norm": f"{_BLOCK_0}/attention/output_norm/gamma" in shapes,
         "class_token": "patch_encoder/class_token" in shapes,
@@ -136,6 +137,11 @@ def _shape_fields(bound: BoundCheckpoint) -> dict[str, Any]:
         "relative_position_bias": _relative_bias(bound),
         **_top(bound, fields["hidden_size"]),
     }
+
+
+def _key_bias(bound: BoundCheckpoint) -> bool:
+    binding = bound.find(f"{_BLOCK_0}/attention/qkv/bias")
+    return binding is None or binding.row.gap is None
 
 
 def _relative_bias(bound: BoundCheckpoint) -> RelativeBiasConfig | None:
