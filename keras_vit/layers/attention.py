@@ -234,17 +234,8 @@ class MultiHeadSelfAttention(CompositeLayer):
         return inputs_shape
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "use_bias": self.use_bias,
-            "key_bias": self.key_bias,
-            "qk_norm": self.qk_norm,
-            "epsilon": self.epsilon,
-            "dropout_rate": self.dropout_rate,
-            "norm": self.norm,
-            "output_bias": self.output_bias,
-            "inner_norm": self.inner_norm,
+        made_of = {
             "rotary": self.rotary_arguments,
             "relative_bias": self.relative_bias_arguments,
         }
+        return {**super().get_config(), **made_of}

@@ -124,17 +124,6 @@ class RelativePositionBias(CompositeLayer):
         tokens = rows * columns + self.num_prefix_tokens if known else None
         return keras.KerasTensor((1, self.num_heads, tokens, tokens), "float32")
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "grid_size": self.grid_size,
-            "num_prefix_tokens": self.num_prefix_tokens,
-            "kind": self.kind,
-            "hidden_size": self.hidden_size,
-            "interpolation": self.interpolation,
-        }
-
 
 def resize_bias_table(
     table: Any, old_grid: tuple[int, int], new_grid: Any, beyond: int, kind: str

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.layers.configured import ConfiguredLayer
 from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
 
 SCALES = ("index", "centred")
@@ -33,7 +34,7 @@ def frequencies(head_dim: int, base: float) -> list[float]:
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class PatchCoordinates(keras.layers.Layer):
+class PatchCoordinates(ConfiguredLayer):
     """Says where each token lies, as `MultiHeadSelfAttention` with rotary positions takes it.
 
     Args:
@@ -132,22 +133,9 @@ class PatchCoordinates(keras.layers.Layer):
     def compute_output_spec(self, patches, training=None):
         return keras.KerasTensor(self.compute_output_shape(patches.shape), "float32")
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_prefix_tokens": self.num_prefix_tokens,
-            "scale": self.scale,
-            "offset": self.offset,
-            "reference_grid": self.reference_grid,
-            "shift": self.shift,
-            "jitter": self.jitter,
-            "rescale": self.rescale,
-            "seed": self.seed,
-        }
-
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class Rotary(keras.layers.Layer):
+class Rotary(ConfiguredLayer):
     """Turns queries or keys by the place of their token.
 
     Args:
@@ -238,12 +226,3 @@ class Rotary(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, coordinates):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "base": self.base,
-            "pairs": self.pairs,
-            "order": self.order,
-            "learned": self.learned,
-        }
