@@ -153,8 +153,8 @@ def test_chosen_blocks_come_in_the_order_asked(make, images):
     model = make()
     every = interpret.attention_maps(model, images())
     last, first = interpret.attention_maps(model, images(), blocks=[-1, 0])
-    np.testing.assert_array_equal(last, every[2])
-    np.testing.assert_array_equal(first, every[0])
+    np.testing.assert_allclose(last, every[2], atol=1e-6)  # the others may be computed at once
+    np.testing.assert_allclose(first, every[0], atol=1e-6)
 
 
 def test_batches_do_not_change_the_result(make, images):
