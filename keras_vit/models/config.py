@@ -408,10 +408,6 @@ class VisionTransformerConfig:
             )
             if name in values
         }
-        # 0.1 saved False, and its attention pooling took all tokens.
-        is_older = "pooling_includes_prefix_tokens" in values and "multi_label" not in values
-        if is_older and values.get("pooling") == "map" and values.get("class_token"):
-            values["pooling_includes_prefix_tokens"] = True
         config = cls().replace(**{"position_embedding_prefix_rows": None, **values})
         for name, value in derived.items():
             expected = getattr(config, name)

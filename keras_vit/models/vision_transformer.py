@@ -305,6 +305,10 @@ class VisionTransformer(TrainableModel):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None):
         config = dict(config)
+        saved = config["config"]
+        if "multi_label" not in saved and saved["pooling"] == "map" and saved["class_token"]:
+            # 0.1 saved False, and its attention pooling took all tokens.
+            config["config"] = {**saved, "pooling_includes_prefix_tokens": True}
         lead = config.pop("lead", None)
         if lead is not None:
             lead = keras.saving.deserialize_keras_object(lead, custom_objects)

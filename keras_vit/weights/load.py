@@ -177,6 +177,10 @@ class _GivenArray(np.ndarray):
         return self
 
 
+def _has_key_bias(name: str, array: np.ndarray) -> bool:
+    return name.endswith("attention/qkv/bias") and bool(np.split(array, 3)[1].any())
+
+
 def _is_finite(array: np.ndarray) -> bool:
     """Says whether all values are finite; one sum tells, unless it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -319,6 +323,12 @@ class _Plan:
                 array = self.refits[name].apply(array)
             if not _is_finite(array):
                 bad.append(name)
+            elif not self.config.key_bias and _has_key_bias(name, array):
+                raise ValueError(
+                    f"Expected biases of 0 for the keys in {self.bound.file.path!r}, as the model "
+                    f"has key_bias=False. Received: others, which make {name}. "
+                    "`keras_vit.from_checkpoint` builds the model that fits a file."
+                )
             elif name == _CLASS_TOKEN and self.positions:
                 class_token = array
             elif name == POSITIONS and self.positions:

@@ -80,14 +80,6 @@ def test_derived_values_in_a_dictionary_must_agree():
         VisionTransformerConfig.from_dict({**values, "grid_size": [4, 4]})
 
 
-def test_attention_pooling_of_an_older_version_takes_all_tokens():
-    values = VisionTransformerConfig(pooling="map").to_dict()
-    del values["multi_label"]
-    assert VisionTransformerConfig.from_dict(values).pooling_includes_prefix_tokens
-    values["pooling"] = "gap"
-    assert not VisionTransformerConfig.from_dict(values).pooling_includes_prefix_tokens
-
-
 @pytest.mark.parametrize(
     "units, stride, channels", [((), 4, 64), ((2,), 4, 256), ((3, 4, 9), 16, 1024)]
 )

@@ -236,3 +236,15 @@ def test_a_model_without_head_says_so():
     for ask in (model.head, model.probabilities):
         with pytest.raises(ValueError, match="Expected a model with a head"):
             ask(np.zeros((2, 8), "float32"))
+
+
+def test_attention_pooling_of_an_older_version_takes_all_tokens():
+    def loaded(pooling):
+        config = VisionTransformer(TINY.replace(pooling=pooling)).get_config()
+        del config["config"]["multi_label"]
+        return VisionTransformer.from_config(config).config
+
+    assert loaded("map").pooling_includes_prefix_tokens
+    assert not loaded("gap").pooling_includes_prefix_tokens
+    stated = {"pooling": "map", "class_token": True, "pooling_includes_prefix_tokens": False}
+    assert not VisionTransformerConfig.from_dict(stated).pooling_includes_prefix_tokens

@@ -10,12 +10,13 @@ import keras
 import numpy as np
 import pytest
 
+from keras_vit import VisionTransformer
 from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.files.keras_archive import canonical_variables
 from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.files.safetensors import write_safetensors
-from keras_vit.weights.load import open_source
+from keras_vit.weights.load import load_weights, open_source
 from keras_vit.weights.save import save_checkpoint
 
 ZOO = pathlib.Path(__file__).parents[1] / "fixtures" / "zoo"
@@ -64,6 +65,19 @@ def test_a_bias_that_the_library_has_not_stays_zero_in_training(folder):
         if not model.config.key_bias:
             query, key, value = np.split(keras.ops.convert_to_numpy(block.attention.qkv.bias), 3)
             assert query.any() and value.any() and not key.any()
+
+
+def test_biases_of_the_keys_are_not_lost_in_training_without_a_word(tmp_path):
+    model = from_checkpoint(ZOO / "timm_rope_mixed")
+    for block in model.blocks:
+        block.attention.qkv.bias.assign(keras.ops.ones_like(block.attention.qkv.bias))
+    path = save_checkpoint(model, tmp_path / "model.safetensors", "timm")
+    other = VisionTransformer(model.config.replace(key_bias=False))
+    before = [keras.ops.convert_to_numpy(weight) for weight in other.weights]
+    with pytest.raises(ValueError, match=r"biases of 0 for the keys.*from_checkpoint"):
+        load_weights(other, path)
+    for weight, value in zip(other.weights, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), value)
 
 
 def test_biases_of_the_keys_are_told_apart():
