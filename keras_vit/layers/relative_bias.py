@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.checks import check_choice
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.position_resize import interpolation_matrix
 
@@ -53,8 +54,7 @@ class RelativePositionBias(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if kind not in KINDS:
-            raise ValueError(f"Expected `kind` to be one of {KINDS}. Received: {kind!r}.")
+        check_choice("kind", kind, KINDS)
         self.num_heads = num_heads
         self.grid_size = tuple(grid_size)
         self.num_prefix_tokens = num_prefix_tokens

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.checks import check_choice
 from keras_vit.layers.configured import ConfiguredLayer
 from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
 
@@ -72,8 +73,7 @@ class PatchCoordinates(ConfiguredLayer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if scale not in SCALES:
-            raise ValueError(f"Expected `scale` to be one of {SCALES}. Received: {scale!r}.")
+        check_choice("scale", scale, SCALES)
         self.num_prefix_tokens = num_prefix_tokens
         self.scale = scale
         self.offset = offset
@@ -162,9 +162,8 @@ class Rotary(ConfiguredLayer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
-        for name, value, known in (("pairs", pairs, PAIRS), ("order", order, ORDERS)):
-            if value not in known:
-                raise ValueError(f"Expected `{name}` to be one of {known}. Received: {value!r}.")
+        check_choice("pairs", pairs, PAIRS)
+        check_choice("order", order, ORDERS)
         self.base = base
         self.pairs = pairs
         self.order = order

@@ -141,7 +141,7 @@ def _shape_fields(bound: BoundCheckpoint) -> dict[str, Any]:
 
 def _key_bias(bound: BoundCheckpoint) -> bool:
     binding = bound.find(f"{_BLOCK_0}/attention/qkv/bias")
-    return binding is None or binding.row.gap is None
+    return binding is None or (binding.row.gap is None and binding.row.form != "without_keys")
 
 
 def _relative_bias(bound: BoundCheckpoint) -> RelativeBiasConfig | None:

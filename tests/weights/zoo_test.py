@@ -168,5 +168,6 @@ def test_dinov3_is_read_as_its_authors_name_it(tmp_path):
         arrays = {name.replace(old, new): array for name, array in arrays.items()}
     write_safetensors(tmp_path / "model.safetensors", arrays)
     model = from_checkpoint(tmp_path, num_heads=2, pooling="gap", input_shape=images.shape[1:])
+    assert not model.config.key_bias
     logits = keras.ops.convert_to_numpy(model.head(model.pool(model.encode(images))))
     np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
