@@ -60,7 +60,8 @@ def block_with_offset(
         normed, state, training=False, return_attention=True, return_keys=True
     )
     values = ops.split(attention.qkv(normed), 3, axis=-1)[2]
-    x = attention.output_dense(_mix(weights + offset, values, attention.num_heads))
+    x = _mix(weights + offset, values, attention.num_heads)
+    x = attention.output_dense(attention.output_norm(x) if attention.inner_norm else x)
     if block.attention_scale is not None:
         x = block.attention_scale(x)
     tokens = tokens + x
@@ -118,7 +119,7 @@ def _start(model: Any, tokens: Any, classes: np.ndarray | None) -> tuple[np.ndar
     batch, length = tokens.shape[:2]
     read = parts.finish(tokens)
     if pooling.attends:
-        offset = ops.zeros((batch, config.num_heads, 1, length), tokens.dtype)
+        offset = ops.zeros((batch, parts.pooling.num_heads, 1, length), tokens.dtype)
 
         def score(tokens, offset):
             return answer(pooling_with_offset(parts.pooling, parts.finish(tokens), offset))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from keras_vit import HybridConfig, VisionTransformer, VisionTransformerConfig
+from keras_vit.models.relative_bias_config import RelativeBiasConfig
+from keras_vit.models.rotary_config import RotaryConfig
 
 TINY = {
     "image_size": (8, 12), "patch_size": 4, "hidden_size": 16, "num_layers": 3, "num_heads": 2,
@@ -28,9 +30,34 @@ KINDS = {
     "DINOv2": {"layer_scale": True, "layer_scale_init": 0.5, "mlp": "swiglu", "qk_norm": True},
     "fixed positions, pre-logits": {"position_embedding": "sincos2d", "pre_logits_size": 6},
     "hybrid": {"patch_size": 1, "hybrid": HybridConfig(stem_width=8, group_norm_groups=2)},
+    "DINOv3": {
+        "position_embedding": "none",
+        "rotary": RotaryConfig(scale="centred"),
+        "num_register_tokens": 2,
+        "layer_scale": True,
+        "layer_scale_init": 0.5,
+    },
+    "EVA": {
+        "rotary": RotaryConfig(reference_grid=4, pairs="neighbours"),
+        "mlp": "swiglu",
+        "attention_inner_norm": True,
+        "mlp_inner_norm": True,
+    },
+    "Perception Encoder": {
+        "rotary": RotaryConfig(offset=1.0, order="xy"),
+        "pooling": "map",
+        "pooling_num_heads": 4,
+        "pooling_includes_prefix_tokens": True,
+    },
+    "BEiT": {"position_embedding": "none", "relative_position_bias": RelativeBiasConfig()},
     "merging": {"token_merging": 2},
     "merging, mean": {"token_merging": (0, 2, 1), "pooling": "gap"},
     "merging, probe": {"token_merging": 1, "class_token": False, "pooling": "map"},
+    "merging, DINOv3": {
+        "rotary": RotaryConfig(scale="centred"),
+        "num_register_tokens": 2,
+        "token_merging": 2,
+    },
     "merging, no pooling": {"token_merging": 2, "pooling": "none", "num_classes": 0},
 }
 

@@ -7,8 +7,9 @@ from keras_vit import interpret
 from keras_vit.interpret.leading_maps import saliencies
 
 
-def test_every_way_is_the_measure_it_names(make, images):
-    model, x = make(), images()
+@pytest.mark.parametrize("kind", ["class token", "DINOv3", "BEiT"])
+def test_every_way_is_the_measure_it_names(kind, make, images):
+    model, x = make(kind), images()
     for method, expected in {
         None: interpret.attention_rollout(model, x, first_block=1),
         "relevance": interpret.class_relevance(model, x),

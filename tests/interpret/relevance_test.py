@@ -13,6 +13,9 @@ from keras import ops
 from keras_vit import interpret
 from keras_vit.interpret import relevance
 from keras_vit.interpret.relevance import block_with_offset, pooling_with_offset
+from keras_vit.layers.token_state import TokenState
+
+BLOCKS = ("class token", "DINOv2", "CLIP", "hybrid", "DINOv3", "EVA", "BEiT")
 
 
 def random_like(shape):
@@ -24,9 +27,9 @@ def relevance_in_one_tape(model, x, classes):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        tokens, maps = model.embed(x), []
+        (tokens, state), maps = TokenState.of(model.embed(x)), []
         for block in model.blocks:
-            tokens, attention = block(tokens, return_attention=True)
+            tokens, *_, attention = block(tokens, state, return_attention=True)
             maps.append(attention)
         logits = model.head(model.pool(model.parts.finish(tokens)))
         score = tf.reduce_sum(tf.gather(logits, classes, batch_dims=1))
@@ -39,7 +42,7 @@ def relevance_in_one_tape(model, x, classes):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="needs a gradient tape")
-@pytest.mark.parametrize("kind", ["class token", "DINOv2", "hybrid"])
+@pytest.mark.parametrize("kind", [kind for kind in BLOCKS if kind != "CLIP"])
 def test_equals_the_rule_computed_in_one_tape(kind, make, images):
     model, x = make(kind), images()
     result = interpret.class_relevance(model, x, [3, 1])
@@ -48,12 +51,16 @@ def test_equals_the_rule_computed_in_one_tape(kind, make, images):
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["class token", "DINOv2", "CLIP", "hybrid"])
-def test_a_block_with_no_offset_is_the_block(kind, make):
-    block = make(kind).blocks[1]
-    tokens = random_like((2, 9, 16))
-    result = block_with_offset(block, tokens, ops.zeros((2, 2, 9, 9)))
-    np.testing.assert_allclose(result, block(tokens), atol=1e-5)
+@pytest.mark.parametrize(
+    "kind", ["class token", "DINOv2", "CLIP", "hybrid", "DINOv3", "EVA", "BEiT"]
+)
+def test_a_block_with_no_offset_is_the_block(kind, make, images):
+    model = make(kind)
+    block, (_, state) = model.blocks[1], TokenState.of(model.embed(images()))
+    tokens = random_like((2, model.config.num_tokens, 16))
+    offset = ops.zeros((2, 2, model.config.num_tokens, model.config.num_tokens))
+    expected, _ = TokenState.of(block(tokens, state))
+    np.testing.assert_allclose(block_with_offset(block, tokens, offset, state), expected, atol=1e-5)
 
 
 def test_a_pooling_with_no_offset_is_the_pooling(make):

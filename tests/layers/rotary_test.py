@@ -161,6 +161,20 @@ def test_models_with_rotary_positions_are_saved_and_answer_for_their_parts(kind,
     assert np.abs(as_numpy(model(images[:, :, ::-1])) - expected).max() > 1e-3
 
 
+def test_a_merged_token_lies_at_the_mean_of_its_parts():
+    model = randomize(VisionTransformer(TINY.replace(token_merging=2)))
+    images = np.random.default_rng(0).normal(size=(2, 12, 16, 3)).astype("float32")
+    tokens, state = model.embed(images)
+    before = np.broadcast_to(as_numpy(state["coordinates"]), (*tokens.shape[:2], 2))
+    for block in model.blocks:
+        tokens, state = block(tokens, state)
+    places, after = as_numpy(state["places"]), as_numpy(state["coordinates"])
+    assert after.shape == (2, tokens.shape[1], 2) and tokens.shape[1] < before.shape[1]
+    for image, place in np.ndindex(after.shape[:2]):
+        parts = before[image, places[image] == place]
+        np.testing.assert_allclose(after[image, place], parts.mean(0), atol=1e-5)
+
+
 def test_coordinates_stay_in_full_precision():
     config = TINY.replace(rotary={"offset": 1000.0})
     model = randomize(VisionTransformer(config, classifier_activation=None))
