@@ -240,7 +240,9 @@ def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:
         raise _unreachable(address, target, refused.__cause__) from refused.__cause__
     except errors.EntryNotFoundError as error:
         raise FileNotFoundError(
-            f"Expected {file} or {INDEX} in the repository. Received: neither is there. {advice}"
+            f"Expected {file} or {INDEX} in the repository. Received: neither is there. If it has "
+            "a pickle alone (pytorch_model.bin): fetch the repository to a folder, of which "
+            f"`from_checkpoint` says how to convert it. {advice}"
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise FileNotFoundError(

@@ -17,6 +17,7 @@ from keras_vit.weights.published_row import (
 _NON_COMMERCIAL, _DINOV3 = "CC-BY-NC-4.0", "DINOv3 License"
 _QUICK_CLIP = {"gelu": "quick", "num_classes": 0, "pooling": "token"}
 _UNPROJECTED = "without the projection, which timm stores as a head"
+_PICKLED = "published as a pickle alone, to be converted first"
 
 
 def _dinov2() -> list[Checkpoint]:
@@ -83,16 +84,20 @@ def _metaclip_and_dfn() -> list[Checkpoint]:
         )
         for data in ("400m", "2pt5b")
     ]  # fmt: skip
-    dfn = "vit_large_patch14_clip_224.dfn2b"
-    return [
-        *rows,
-        timm_row("CLIP_L14", "dfn2b", dfn, crop(224, 1.0, "clip"), classes=0, config=_QUICK_CLIP,
-                 licence="Apple ASCL", note=_UNPROJECTED),
+    return rows + [
+        timm_row(model, name, f"vit_{place}_clip_224.{name.replace('-', '_')}",
+                 crop(224, 1.0, "clip"), classes=0, config={**_QUICK_CLIP, "gelu": gelu},
+                 licence="Apple ASCL", note=_UNPROJECTED)
+        for model, place, name, gelu in (
+            ("CLIP_B16", "base_patch16", "dfn2b", "erf"),
+            ("CLIP_L14", "large_patch14", "dfn2b", "quick"),
+            ("CLIP_L14", "large_patch14", "dfn2b-s39b", "erf"),
+        )
     ]  # fmt: skip
 
 
 def _unlabelled() -> list[Checkpoint]:
-    """MAE (arXiv 2111.06377), DINO (2104.14294), I-JEPA (2301.08243) and TIPS 2."""
+    """MAE (arXiv 2111.06377), DINO (2104.14294), MSN (2204.07141), I-JEPA (2301.08243), TIPS 2."""
     small = crop(224, 0.9, "imagenet")
     rows = [
         timm_row(model, "mae", f"vit_{place}_224.mae", small, classes=0, licence=_NON_COMMERCIAL)
@@ -105,6 +110,11 @@ def _unlabelled() -> list[Checkpoint]:
                  classes=0)
         for letter, size in (("S", "small"), ("B", "base"))
         for patch in (8, 16)
+    ]  # fmt: skip
+    rows += [
+        huggingface_row(f"ViT_{letter}16", "msn", f"facebook/vit-msn-{size}",
+                        squash(224, "bilinear", "imagenet"), note=_PICKLED)
+        for letter, size in (("S", "small"), ("B", "base"), ("L", "large"))
     ]  # fmt: skip
     rows += [
         huggingface_row("ViT_H14", f"ijepa-imagenet{data}", f"facebook/ijepa_vith14_{data}", small,
