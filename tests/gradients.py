@@ -18,6 +18,10 @@ def gradients(layer, inputs, training=False):
         with tf.GradientTape() as tape:
             value = loss(layer(*inputs, **arguments))
         return tape.gradient(value, [variable.value for variable in variables])
+    if keras.backend.backend() == "torch":
+        layer.zero_grad()
+        loss(layer(*inputs, **arguments)).backward()
+        return [variable.value.grad for variable in variables]
     import jax
 
     other = [variable.value for variable in layer.non_trainable_variables]
