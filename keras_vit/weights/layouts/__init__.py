@@ -14,17 +14,18 @@ from keras_vit.weights.layouts.google import GOOGLE
 from keras_vit.weights.layouts.keras_hub import HUB_DINOV2, HUB_VIT
 from keras_vit.weights.layouts.layout import Layout
 from keras_vit.weights.layouts.open_clip import OPEN_CLIP
-from keras_vit.weights.layouts.timm import TIMM, TIMM_NAFLEX
+from keras_vit.weights.layouts.timm import TIMM
 from keras_vit.weights.layouts.timm_classes import TIMM_CLASSES
+from keras_vit.weights.layouts.timm_variants import TIMM_NAFLEX, TIMM_PROJECTED
 from keras_vit.weights.layouts.towers import TOWERS
 from keras_vit.weights.layouts.vit import VIT
 
 LAYOUTS = (
-    GOOGLE, *TIMM_CLASSES, TIMM, TIMM_NAFLEX,
-    TOWERS, DINOV3, BEIT, DINOV2, PIXIO, TIPS, INTERNVL, AIMV2, VIT, OPEN_CLIP,
+    GOOGLE, *TIMM_CLASSES, TIMM_PROJECTED, TIMM, TIMM_NAFLEX,
+    DINOV3, BEIT, AIMV2, PIXIO, TIPS, INTERNVL, TOWERS, DINOV2, VIT, OPEN_CLIP,
     HUB_VIT, HUB_DINOV2,
 )  # fmt: skip
-NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if layout.saved))
+NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS if not layout.read_only))
 
 
 def layout_for(name: str, config: VisionTransformerConfig) -> Layout:
@@ -35,10 +36,11 @@ def layout_for(name: str, config: VisionTransformerConfig) -> Layout:
         config: the architecture of the model.
 
     Raises:
-        ValueError: another name.
+        ValueError: another name, or that of a layout which is read alone.
     """
     if name not in NAMES:
-        raise ValueError(f"Expected `layout` to be one of {NAMES}. Received: {name!r}.")
+        reason = next((f", {each.read_only}" for each in LAYOUTS if each.name == name), "")
+        raise ValueError(f"Expected `layout` to be one of {NAMES}. Received: {name!r}{reason}.")
     return next(each for each in LAYOUTS if each.name == name and each.suits(config))
 
 

@@ -1,4 +1,4 @@
-"""AIMv2 of transformers, read and not written."""
+"""AIMv2 of transformers."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class Aimv2Layout(TransformersLayout):
         *torch_norm("rms_norm", "encoder_norm"),
     )
 
+    expresses = ("norm", "patch_norm", "attention_output_bias", "mlp_bias")
+
     def read_config(self, bound, fields, given):
         told, stated = super().read_config(bound, fields, given), own_config(bound.file, given)
         stated.must_be("is_native", False, "sincos positions with columns first")
@@ -49,7 +51,39 @@ class Aimv2Layout(TransformersLayout):
         return {**told, "norm": "rms", "layer_norm_epsilon": epsilon}
 
     def suits(self, config):
-        return False
+        return config.patch_norm
+
+    def poolings(self, config):
+        return ("none",)
+
+    def family_checks(self, config, family):
+        output, square = config.attention_output_bias, len(set(config.image_size)) == 1
+        return [
+            ("num_classes", not config.num_classes, f"{family} has no head"),
+            ("norm", config.norm == "rms", f'"rms" in {family}'),
+            ("mlp", config.mlp == "swiglu", f"{family} has a gated MLP"),
+            ("attention_output_bias", output == config.qkv_bias, "as qkv_bias"),
+            ("class_token", not config.class_token, f"{family} has none"),
+            ("distillation_token", not config.distillation_token, f"{family} has none"),
+            ("num_register_tokens", not config.num_register_tokens, f"{family} has none"),
+            ("layer_scale", not config.layer_scale, f"{family} has none"),
+            ("patch_bias", config.patch_bias, f"{family} has one"),
+            ("pre_norm", not config.pre_norm, f"{family} has none"),
+            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
+            ("projection_size", config.projection_size is None, f"{family} has none"),
+            ("image_size", square, f"{family} takes squares"),
+        ]
+
+    def family_config(self, config):
+        return {
+            "intermediate_size": config.mlp_dim,
+            "hidden_act": "silu",
+            "rms_norm_eps": config.layer_norm_epsilon,
+            "qkv_bias": config.qkv_bias,
+            "mlp_bias": config.mlp_bias,
+            "use_head": False,
+            "is_native": False,
+        }
 
 
 AIMV2 = Aimv2Layout()

@@ -1,4 +1,4 @@
-"""BEiT and Data2Vec of transformers; and InternVL's tower, read and not written."""
+"""BEiT and Data2Vec of transformers, and InternVL's tower."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 _LAYER = "encoder.layer.{i}"
 _ATTENTION, _QKV = f"{_LAYER}.attention.attention", ("query", "key", "value")
 _TABLE = "relative_position_bias.relative_position_bias_table"
-_OWN = ("pooling", "final_norm", "position_embedding", "position_embedding_prefix_rows")
 _PATCHES = "embeddings.patch_embeddings.projection.weight"
 _SCALES = (
     row(f"{_LAYER}.lambda_1", f"{BLOCK}/attention_scale/gamma"),
@@ -72,26 +71,27 @@ class BeitLayout(TransformersLayout):
         return told
 
     def suits(self, config):
-        return config.relative_position_bias is not None
+        return config.relative_position_bias is not None or not (config.key_bias or config.rotary)
 
-    def checks(self, config):
-        pooled = config.pooling == "gap"
-        norm, table = "pooled" if pooled else "tokens", config.relative_position_bias.kind
-        return [
-            *(each for each in super().checks(config) if each[0] not in _OWN),
-            ("pooling", pooled or config.pooling == "token", "beit takes gap or token"),
-            ("final_norm", config.final_norm == norm, f"{norm} with this pooling"),
-            (
-                "position_embedding_prefix_rows",
-                config.position_embedding_prefix_rows == (config.position_embedding == "learned"),
-                "1 with positions",
-            ),
-            ("relative_position_bias", table == "table", "beit has a table"),
-        ]
+    def poolings(self, config):
+        return ("gap", "token")
+
+    def norm(self, config):
+        return "pooled" if config.pooling == "gap" else "tokens"
+
+    def prefix_rows(self, config):
+        return int(config.position_embedding == "learned")
 
     def family_checks(self, config, family):
+        relative = config.relative_position_bias
         return [
-            ("mlp", config.mlp == "gelu", f"{family} has no gated MLP"),
+            (
+                "relative_position_bias",
+                relative is None or relative.kind == "table",
+                f"{family} has a table",
+            ),
+            ("position_embedding", config.position_embedding != "sincos2d", "learned or none"),
+            ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
             ("class_token", config.class_token, f"{family} always has one"),
             ("distillation_token", not config.distillation_token, f"{family} has none"),
             ("num_register_tokens", not config.num_register_tokens, f"{family} has none"),
@@ -109,13 +109,14 @@ class BeitLayout(TransformersLayout):
         return name if name.startswith("classifier.") or not config.num_classes else f"beit.{name}"
 
     def family_config(self, config):
+        relative = config.relative_position_bias
         return {
             "intermediate_size": config.mlp_dim,
             "layer_scale_init_value": 0.1 if config.layer_scale else 0.0,
             "use_mean_pooling": config.pooling == "gap",
             "use_absolute_position_embeddings": config.position_embedding == "learned",
-            "use_relative_position_bias": not config.relative_position_bias.shared,
-            "use_shared_relative_position_bias": config.relative_position_bias.shared,
+            "use_relative_position_bias": relative is not None and not relative.shared,
+            "use_shared_relative_position_bias": relative is not None and relative.shared,
         }
 
 
@@ -150,9 +151,12 @@ class InternVLLayout(TransformersLayout):
         *torch_norm("layernorm", "encoder_norm"),
     )
     ignored = (*TransformersLayout.ignored, r"(language_model|multi_modal_projector)\..*")
+    expresses = ("norm", "final_norm", "qk_norm")
 
     def suits(self, config):
-        return False
+        scaled = config.layer_scale and config.class_token and not config.num_register_tokens
+        plain = config.norm == "layer" and config.final_norm == "tokens" and not config.qk_norm
+        return scaled and not plain  # else it is as DINOv2
 
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
@@ -165,6 +169,40 @@ class InternVLLayout(TransformersLayout):
         if stated.flag("use_mean_pooling", True):
             told["final_norm"] = "none"
         return told
+
+    def poolings(self, config):
+        return ("none",)
+
+    def norm(self, config):
+        return "none"
+
+    def family_checks(self, config, family):
+        joint = config.qk_norm == "joint" and config.norm == "rms"
+        return [
+            ("num_classes", not config.num_classes, f"{family} has no head"),
+            (
+                "qk_norm",
+                not config.qk_norm or (joint and config.layer_norm_epsilon == 1e-6),
+                '"joint", beside RMS norms of epsilon 1e-6',
+            ),
+            ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
+            ("distillation_token", not config.distillation_token, f"{family} has none"),
+            ("patch_bias", config.patch_bias, f"{family} has one"),
+            ("pre_norm", not config.pre_norm, f"{family} has none"),
+            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
+            ("projection_size", config.projection_size is None, f"{family} has none"),
+        ]
+
+    def family_config(self, config):
+        return {
+            "intermediate_size": config.mlp_dim,
+            "attention_bias": config.qkv_bias,
+            "use_qk_norm": bool(config.qk_norm),
+            "norm_type": "rms_norm" if config.norm == "rms" else "layer_norm",
+            "layer_scale_init_value": config.layer_scale_init,
+            "use_mean_pooling": True,
+            "use_absolute_position_embeddings": True,
+        }
 
 
 BEIT, INTERNVL = BeitLayout(), InternVLLayout()

@@ -1,4 +1,4 @@
-"""DINOv2 of transformers, with registers or without; TIPS and Pixio, read and not written."""
+"""DINOv2 of transformers, with registers or without; TIPS and Pixio."""
 
 import dataclasses
 
@@ -43,6 +43,7 @@ class Dinov2Layout(TransformersLayout):
     """`Dinov2Model`, `Dinov2WithRegistersModel` and the same with a head."""
 
     signature = "embeddings.patch_embeddings.projection.weight"
+    mask = "embeddings.mask_token"  # never read, but models of transformers have it
     prefixes = ("dinov2_with_registers.", "dinov2.", "")
     families = (_DINOV2, _WITH_REGISTERS)
     rows = (
@@ -79,6 +80,7 @@ class Dinov2Layout(TransformersLayout):
     def family_checks(self, config, family):
         return [
             ("mlp_dim", mlp_ratio(config) is not None, "no ratio makes it"),
+            ("class_token", config.class_token, f"{family} always has one"),
             ("layer_scale", config.layer_scale, f"{family} always has it"),
             ("distillation_token", not config.distillation_token, f"{family} has none"),
             ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
@@ -94,8 +96,8 @@ class Dinov2Layout(TransformersLayout):
 
     def write_arrays(self, values, config):
         arrays = super().write_arrays(values, config)
-        if config.num_register_tokens:  # never read, but a model of transformers has it
-            mask = self.full_name("embeddings.mask_token", config)
+        if config.num_register_tokens:
+            mask = self.full_name(self.mask, config)
             arrays[mask] = np.zeros((1, config.hidden_size), "float32")
         return arrays
 
@@ -129,10 +131,11 @@ def mlp_ratio(config) -> float | None:
     return None
 
 
-class TipsLayout(TransformersLayout):
+class TipsLayout(Dinov2Layout):
     """`Tipsv2VisionModel`, whose names are timm's; its second class token is a register here."""
 
     signature = TIMM.signature
+    mask = "mask_token"
     prefixes = ("vision_encoder.", "")
     families = (
         Family(
@@ -153,8 +156,20 @@ class TipsLayout(TransformersLayout):
     ignored = (*IGNORED, r"text_encoder\..*", "temperature|logit_scale")
     inert = ("intermediate_size",)
 
+    def family_by_shapes(self, bound):
+        return self.families[0]
+
+    def family_for(self, config):
+        return self.families[0]
+
     def suits(self, config):
-        return False
+        headless = config.num_register_tokens and config.layer_scale and not config.num_classes
+        antialias = config.position_embedding_interpolation == "linear_antialias"
+        return bool(headless and config.class_token and antialias)
+
+    def avoided(self, config):
+        mlp = () if config.mlp == "swiglu" else (r"\.mlp\.w\d",)
+        return (r"^reg_token$", r"\.mlp\.fc", *mlp)
 
 
 class PixioLayout(TransformersLayout):
@@ -186,10 +201,44 @@ class PixioLayout(TransformersLayout):
     )
 
     def suits(self, config):
-        return False
+        registers = config.num_register_tokens and not config.class_token
+        placed = config.position_embedding_prefix_rows == config.num_register_tokens
+        return bool(registers and placed and not config.layer_scale)
 
     def position_rows(self, bound):
         return [bound.shapes["patch_encoder/register_tokens"][1]]
+
+    def poolings(self, config):
+        return ("none",)
+
+    def prefix_rows(self, config):
+        return config.num_register_tokens
+
+    def avoided(self, config):
+        return (r"\.register_tokens$",)
+
+    def family_checks(self, config, family):
+        return [
+            ("num_classes", not config.num_classes, f"{family} has no head"),
+            ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
+            (
+                "mlp_dim",
+                config.mlp_dim % config.hidden_size == 0,
+                f"a multiple of hidden_size={config.hidden_size}",
+            ),
+            ("distillation_token", not config.distillation_token, f"{family} has none"),
+            ("patch_bias", config.patch_bias, f"{family} has one"),
+            ("pre_norm", not config.pre_norm, f"{family} has none"),
+            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
+            ("projection_size", config.projection_size is None, f"{family} has none"),
+        ]
+
+    def family_config(self, config):
+        return {
+            "mlp_ratio": config.mlp_dim // config.hidden_size,
+            "n_cls_tokens": config.num_register_tokens,
+            "qkv_bias": config.qkv_bias,
+        }
 
 
 DINOV2, TIPS, PIXIO = Dinov2Layout(), TipsLayout(), PixioLayout()

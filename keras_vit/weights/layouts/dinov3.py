@@ -70,11 +70,10 @@ class Dinov3Layout(TransformersLayout):
 
     def checks(self, config):
         rotary = RotaryConfig(base=config.rotary.base, scale="centred", **_drawn(config))
-        positions = ("position_embedding", "position_embedding_prefix_rows")
-        return [
-            *(each for each in super().checks(config) if each[0] not in positions),
-            ("rotary", config.rotary == rotary, "that of dinov3_vit"),
-        ]
+        return [*super().checks(config), ("rotary", config.rotary == rotary, "that of dinov3_vit")]
+
+    def prefix_rows(self, config):
+        return 0
 
     def family_checks(self, config, family):
         return [
@@ -90,7 +89,8 @@ class Dinov3Layout(TransformersLayout):
         ]
 
     def avoided(self, config):
-        return (r"\.mlp\.up_",) if config.mlp == "swiglu" else (r"\.mlp\.gate_",)
+        mlp = r"^\S*\.mlp\.up_" if config.mlp == "swiglu" else r"\.mlp\.gate_"
+        return (mlp,) if config.key_bias else (mlp, r"\.k_proj\.bias")
 
     def write_arrays(self, values, config):
         arrays = super().write_arrays(values, config)  # the mask token is never read
@@ -106,7 +106,8 @@ class Dinov3Layout(TransformersLayout):
             **{f"pos_embed_{name}": most for name, most in _drawn(config).items()},
             "use_gated_mlp": gated,
             **({"hidden_act": "silu"} if gated else {}),
-            **dict.fromkeys(("query_bias", "key_bias", "value_bias"), config.qkv_bias),
+            **dict.fromkeys(("query_bias", "value_bias"), config.qkv_bias),
+            "key_bias": config.qkv_bias and config.key_bias,
         }
 
 

@@ -56,7 +56,10 @@ class KerasHubLayout(Layout):
     """
 
     name = "keras-hub"
-    saved = False
+    read_only = (
+        "which is read and not written: a preset is made by the classes of keras-hub; "
+        '`from_preset` there takes the folder that layout="huggingface" writes'
+    )
     block = ""
     mlp_width = ""
     statistics = "half"

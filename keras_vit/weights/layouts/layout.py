@@ -33,7 +33,7 @@ class Layout:
         ignored: patterns of names, as they are without a wrapper, that are left out: text towers,
             buffers, optimizer state.
         suffix: that of the file with the weights.
-        saved: whether models can be saved in it.
+        read_only: why no model is saved in it, or "".
         any_grid: whether positions are stored for any grid, not for that of the stated image.
         prefixed_only: whether names without the prefix belong to something else.
         expresses: fields that it has a place for and most layouts have not; `checks` says which
@@ -46,7 +46,7 @@ class Layout:
     rows: tuple[Row, ...] = ()
     ignored: tuple[str, ...] = ()
     suffix = SAFETENSORS
-    saved = True
+    read_only = ""
     any_grid = False
     prefixed_only = False
     expresses: tuple[str, ...] = ()
@@ -171,7 +171,7 @@ class Layout:
         return target
 
     def avoided(self, config: VisionTransformerConfig) -> tuple[str, ...]:
-        """Returns patterns of source names whose rows are passed over when a model is saved."""
+        """Returns patterns of rows, by their source names, that a saved model has not."""
         return ()
 
     def full_name(self, name: str, config: VisionTransformerConfig) -> str:
@@ -192,7 +192,9 @@ class Layout:
         """
         sizes, avoided = Sizes(config.patch_size, config.num_heads), self.avoided(config)
         rows = [
-            row for row in self.rows if not any(re.search(part, row.sources[0]) for part in avoided)
+            row
+            for row in self.rows
+            if not any(re.search(part, " ".join(row.sources)) for part in avoided)
         ]
         rows.sort(key=lambda row: row.stacked is not None)  # where nothing else has the variable
         arrays: dict[str, np.ndarray] = {}

@@ -20,7 +20,10 @@ class OpenClipLayout(Layout):
     """`visual.*` beside a text tower, or a tower alone; `open_clip_config.json` beside the file."""
 
     name = "open_clip"
-    saved = False
+    read_only = (
+        "which is read and not written: its files are of an image tower beside a text tower; "
+        'transformers reads the image tower that layout="huggingface" writes'
+    )
     signature = "class_embedding"
     prefixes = ("visual.", "")
     prefixed_only = True  # the text tower has the same names without the prefix

@@ -5,6 +5,8 @@ import math
 import re
 from typing import Any
 
+import numpy as np
+
 from keras_vit.images.spec import STATISTICS
 from keras_vit.models.config import HybridConfig
 from keras_vit.weights.layouts.bound import POSITIONS
@@ -94,7 +96,7 @@ class TimmLayout(Layout):
         if norm is not None and norm.sources[0].endswith("fc_norm.weight"):
             told.update(pooling="gap", final_norm="pooled")
         told.update(read_timm_config(bound, {**fields, **told}, given))
-        if fields["mlp"] == "gelu" and "gelu" not in told and "gelu" not in given:
+        if fields["mlp"] == "gelu" and not {"gelu", "mlp"} & {*told, *given}:
             told["gelu"] = self._likely_gelu(bound, fields)
         if not architecture_of(bound):
             self._say_what_names_do_not(bound, {**fields, **told})
@@ -178,11 +180,16 @@ class TimmLayout(Layout):
             ),
             (
                 "mlp_inner_norm",
-                config.mlp == "gelu" or not config.mlp_inner_norm,
+                config.mlp != "swiglu" or not config.mlp_inner_norm,
                 "in a MLP without gate",
             ),
             ("pre_logits_size", config.pre_logits_size is None, "there is no such layer"),
-            ("projection_size", config.projection_size is None, "there is none"),
+            (
+                "projection_size",
+                config.projection_size is None
+                or not (config.num_classes or config.pooling == "none"),
+                "in the place of a head alone",
+            ),
             ("qk_norm", config.qk_norm != "joint", "of each head by itself"),
             ("pooling", config.pooling != "token+gap", "one pooled vector"),
             (
@@ -207,13 +214,26 @@ class TimmLayout(Layout):
             ),
             (
                 "layer_scale",
-                config.layer_scale or config.mlp == "gelu",
+                config.layer_scale or config.mlp != "swiglu",
                 "a model with a gated MLP has it",
             ),
         ]
 
+    def write_arrays(self, values, config):
+        arrays = super().write_arrays(values, config)
+        projection = arrays.pop("visual.head.proj.weight", None)
+        if projection is not None:  # a head without bias, which timm has not
+            arrays["head.weight"] = projection
+            arrays["head.bias"] = np.zeros(len(projection), "float32")
+        return arrays
+
     def write_config(self, config, preprocessing):
-        return {"config.json": write_timm_config(config, preprocessing, self.made_as)}
+        beside = {}
+        if config.projection_size is not None:
+            beside["projection_size"] = config.projection_size
+            config = config.replace(num_classes=config.projection_size, projection_size=None)
+        description = write_timm_config(config, preprocessing, self.made_as)
+        return {"config.json": {**description, **beside}}
 
     def made_as(self, config, pooling):
         """Says as what of timm a model is saved, see `write_timm_config`."""
@@ -226,28 +246,4 @@ class TimmLayout(Layout):
         return (stem, norm)
 
 
-class TimmNaFlexLayout(TimmLayout):
-    """timm's names of NaFlexViT, whose patches are cut before, here at one size for all images."""
-
-    signature = "embeds.proj.weight"
-    saved = False
-    any_grid = True
-
-    def table_name(self, name):
-        if name.startswith("embeds.proj."):
-            return name.replace("embeds.", "patch_embed.")
-        return super().table_name(name.removeprefix("embeds."))
-
-    def suits(self, config):
-        return False
-
-    def _likely_gelu(self, bound, fields):
-        plain = fields.get("pooling") == "map" and not fields["num_register_tokens"]
-        return "tanh" if plain else "erf"  # SigLIP 2
-
-    def position_rows(self, bound):
-        return [0]
-
-
 TIMM = TimmLayout()
-TIMM_NAFLEX = TimmNaFlexLayout()

@@ -28,6 +28,7 @@ class _TimmClass(TimmLayout):
             ("distillation_token", not config.distillation_token, "there is none"),
             ("hybrid", config.hybrid is None, "there is none"),
             ("pooling", config.pooling in self.poolings, f"one of {self.poolings}"),
+            ("mlp", config.mlp != "relu", '"gelu" or "swiglu"'),
             ("gelu", config.mlp == "swiglu" or config.gelu == "erf", '"erf"'),
         ]
 
@@ -57,7 +58,7 @@ class _TimmClass(TimmLayout):
 
 
 class TimmEvaLayout(_TimmClass):
-    """timm's `Eva`: rotary positions."""
+    """timm's `Eva`: rotary positions, or no bias of the keys."""
 
     expresses = (
         "rotary", "attention_inner_norm", "mlp_inner_norm", "final_norm", "position_embedding",
@@ -66,22 +67,16 @@ class TimmEvaLayout(_TimmClass):
     poolings = ("token", "gap", "max", "avgmax", "map", "none")
 
     def suits(self, config):
-        return config.rotary is not None
+        if config.rotary is not None:
+            return True
+        return not config.key_bias and config.relative_position_bias is None
 
     def checks(self, config):
-        rotary, rows = config.rotary, config.position_embedding_prefix_rows
-        mixed = rotary.learned and (rotary.order, rotary.pairs) != ("xy", "neighbours")
+        rows = config.position_embedding_prefix_rows
         whole = config.pooling_includes_prefix_tokens or not config.num_prefix_tokens
-        plain = config.layer_norm_epsilon == 1e-6 or config.layer_scale
         return [
             *super().checks(config),
-            ("rotary", not mixed, 'learned with order="xy", pairs="neighbours"'),
-            ("rotary", not (rotary.scale == "centred" and rotary.offset), "centred without offset"),
-            (
-                "layer_norm_epsilon",
-                plain or rotary.reference_grid is not None,
-                "1e-6 where no reference_grid and no layer_scale is",
-            ),
+            *([] if config.rotary is None else self._rotary_checks(config)),
             (
                 "pooling_includes_prefix_tokens",
                 whole if config.pooling == "map" else not config.pooling_includes_prefix_tokens,
@@ -90,23 +85,37 @@ class TimmEvaLayout(_TimmClass):
             ("position_embedding_prefix_rows", rows in (0, config.num_prefix_tokens), "all or 0"),
         ]
 
+    def _rotary_checks(self, config):
+        rotary = config.rotary
+        mixed = rotary.learned and (rotary.order, rotary.pairs) != ("xy", "neighbours")
+        plain = config.layer_norm_epsilon == 1e-6 or config.layer_scale
+        return [
+            ("rotary", not mixed, 'learned with order="xy", pairs="neighbours"'),
+            ("rotary", not (rotary.scale == "centred" and rotary.offset), "centred without offset"),
+            (
+                "layer_norm_epsilon",
+                plain or rotary.reference_grid is not None,
+                "1e-6 where no reference_grid and no layer_scale is",
+            ),
+        ]
+
     def avoided(self, config):
-        return (*super().avoided(config), r"\.ls[12]\.", r"\.attn\.[qk]_(bias|proj)")
+        packed = r"\.attn\.[qk]_bias" if config.key_bias else r"\.qkv\.bias$"
+        return (*super().avoided(config), r"\.ls[12]\.", r"\.attn\.[qk]_proj", packed)
 
     def unpacked(self, config):
         return config.mlp == "swiglu" and config.mlp_inner_norm
 
     def made_as(self, config, pooling):
-        rotary, epsilon = config.rotary, config.layer_norm_epsilon
+        epsilon = config.layer_norm_epsilon
         # What these have that an argument of null would not take away: scales, a reference grid.
         name = "vit_base_patch16_dinov3" if config.layer_scale else "vit_pe_core_base_patch16_224"
         if epsilon != 1e-5:
             name, epsilon = "eva_giant_patch14_224", 1e-6
-        kind = "dinov3" if rotary.scale == "centred" else "mixed" if rotary.learned else "cat"
         arguments = {
             **self.shared_arguments(config, pooling),
             "qkv_fused": True,
-            "attn_type": "rope",
+            "attn_type": "rope" if config.key_bias else "eva",
             "qk_norm": config.qk_norm,
             "swiglu_mlp": config.mlp == "swiglu",
             "scale_mlp": config.mlp_inner_norm,
@@ -115,28 +124,35 @@ class TimmEvaLayout(_TimmClass):
             "num_reg_tokens": config.num_register_tokens,
             "no_embed_class": config.position_embedding_prefix_rows == 0,
             "use_abs_pos_emb": config.position_embedding == "learned",
-            "use_rot_pos_emb": True,
-            "rope_type": kind,
-            "rope_grid_offset": rotary.offset,
-            "rope_grid_indexing": {"yx": "ij", "xy": "xy"}[rotary.order],
-            "rope_temperature": rotary.base,
-            "rope_rotate_half": rotary.pairs == "halves",
+            **_rotary_arguments(config.rotary),
             "use_pre_transformer_norm": config.pre_norm,
             "use_post_transformer_norm": config.final_norm == "tokens",
             "use_fc_norm": config.final_norm == "pooled",
         }
         if not config.layer_scale:
             del arguments["init_values"]
-        for drawn in AUGMENTED:
-            if getattr(rotary, drawn) is not None:
-                arguments[f"rope_{drawn}_coords"] = getattr(rotary, drawn)
-        if rotary.reference_grid is not None:
-            arguments["ref_feat_shape"] = list(rotary.reference_grid)
         if config.pooling == "map":
             width = config.pooling_mlp_dim or config.mlp_dim
             arguments["attn_pool_num_heads"] = config.pooling_num_heads or config.num_heads
             arguments["attn_pool_mlp_ratio"] = rounded_ratio(width, config.hidden_size)
         return name, epsilon, arguments
+
+
+def _rotary_arguments(rotary):
+    if rotary is None:
+        return {"use_rot_pos_emb": False}
+    kind = "dinov3" if rotary.scale == "centred" else "mixed" if rotary.learned else "cat"
+    arguments = {
+        "use_rot_pos_emb": True,
+        "rope_type": kind,
+        "rope_grid_offset": rotary.offset,
+        "rope_grid_indexing": {"yx": "ij", "xy": "xy"}[rotary.order],
+        "rope_temperature": rotary.base,
+        "rope_rotate_half": rotary.pairs == "halves",
+        **{f"rope_{drawn}_coords": getattr(rotary, drawn) for drawn in AUGMENTED},
+        "ref_feat_shape": rotary.reference_grid and list(rotary.reference_grid),
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 class TimmBeitLayout(_TimmClass):

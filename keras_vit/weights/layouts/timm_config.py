@@ -119,7 +119,8 @@ def read_timm_config(bound, fields: Mapping[str, Any], given: Mapping[str, Any])
         if name in options:
             told[field] = options.integer(name)
     if fields["mlp"] == "gelu" and "act_layer" in options:
-        told["gelu"] = options.choice("act_layer", GELUS, None)
+        activation = options.choice("act_layer", {**GELUS, "relu": "relu"}, None)
+        told["mlp" if activation == "relu" else "gelu"] = activation
     if "pool_include_prefix" in options:
         told["pooling_includes_prefix_tokens"] = options.flag("pool_include_prefix")
     told.update(_norms(bound, options, arguments))
@@ -136,6 +137,9 @@ def _options(bound, config: Stated, arguments: Stated) -> Stated:
     if f"{bound.prefix}rope_embed.periods" in bound.file.specs:  # DINOv3's authors
         published = {**published_arguments("vit_base_patch16_dinov3"), "global_pool": "token"}
         del published["num_heads"]
+    if "attn_pool_num_heads" in published and "pooling/probe" not in bound.shapes:
+        for name in ("attn_pool_num_heads", "pool_include_prefix"):  # of its attention pooling
+            del published[name]
     if "layer_norm_epsilon" in config:  # ours, for what timm has no argument for
         published["norm_epsilon"] = config.number("layer_norm_epsilon")
     elif "norm_layer" in arguments:

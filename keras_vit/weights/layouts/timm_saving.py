@@ -124,8 +124,8 @@ def _arguments(config: VisionTransformerConfig, pooling: str, rms: bool) -> dict
     arguments.update({name: value for name, (value, usual) in rare.items() if value != usual})
     if config.layer_scale:
         arguments["init_values"] = config.layer_scale_init
-    if config.mlp == "gelu":
-        arguments["act_layer"] = _ACTIVATIONS[config.gelu]
+    if config.mlp != "swiglu":
+        arguments["act_layer"] = "relu" if config.mlp == "relu" else _ACTIVATIONS[config.gelu]
     return arguments
 
 

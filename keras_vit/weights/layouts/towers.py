@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from keras_vit.images.spec import STATISTICS
 from keras_vit.weights.layouts.bound import PATCHES, POSITIONS
 from keras_vit.weights.layouts.transformers import IGNORED, Family, TransformersLayout
@@ -26,7 +28,7 @@ _POOLING = (
 _CLIP = Family(
     "clip_vision_model",
     "CLIPVisionModel",
-    "",
+    "CLIPForImageClassification",
     "vision_model.",
     gelu="quick_gelu",
     epsilon=1e-5,
@@ -35,7 +37,7 @@ _CLIP = Family(
 _SIGLIP = Family(
     "siglip_vision_model",
     "SiglipVisionModel",
-    "",
+    "SiglipForImageClassification",
     "vision_model.",
     gelu="gelu_pytorch_tanh",
     epsilon=1e-6,
@@ -67,7 +69,7 @@ def _block_rows(layer: str) -> tuple[Row, ...]:
 
 
 class TowerLayout(TransformersLayout):
-    """`CLIPVisionModel`, the same with a projection, and `SiglipVisionModel`."""
+    """`CLIPVisionModel`, the same with a projection, `SiglipVisionModel`, and both with a head."""
 
     signature = "embeddings.patch_embedding.weight"
     prefixes = ("vision_model.", "")
@@ -118,6 +120,7 @@ class TowerLayout(TransformersLayout):
         "logit_scale",
         "logit_bias",
     )
+    expresses = ("final_norm",)
 
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
@@ -134,16 +137,21 @@ class TowerLayout(TransformersLayout):
         return _CLIP if config.pre_norm else _SIGLIP
 
     def suits(self, config):
-        return config.pre_norm or not config.class_token
+        siglip = config.pooling == "map" or (config.mlp, config.gelu) == ("gelu", "tanh")
+        return config.pre_norm or (siglip and not config.class_token)
 
     def poolings(self, config):
-        return ("token", "none") if self.family_for(config) is _CLIP else ("map", "none")
+        if config.num_classes:
+            return ("gap",)
+        return ("token", "none") if self.family_for(config) is _CLIP else ("map", "gap", "none")
+
+    def norm(self, config):
+        return "none" if config.num_classes and self.family_for(config) is _CLIP else "tokens"
 
     def family_checks(self, config, family):
         clip = self.family_for(config) is _CLIP
         return [
-            ("num_classes", not config.num_classes, f"{family} has no head"),
-            ("mlp", config.mlp == "gelu", f"{family} has no gated MLP"),
+            ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
             ("layer_scale", not config.layer_scale, f"{family} has none"),
             ("pre_norm", config.pre_norm == clip, f"{family} decides it"),
             ("class_token", config.class_token == clip, f"{family} decides it"),
@@ -152,18 +160,40 @@ class TowerLayout(TransformersLayout):
             ("patch_bias", config.patch_bias != clip, f"{family} decides it"),
             ("qkv_bias", config.qkv_bias, f"{family} has one"),
             ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
-            ("projection_size", config.projection_size is None or clip, f"{family} has none"),
+            (
+                "projection_size",
+                config.projection_size is None or (clip and not config.num_classes),
+                f"{family} has none" if not clip else "not before a head",
+            ),
             ("image_size", len(set(config.image_size)) == 1, f"{family} takes squares"),
         ]
 
     def full_name(self, name, config):
-        outside = name.startswith("visual_projection.")
+        outside = name.startswith(("visual_projection.", "classifier."))
         return name if outside else self.family_for(config).prefix + name
 
     def architecture(self, config):
         if config.projection_size is not None:
             return "CLIPVisionModelWithProjection"
         return super().architecture(config)
+
+    def write_arrays(self, values, config):
+        arrays = super().write_arrays(values, config)
+        if config.final_norm == "none":  # of the class token, which no classifier reads
+            name = self.full_name("post_layernorm", config)
+            arrays[f"{name}.weight"] = np.ones(config.hidden_size, "float32")
+            arrays[f"{name}.bias"] = np.zeros(config.hidden_size, "float32")
+        return arrays
+
+    def write_config(self, config, preprocessing):
+        files = super().write_config(config, preprocessing)
+        if config.num_classes:  # around the tower is the config of both towers
+            tower, whole = files["config.json"], {}
+            for name in ("architectures", "dtype", "id2label", "label2id"):
+                whole[name] = tower.pop(name)
+            whole["model_type"] = tower["model_type"].removesuffix("_vision_model")
+            files["config.json"] = {**whole, "vision_config": tower}
+        return files
 
     def family_config(self, config):
         description = {"intermediate_size": config.mlp_dim}

@@ -149,11 +149,10 @@ class TransformersLayout(Layout):
         if stated.values:
             told["num_heads"] = stated.integer("num_attention_heads", family.heads)
         if fields["mlp"] == "gelu":
-            told["gelu"] = GELUS[family.gelu]
             if stated.values.get("hidden_act") == "relu" and not {"gelu", "mlp"} & given.keys():
                 told["mlp"] = "relu"
             elif "gelu" not in given:
-                told["gelu"] = stated.choice("hidden_act", GELUS, told["gelu"])
+                told["gelu"] = stated.choice("hidden_act", GELUS, GELUS[family.gelu])
         if not stated.values:
             bound.guess(
                 f"gelu={told.get('gelu')!r} and layer_norm_epsilon={family.epsilon} as "
@@ -205,21 +204,36 @@ class TransformersLayout(Layout):
         """Returns the kinds of pooling that the family of a model can be saved with."""
         return ("token",) if config.num_classes else ("token", "none")
 
+    def norm(self, config) -> str:
+        """Returns the `final_norm` that the family of a model has."""
+        return "tokens"
+
+    def prefix_rows(self, config) -> int:
+        """Returns how many rows of its positions are of prefix tokens."""
+        return int(config.class_token) + int(config.distillation_token)
+
     def checks(self, config):
         family = self.family_for(config).model_type
-        tokens = int(config.class_token) + int(config.distillation_token)
-        poolings = self.poolings(config)
-        return [
+        poolings, norm, rows = self.poolings(config), self.norm(config), self.prefix_rows(config)
+        shared = [
             ("hybrid", config.hybrid is None, "there is none"),
             ("qk_norm", not config.qk_norm, "there is none"),
             ("position_embedding", config.position_embedding == "learned", "learned always"),
-            ("final_norm", config.final_norm == "tokens", "the norm acts on tokens"),
+        ]
+        return [
+            *(check for check in shared if check[0] not in self.expresses),
+            ("final_norm", config.final_norm == norm, f"{norm} in {family}"),
             ("pooling", config.pooling in poolings, f"{family} takes {' or '.join(poolings)}"),
+            (
+                "pooling_includes_prefix_tokens",
+                not config.pooling_includes_prefix_tokens or config.pooling in ("token", "none"),
+                "the patches alone",
+            ),
             *self.family_checks(config, family),
             (
                 "position_embedding_prefix_rows",
-                config.position_embedding_prefix_rows == tokens,
-                f"{tokens} in {family}",
+                config.position_embedding_prefix_rows == rows,
+                f"{rows} in {family}",
             ),
         ]
 
@@ -250,7 +264,7 @@ class TransformersLayout(Layout):
             "hidden_size": config.hidden_size,
             "num_hidden_layers": config.num_layers,
             "num_attention_heads": config.num_heads,
-            "hidden_act": _ACTIVATIONS[config.gelu],
+            "hidden_act": "relu" if config.mlp == "relu" else _ACTIVATIONS[config.gelu],
             "layer_norm_eps": config.layer_norm_epsilon,
             "image_size": height if height == width else [height, width],
             "patch_size": config.patch_size,

@@ -1,4 +1,4 @@
-"""ViT and DeiT of transformers."""
+"""ViT, DeiT and I-JEPA of transformers."""
 
 from keras_vit.images.spec import STATISTICS
 from keras_vit.weights.layouts.transformers import (
@@ -24,17 +24,19 @@ _DEIT = Family(
         "crop_fraction": 224 / 256,
     },
 )
+_IJEPA = Family("ijepa", "IJepaModel", "IJepaForImageClassification", "ijepa.")
 
 
 class VitLayout(TransformersLayout):
-    """`ViTModel`, `DeiTModel` and the same with a head, one of DeiT's with two."""
+    """`ViTModel`, `DeiTModel`, `IJepaModel` and the same with a head, one of DeiT's with two."""
 
     signature = "embeddings.patch_embeddings.projection.weight"
     prefixes = ("vit.", "deit.", "ijepa.", "dpt.", "")
     families = (
         _VIT,
         _DEIT,
-        *_VIT.named("vit_mae", "ijepa", "dpt", "flava_image_model"),
+        _IJEPA,
+        *_VIT.named("vit_mae", "dpt", "flava_image_model"),
         *_VIT.named("vit_msn", epsilon=1e-6),
     )
     rows = (
@@ -62,17 +64,26 @@ class VitLayout(TransformersLayout):
         return _DEIT if "patch_encoder/distillation_token" in bound.shapes else _VIT
 
     def family_for(self, config):
-        return _DEIT if config.distillation_token else _VIT
+        if config.distillation_token:
+            return _DEIT
+        return _VIT if config.class_token else _IJEPA
 
     def poolings(self, config):
         if config.distillation_token and config.num_classes:
             return ("token", "token+distillation")
+        if not config.class_token:
+            return ("gap",) if config.num_classes else ("gap", "none")
         return super().poolings(config)
 
     def family_checks(self, config, family):
         pooler = not config.num_classes and config.pooling == "token"
         return [
-            ("mlp", config.mlp == "gelu", f"{family} has no gated MLP"),
+            ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
+            (
+                "class_token",
+                config.class_token or not config.distillation_token,
+                f"{family} has one",
+            ),
             ("layer_scale", not config.layer_scale, f"{family} has none"),
             (
                 "pre_logits_size",
