@@ -47,7 +47,7 @@ def place(tmp_path_factory, image_sets):
 
 TRAIN_OR_EXPORT = (
     "guides/augmentation.md", "guides/devices.md", "guides/exporting.md", "guides/fine_tuning.md",
-    "guides/probes.md", "guides/serving.md", "training.md",
+    "guides/labels.md", "guides/probes.md", "guides/serving.md", "training.md",
 )  # fmt: skip
 
 

@@ -37,10 +37,9 @@ def split_in_memory(images, labels, name="train"):
     """Returns a `Split` of uint8 images (examples, height, width[, channels])."""
     import tensorflow as tf
 
-    examples = {
-        "image": [encode(image) for image in images],
-        "label": np.asarray(labels, np.int64),
-    }
+    labels = np.asarray(labels)
+    labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)
+    examples = {"image": [encode(image) for image in images], "label": labels}
     return Split(
         name=name,
         num_examples=len(labels),

@@ -78,10 +78,13 @@ class BuildArguments:
         config = config.replace(**{**overrides, **self.shape_fields, **self.head_fields})
         if preprocessing is not None and not config.dynamic_image_size:
             preprocessing = preprocessing.replace(size=config.image_size)
+        activation = self.classifier_activation
+        if config.multi_label and activation == "softmax":  # the default, as for a single class
+            activation = "sigmoid"
         model = VisionTransformer(
             config,
             input_tensor=self.input_tensor,
-            classifier_activation=self.classifier_activation,
+            classifier_activation=activation,
             name=self.name,
             dtype=self.dtype,
         )

@@ -8,6 +8,7 @@ Examples:
 """
 
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -135,8 +136,16 @@ def write_csv(results: Iterable[dict[str, Any]], file: TextIO) -> bool:
     """Writes rows as they come; returns whether every file was an image.
 
     Columns: `file`, `label` and `score` of the best class, `label_2`, `score_2` and so on, and
-    `error`, empty where there is none.
+    `error`, empty where there is none. Of a regression a column for each value, named so.
     """
+    results, first = iter(results), []
+    for result in results:
+        first.append(result)
+        if "error" not in result:
+            break
+    results = itertools.chain(first, results)
+    if first and "values" in first[-1]:
+        return _write_values(list(first[-1]["values"]), results, file)
     places = ["", *(f"_{place}" for place in range(2, _TOP_K.value + 1))]
     columns = [name + place for place in places for name in ("label", "score")]
     writer = csv.writer(file)
@@ -151,6 +160,17 @@ def write_csv(results: Iterable[dict[str, Any]], file: TextIO) -> bool:
     return all_good
 
 
+def _write_values(names: list[str], results: Iterable[dict[str, Any]], file: TextIO) -> bool:
+    writer, all_good = csv.writer(file), True
+    writer.writerow(["file", *names, "error"])
+    for result in results:
+        values = result.get("values", {})
+        cells = [f"{values[name]:.6g}" if values else "" for name in names]
+        writer.writerow([result["file"], *cells, result.get("error", "")])
+        all_good &= "error" not in result
+    return all_good
+
+
 WRITERS = {".csv": write_csv, ".json": write_json_list}
 
 
@@ -161,6 +181,8 @@ def show_text(results: Iterable[dict[str, Any]]) -> bool:
         print(result["file"])
         for prediction in result.get("predictions", []):
             print(f"  {100 * prediction['score']:6.2f} %  {prediction['label']}")
+        for name, value in result.get("values", {}).items():
+            print(f"  {value:10.4g}  {name}")
         if "error" in result:
             all_good = False
             print(f"  {result['error']}")

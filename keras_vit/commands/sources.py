@@ -24,8 +24,18 @@ def text_flag(name: str, before: str = "") -> flags.FlagHolder:
 
 def dataset_flag(default: str | None = "digits") -> flags.FlagHolder:
     """Defines `--dataset`."""
-    text = "`digits`, the name of a TFDS data set, or a folder with a subfolder a class."
+    text = "`digits`, a TFDS data set, or a folder: a subfolder for each class, or a labels.csv."
     return flags.DEFINE_string("dataset", default, text)
+
+
+def task_flag() -> flags.FlagHolder:
+    """Defines `--task`."""
+    text = (
+        "What an image has: one class, any of several labels, one label or not, values; default: "
+        "what the data say."
+    )
+    tasks = ["classes", "labels", "binary", "regression"]
+    return flags.DEFINE_enum("task", None, tasks, text)
 
 
 def split_flag() -> flags.FlagHolder:

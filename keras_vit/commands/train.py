@@ -1,5 +1,8 @@
 """Trains a Vision Transformer on a labelled image data set.
 
+An image may have one class, any of several labels, one label or not, or values: a folder says which
+by its subfolders or its labels.csv.
+
 A run that was cut short goes on when the same command is given again, from the last checkpoint in
 its folder; a finished one is not trained again. --noresume replaces what is there. SIGTERM and
 Ctrl-C save the run and end it with the status 143 or 130.
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from keras_vit.command_line import section
-from keras_vit.commands.sources import check_model_file, dataset_flag, text_flag
+from keras_vit.commands.sources import check_model_file, dataset_flag, task_flag, text_flag
 
 if TYPE_CHECKING:
     from keras_vit.training.objectives import Objective
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 section("Data")
 _DATASET = dataset_flag()
 _DATA_DIR = text_flag("data_dir")
+_TASK = task_flag()
 _SKIP_CORRUPT = flags.DEFINE_bool(
     "skip_corrupt", False, "Leave out files of a folder that are not whole images, and say which."
 )
@@ -149,8 +153,8 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     """Trains as the flags say.
 
     Args:
-        objective: what is learned; None for the class of each image. For one that needs no labels
-            the model gets no head.
+        objective: what is learned; None for what the data set has of each image. For one that
+            needs no labels the model gets no head.
         recipe_name: of the recipe where no flag names one; None for one that suits.
     """
     from keras_vit import data as data_room
@@ -164,6 +168,7 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
         data_dir=_DATA_DIR.value,
         skip_corrupt=_SKIP_CORRUPT.value,
         labelled=labelled,
+        task=_TASK.value if labelled else None,
     )
     spec = _MODEL.value or models.default_model(data)
     pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
@@ -183,7 +188,7 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
             dtype=_DTYPE.value,
         )
     height, width = model.preprocessing.size
-    print(f"Data:   {data.describe()}")
+    print(f"Data:   {data.describe()}" + f"; task: {data.task}" * labelled)
     print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")
     print(f"Recipe: {recipe_name}, seed {recipe.seed}", flush=True)
     try:
@@ -204,7 +209,7 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     summary, watched = result.summary, data.watched
     print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s, ", end="")
     print(f"{summary['images_per_second'] or 0:,.0f} img/s.")
-    figure = (objective or training.objectives.Classification()).best_by
+    figure = (objective or training.objectives.OF_TASKS[data.task]()).best_by
     name, title = f"{watched}_{figure.name}", figure.label
     if watched:
         print(f"On the {watched} split, {title}: {figure.scale * summary[name]:.4g}")

@@ -1,5 +1,8 @@
 """Draws what a model attends to: pictures and one HTML report that holds them all.
 
+Of a model that keras-vit pretrain left, beside its decoder.keras, also what it makes of images most
+of which are hidden.
+
 Examples:
   keras-vit visualize --model=runs/digits/model.keras --dataset=digits --output_dir=looks
   keras-vit visualize --model=hf://google/vit-base-patch16-224 --images=photos --output_dir=looks
@@ -48,7 +51,7 @@ def check() -> None:
 def run() -> None:
     """Loads the model and the images, draws, and says where everything is."""
     from keras_vit.applications.model_files import display_name, load_labels, load_model
-    from keras_vit.interpret import report
+    from keras_vit.interpret import reconstruction, report
 
     model = load_model(_MODEL.value, _IMAGE_SIZE.value)
     chosen = _SAMPLES.take(model, _COUNT.value)
@@ -63,6 +66,7 @@ def run() -> None:
         name=name,
         batch_size=_BATCH_SIZE.value,
         leave_out_artifacts=_LEAVE_OUT.value,
+        decoder=None if _IMAGE_SIZE.value else reconstruction.decoder_beside(_MODEL.value),
         progress=lambda title: print(f"  drawn: {title}", flush=True),
     )
     for picture, path in files.items():

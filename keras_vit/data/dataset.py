@@ -6,14 +6,18 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from keras_vit.checks import check_choice
+
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
     from keras_vit.data.augmentation import Augmentation
     from keras_vit.images.spec import Preprocessing
 
 SPLITS = ("train", "validation", "test")
+TASKS = ("classes", "labels", "binary", "regression")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Split:
         name: how the source calls it, such as `"train"` or `"train[:80%]"`.
         num_examples: number of images.
         references: makes a `tf.data.Dataset` of `{"image": () string, "label": () int64}` in a
-            fixed order; the image is its encoded bytes, or the path of its file.
+            fixed order; the image is its encoded bytes, or the path of its file. The label is
+            float32 `(num_classes,)` where an image has not one class but labels or values.
         images_are_paths: which of the two it is.
         shuffle_buffer: number of references that may be held in memory to shuffle them.
         augment: layers of `keras.layers` or `keras_cv.layers` that change its training batches.
@@ -45,17 +50,26 @@ class Split:
 
         return {**reference, "image": tf.io.read_file(reference["image"])}
 
+    def labels(self) -> np.ndarray:
+        """Reads all labels, and decodes no image; `(examples,)` or `(examples, num_classes)`."""
+        import numpy as np
+
+        labels = self.references().map(lambda reference: reference["label"])
+        return np.concatenate(list(labels.batch(4096).as_numpy_iterator()))
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageDataset:
-    """A data set of images, of one class each or of none; made by `keras_vit.data.load`.
+    """A data set of images and what is known of each, or nothing; made by `keras_vit.data.load`.
 
     Attributes:
         name: what was asked for.
-        class_names: the name of each label, counted from 0; empty without labels.
+        class_names: the name of each class, label or value, counted from 0; empty without labels.
         train: what a model learns from, or None.
         validation: held out to watch the training and to choose between runs, or None.
         test: held out for the final figure, or None.
+        task: what an image has: one class of several (`"classes"`), any of several labels
+            (`"labels"`), one label or not (`"binary"`), or values (`"regression"`).
     """
 
     name: str
@@ -63,9 +77,11 @@ class ImageDataset:
     train: Split | None = None
     validation: Split | None = None
     test: Split | None = None
+    task: str = "classes"
 
     def __post_init__(self):
-        if len(self.class_names) == 1:
+        check_choice("task", self.task, TASKS)
+        if len(self.class_names) == 1 and self.task in ("classes", "labels"):
             raise ValueError(
                 f"Expected at least two classes in {self.name!r}. "
                 f"Received: {len(self.class_names)}: {list(self.class_names)}."
@@ -75,7 +91,7 @@ class ImageDataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, labels or values: the width of a model's output."""
         return len(self.class_names)
 
     @property
@@ -153,8 +169,9 @@ class ImageDataset:
             seed: of order and changes, 0 to 2**31 - 1.
 
         Returns:
-            Batches of images, float32 `(batch, height, width, channels)`, and one-hot labels,
-            float32 `(batch, num_classes)`, for `"categorical_crossentropy"`; a pass.
+            Batches of images, float32 `(batch, height, width, channels)`, and labels, float32
+            `(batch, num_classes)`: one-hot for `"categorical_crossentropy"`, 0 and 1 for
+            `"binary_crossentropy"`, or values; a pass.
 
         Raises:
             ValueError: no such split, no labels, or changes to what is not trained on.
@@ -186,5 +203,49 @@ class ImageDataset:
     def describe(self) -> str:
         """Returns one line: name, classes and the size of each split."""
         sizes = ", ".join(f"{split.num_examples:,} {role}" for role, split in self.splits.items())
-        classes = f"{self.num_classes} classes" if self.class_names else "no labels"
-        return f"{self.name}: {classes}, images: {sizes}"
+        return f"{self.name}: {self._known()}, images: {sizes}"
+
+    def _known(self) -> str:
+        """Says in words what is known of an image."""
+        if not self.class_names:
+            return "no labels"
+        if self.task == "classes":
+            return f"{self.num_classes} classes"
+        if self.task == "labels":
+            return f"{self.num_classes} labels, of which an image has any"
+        names = ", ".join(self.class_names[:4]) + ", ..." * (self.num_classes > 4)
+        return f"one label, {names}" if self.task == "binary" else f"values of {names}"
+
+    def as_task(self, task: str | None) -> ImageDataset:
+        """Returns this data set for a task, or says that it is for another.
+
+        Of two classes the second one becomes the label of a `"binary"` task.
+
+        Args:
+            task: one of `TASKS`, or None for its own.
+
+        Raises:
+            ValueError: a task that these labels are not for.
+        """
+        if task is None or task == self.task:
+            return self
+        check_choice("task", task, TASKS)
+        if (self.task, task, self.num_classes) != ("classes", "binary", 2):
+            raise ValueError(
+                f"Expected labels for the task {task!r}. Received: {self.describe()}. Leave `task` "
+                "out, or give the labels in a table (labels.csv)."
+            )
+        splits = {role: _of_second_class(split) for role, split in self.splits.items()}
+        names = self.class_names[1:]
+        return dataclasses.replace(self, class_names=names, task="binary", **splits)
+
+
+def _of_second_class(split: Split) -> Split:
+    def references():
+        import tensorflow as tf
+
+        return split.references().map(
+            lambda each: {**each, "label": tf.cast(each["label"] == 1, tf.float32)[tf.newaxis]}
+        )
+
+    return dataclasses.replace(split, references=references)

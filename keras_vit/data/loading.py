@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vit.data.dataset import ImageDataset
+from keras_vit.checks import check_choice
+from keras_vit.data.dataset import TASKS, ImageDataset
 from keras_vit.data.folders import HELD_OUT_FRACTION, read_folder
+from keras_vit.data.label_tables import is_table_folder, read_table_folder
 from keras_vit.data.tfds_source import (
     check_data_name,
     is_prepared_folder,
@@ -30,14 +32,16 @@ def load(
     data_dir: str | os.PathLike | None = None,
     skip_corrupt: bool = False,
     labelled: bool = True,
+    task: str | None = None,
     augment: Sequence[str | keras.layers.Layer] = (),
 ) -> ImageDataset:
     """Loads an image data set.
 
     Args:
         name_or_folder: `"digits"` for the embedded ones; the path of a folder with a subfolder a
-            class, or with `train/` and such above the classes, or prepared by TFDS; or the name of
-            a TFDS data set. A folder that exists goes before a TFDS name.
+            class, or with `train/` and such above the classes, or with its labels in a table
+            (`keras_vit.data.label_tables`), or prepared by TFDS; or the name of a TFDS data set. A
+            folder that exists goes before a TFDS name.
         splits: for TFDS, which part plays which role, for example `{"train": "train[:90%]",
             "validation": "train[90%:]", "test": "test"}`. None takes the splits that bear those
             names; where `train` is the only one, its last 20 % become the validation split.
@@ -48,6 +52,9 @@ def load(
             warning that names them; otherwise they are an error. TFDS has checked its own.
         labelled: whether the images need a class; if not, a folder is any tree of images, and a
             TFDS data set any with an Image feature `image`.
+        task: what an image has: `"classes"` (one), `"labels"` (any of several), `"binary"` (one
+            label or not; of two classes the second one) or `"regression"` (values); None is what
+            the labels are.
         augment: layers of `keras.layers` or `keras_cv.layers` that change the training batches, in
             their order: layers, or texts such as `"GridMask"` and `"AugMix(severity=0.2)"`.
 
@@ -59,6 +66,7 @@ def load(
             whole images in at least two classes; the error says what is wrong and where.
         RuntimeError: TFDS could not download or prepare the data set.
     """
+    check_choice("task", task, (None, *TASKS))
     folder = Path(name_or_folder).expanduser()
     if name_or_folder == "digits":
         data = read_digits(data_dir)
@@ -73,9 +81,14 @@ def load(
             f"subfolders train, validation, test. Received: splits={dict(splits)}."
         )
     else:
-        read = read_folder if labelled else read_unlabelled_folder
-        data = read(folder, held_out_fraction=held_out_fraction, skip_corrupt=skip_corrupt)
-    return data.augmented(augment)
+        common = {"held_out_fraction": held_out_fraction, "skip_corrupt": skip_corrupt}
+        if not labelled:
+            data = read_unlabelled_folder(folder, **common)
+        elif is_table_folder(folder):
+            data = read_table_folder(folder, task=task, **common)
+        else:
+            data = read_folder(folder, **common)
+    return data.as_task(task).augmented(augment)
 
 
 def check_source(name_or_folder: str | os.PathLike) -> None:

@@ -212,7 +212,7 @@ def _on_batches(
     num_classes = getattr(targets, "num_classes", None)
 
     def change(places, images, labels):
-        one_hot = tf.one_hot(labels, num_classes or 1)
+        one_hot = labels if labels.shape.rank > 1 else tf.one_hot(labels, num_classes or 1)
         images, mixed = changed(images, one_hot, places[0])
         labels = labels if num_classes is None else mixed
         return tuple(values[first : first + rows] for values in (places, images, labels))

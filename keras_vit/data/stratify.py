@@ -39,3 +39,24 @@ def stratified_split(
         held_out.append(members[:size])
         kept.append(members[size:])
     return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held_out))
+
+
+def label_groups(labels: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Puts examples into groups for `stratified_split`: of labels that may be several, or values.
+
+    Args:
+        labels: `(examples, labels)`, 0 and 1, grouped by the rarest label that an example has; or
+            values, grouped by the place of the first one in their order.
+        bins: groups of values, at most; each has ten or more.
+
+    Returns:
+        `(examples,)` integers. A group of one goes to the largest other group.
+    """
+    if np.isin(labels, (0, 1)).all():
+        rare = np.where(labels > 0, labels.sum(axis=0), np.inf)
+        groups = np.where(labels.any(axis=-1), rare.argmin(axis=-1), labels.shape[1])
+    else:
+        order = np.argsort(np.argsort(labels[:, 0], kind="stable"), kind="stable")
+        groups = order * max(1, min(bins, len(labels) // 10)) // len(labels)
+    counts = np.bincount(groups)
+    return np.where(counts[groups] == 1, counts.argmax(), groups)

@@ -14,7 +14,7 @@ Targets = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple]
 class OneHot:
     """Makes image and one-hot label, float32 `(num_classes,)`, of an image and its class.
 
-    A label that is such a vector already stays as it is.
+    A label that is a vector already stays as it is: labels of 0 and 1, values, or a mixed one.
 
     Attributes:
         num_classes: width of the label.
@@ -25,6 +25,6 @@ class OneHot:
     def __call__(
         self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        if label.shape.rank:  # one that was mixed
+        if label.shape.rank:
             return image, label
         return image, tf.one_hot(label, self.num_classes)

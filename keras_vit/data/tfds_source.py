@@ -9,9 +9,11 @@ import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_vit.checks import check_name
 from keras_vit.data.dataset import SPLITS, ImageDataset, Split
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 SHUFFLE_BYTES = 512 * 2**20
 HELD_OUT_PERCENT = 20
-_KEYS = ("image", "label")
 
 
 def is_prepared_folder(folder: str | os.PathLike) -> bool:
@@ -98,7 +99,7 @@ def read_tfds(
         raise ValueError(
             f"Expected a config and version that TFDS knows. Received: {name!r}. {error}"
         ) from error
-    _label_names(name, builder, labelled)  # before the download
+    _known(name, builder, labelled)  # before the download
     unknown = [host for host in _hosts(builder) if not _has_address(host)]
     try:
         with _no_retries() if unknown else contextlib.nullcontext():
@@ -147,22 +148,44 @@ def _plain(path: str | os.PathLike | None) -> str | None:
     return None if path is None else os.path.expanduser(os.fspath(path))
 
 
-def _label_names(name: str, builder: tfds.core.DatasetBuilder, labelled: bool) -> tuple[str, ...]:
+def _known(
+    name: str, builder: tfds.core.DatasetBuilder, labelled: bool
+) -> tuple[str, str, tuple[str, ...]]:
+    """Returns the feature with the label, the task, and the names of classes, labels or values."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    is_dict = isinstance(features, tfds.features.FeaturesDict)
-    image, label = (features[key] if is_dict and key in features else None for key in _KEYS)
-    if isinstance(image, tfds.features.Image) and not labelled:
-        return ()
-    if not isinstance(image, tfds.features.Image) or not isinstance(
-        label, tfds.features.ClassLabel
-    ):
-        raise ValueError(
-            "Expected a data set of images with one class each: an Image feature 'image' and a "
-            f"ClassLabel feature 'label'. Received: {name!r} with {features}."
-        )
-    return tuple(label.names or map(str, range(label.num_classes)))
+    found = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+    if isinstance(found.get("image"), tfds.features.Image):
+        if not labelled:
+            return "", "classes", ()
+        supervised = (builder.info.supervised_keys or (None, None))[1]
+        for key in ("label", supervised, "labels"):
+            feature = found.get(key) if isinstance(key, str) else None
+            if told := _told(key, feature, tfds.features):
+                return key, *told
+    raise ValueError(
+        "Expected a data set of images with labels: an Image feature 'image' and a feature 'label' "
+        "that is a ClassLabel (one class), a Sequence of it (several labels), a bool or a float "
+        f"(a value). Received: {name!r} with {features}."
+    )
+
+
+def _told(key: str, feature: Any, kinds: Any) -> tuple[str, tuple[str, ...]] | None:
+    """Returns the task and the names that a feature of TFDS tells, or None."""
+    inner = getattr(feature, "feature", None)  # of a sequence
+    for task, label in (("classes", feature), ("labels", inner)):
+        if isinstance(label, kinds.ClassLabel):
+            return task, tuple(label.names or map(str, range(label.num_classes)))
+    shape, dtype = getattr(feature, "shape", None), getattr(feature, "np_dtype", None)
+    if shape == () and dtype is not None and np.issubdtype(dtype, np.bool_):
+        return "binary", (key,)
+    if dtype is not None and np.issubdtype(dtype, np.floating):
+        if shape == ():
+            return "regression", (key,)
+        if len(shape) == 1 and shape[0]:
+            return "regression", tuple(f"{key} {number}" for number in range(shape[0]))
+    return None
 
 
 def default_splits(available: Mapping) -> dict[str, str]:
@@ -184,7 +207,7 @@ def _from_builder(
     splits: Mapping[str, str] | None,
     labelled: bool = True,
 ) -> ImageDataset:
-    class_names = _label_names(name, builder, labelled)
+    known = key, task, class_names = _known(name, builder, labelled)
     available = builder.info.splits
     splits = dict(default_splits(available) if splits is None else splits)
     if not splits or not splits.keys() <= set(SPLITS):
@@ -205,17 +228,20 @@ def _from_builder(
         made[role] = Split(
             name=expression,
             num_examples=info.num_examples,
-            references=functools.partial(_references, builder, expression, labelled),
+            references=functools.partial(_references, builder, expression, *known),
             shuffle_buffer=max(1, min(info.num_examples, SHUFFLE_BYTES // bytes_each)),
         )
         if not info.num_examples:
             raise ValueError(
                 f"Expected images in the split {expression!r} of {name!r}. Received 0."
             )
-    return ImageDataset(name=name, class_names=class_names, **made)
+    return ImageDataset(name=name, class_names=class_names, task=task, **made)
 
 
-def _references(builder: tfds.core.DatasetBuilder, split: str, labelled: bool) -> tf.data.Dataset:
+def _references(
+    builder: tfds.core.DatasetBuilder, split: str, key: str, task: str, names: Sequence[str]
+) -> tf.data.Dataset:
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     examples = builder.as_dataset(
@@ -224,6 +250,15 @@ def _references(builder: tfds.core.DatasetBuilder, split: str, labelled: bool) -
         decoders={"image": tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(try_autocache=False),
     )
-    if not labelled:
-        return examples.map(lambda example: {"image": example["image"], "label": 0})
-    return examples.map(lambda example: {key: example[key] for key in _KEYS})
+
+    def label(value):
+        if task == "labels":  # a list of some
+            return tf.reduce_max(
+                tf.one_hot(tf.concat([value, tf.constant([-1], value.dtype)], 0), len(names)),
+                axis=0,
+            )
+        return value if task == "classes" else tf.reshape(tf.cast(value, tf.float32), [len(names)])
+
+    return examples.map(lambda example: {
+        "image": example["image"], "label": label(example[key]) if names else 0
+    })  # fmt: skip

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from keras_vit.evaluation.few_shot_regression import few_shot, fit_regression
     from keras_vit.evaluation.frozen_features import Features, extract_features, feature_model
     from keras_vit.evaluation.image_index import ImageIndex, index_images
+    from keras_vit.evaluation.labels_and_values import (
+        LabelsEvaluation,
+        ValuesEvaluation,
+        score_labels,
+        score_values,
+    )
     from keras_vit.evaluation.logistic_probe import linear_probe
     from keras_vit.evaluation.neighbours import nearest_neighbours
     from keras_vit.evaluation.pixel_baselines import score_pixel_baselines
@@ -24,7 +30,9 @@ __all__ = [
     "Evaluation",
     "Features",
     "ImageIndex",
+    "LabelsEvaluation",
     "Probes",
+    "ValuesEvaluation",
     "evaluate",
     "expected_calibration_error",
     "extract_features",
@@ -38,6 +46,8 @@ __all__ = [
     "plot_confusion_matrix",
     "probe",
     "score",
+    "score_labels",
+    "score_values",
 ]
 
 __getattr__, __dir__ = on_demand(__name__)

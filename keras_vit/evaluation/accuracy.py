@@ -8,8 +8,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.data.dataset import Split
+from keras_vit.checks import check_choice
+from keras_vit.data.dataset import TASKS, Split
 from keras_vit.evaluation.frozen_features import outputs_of
+from keras_vit.evaluation.labels_and_values import (
+    LabelsEvaluation,
+    ValuesEvaluation,
+    score_labels,
+    score_values,
+)
 from keras_vit.models.probability import output_meaning, probabilities
 from keras_vit.tables import align
 
@@ -40,6 +47,12 @@ class Evaluation:
     confusion: np.ndarray
     class_names: tuple[str, ...]
     images_per_second: float | None = None
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean over the classes of the share of their images that were found, 0 to 1."""
+        images = self.confusion.sum(axis=1)
+        return float((np.diag(self.confusion)[images > 0] / images[images > 0]).mean())
 
     def per_class(self) -> list[dict[str, Any]]:
         """Returns a row a class: its name, images, recall and precision.
@@ -81,6 +94,7 @@ class Evaluation:
         """Returns everything as plain values that JSON can hold."""
         left_out = ("confusion", "class_names")
         values = {name: value for name, value in vars(self).items() if name not in left_out}
+        values["balanced_accuracy"] = self.balanced_accuracy
         return {**values, "per_class": self.per_class(), "confusion": self.confusion.tolist()}
 
 
@@ -89,25 +103,29 @@ def evaluate(
     split: Split,
     class_names: Sequence[str],
     *,
+    task: str = "classes",
     batch_size: int = 64,
     verbose: int = 0,
-) -> Evaluation:
-    """Measures a classifier on a split.
+) -> Evaluation | LabelsEvaluation | ValuesEvaluation:
+    """Measures a model on a split.
 
     Args:
         model: a `keras_vit.VisionTransformer`, or any Keras model with `preprocessing` whose
             output is `(batch, num_classes)` probabilities or logits, as
             `keras_vit.models.probability.output_meaning` tells them apart.
         split: what to read.
-        class_names: name of each class, in the order of the outputs.
+        class_names: name of each class, label or value, in the order of the outputs.
+        task: of the data set: `"classes"`, `"labels"`, `"binary"` or `"regression"`.
         batch_size: images a batch.
         verbose: 1 for a progress bar, 0 for none.
 
     Returns:
-        Accuracies, a table by class, the confusion matrix, calibration error and speed.
+        Of classes accuracies, a table by class, the confusion matrix, calibration error and speed;
+        of labels average precision, ROC AUC and error; of values errors and R^2.
 
     Raises:
-        ValueError: the model has another number of outputs than there are classes.
+        ValueError: the model has another number of outputs than there are classes, or is for
+            another task.
     """
     num_classes = len(class_names)
     if model.output_shape[-1] != num_classes:
@@ -115,11 +133,26 @@ def evaluate(
             f"Expected a model with {num_classes} outputs, one a class. "
             f"Received: output shape {model.output_shape}."
         )
+    check_choice("task", task, TASKS)
+    meaning, is_ours = output_meaning(model), hasattr(model, "output_meaning")
+    if is_ours and (meaning == "values") != (task == "regression"):
+        raise ValueError(
+            f"Expected a model for the task {task!r}. Received: {model.name!r}, whose outputs are "
+            f"{'values' if meaning == 'values' else 'for classes or labels'}."
+        )
     outputs, labels, seconds = outputs_of(
         model, split, num_classes, model.preprocessing, batch_size, verbose
     )
-    scores = keras.ops.convert_to_numpy(probabilities(outputs, output_meaning(model)))
-    measured = score(scores, labels, class_names)
+    if task == "regression":
+        measured = score_values(outputs, labels, class_names)
+    else:
+        if task != "classes" and meaning == "softmax" and not is_ours:
+            meaning = "sigmoid"  # plain logits of another model
+        scores = keras.ops.convert_to_numpy(probabilities(outputs, meaning))
+        if task == "classes":
+            measured = score(scores, labels.argmax(axis=-1), class_names)
+        else:
+            measured = score_labels(scores, labels, class_names)
     timed = seconds[1:-1]  # the first batch builds the function, the last one may be smaller
     speed = batch_size / statistics.median(timed) if timed else None
     return dataclasses.replace(measured, images_per_second=speed)

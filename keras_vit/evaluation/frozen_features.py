@@ -177,7 +177,7 @@ def extract_features(
     """
     preprocessing = model.preprocessing if preprocessing is None else preprocessing
     vectors, labels, _ = outputs_of(model, split, num_classes, preprocessing, batch_size, verbose)
-    return Features(vectors, labels, num_classes)
+    return Features(vectors, labels.argmax(axis=-1), num_classes)
 
 
 def outputs_of(
@@ -191,7 +191,8 @@ def outputs_of(
     """Runs a model once over a split, as `extract_features` does.
 
     Returns:
-        Its outputs `(examples, width)`, the labels `(examples,)`, and the seconds of each batch.
+        Its outputs `(examples, width)`, the labels `(examples, num_classes)`, one-hot where they
+        are classes, and the seconds of each batch.
     """
     batches = evaluation_batches(
         split, preprocessing, batch_size=batch_size, num_classes=num_classes
@@ -202,6 +203,6 @@ def outputs_of(
         start = time.perf_counter()
         outputs.append(model.predict_on_batch(images))
         seconds.append(time.perf_counter() - start)
-        labels.append(one_hot.numpy().argmax(axis=-1))
+        labels.append(one_hot.numpy())
         progress.add(len(images))
     return np.concatenate(outputs), np.concatenate(labels), seconds

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_vit.export.exported import ExportedModel, open_exported
-from keras_vit.images.labels import decode_predictions
+from keras_vit.images.labels import check_labels, decode_predictions
 from keras_vit.images.pillow_decoding import load_image
 from keras_vit.images.preprocessing import get_preprocessing
 from keras_vit.images.reading import read_ahead
@@ -42,8 +42,8 @@ def classify_files(
 
     Yields:
         For each file, in order, `{"file": path, "predictions": [...]}`, best first, each
-        `{"class": WordNet id or column, "label": name, "score": probability}`; or
-        `{"file": path, "error": what is wrong}`.
+        `{"class": WordNet id or column, "label": name, "score": probability}`; of a regression
+        `{"file": path, "values": {name: value}}`; or `{"file": path, "error": what is wrong}`.
 
     Raises:
         ValueError: a model without head, a folder without SavedModel, or labels that do not fit.
@@ -55,18 +55,23 @@ def classify_files(
             "Expected no `labels` with an exported model, which has its own. "
             f"Received: {len(labels)} labels."
         )
-    preprocessing, count, classify = _classifier(model)
+    preprocessing, count, classify, tells_values = _classifier(model)
     labels = getattr(model, "labels", labels)
     nothing = np.zeros((0, count))
     # Labels that do not fit are an error now, before the first image.
-    decode_predictions(nothing, top=top, labels=labels)
+    if tells_values:
+        labels = check_labels(labels or [str(column) for column in range(count)], count)
+    else:
+        decode_predictions(nothing, top=top, labels=labels)
     for chunk in read_ahead(paths, lambda path: load_image(path, preprocessing), batch_size):
         images = [image for _, image, error in chunk if error is None]
         scores = classify(np.stack(images)) if images else nothing
-        found = iter(decode_predictions(scores, top=top, labels=labels))
+        found = iter(scores if tells_values else decode_predictions(scores, top=top, labels=labels))
         for path, _, error in chunk:
             result: Result = {"file": os.fspath(path)}
-            if error is None:
+            if error is None and tells_values:
+                result["values"] = dict(zip(labels, map(float, next(found)), strict=True))
+            elif error is None:
                 result["predictions"] = [
                     {"class": key, "label": label, "score": score}
                     for key, label, score in next(found)
@@ -76,20 +81,26 @@ def classify_files(
             yield result
 
 
-def _classifier(model: Any) -> tuple[Preprocessing, int, Callable[[np.ndarray], Any]]:
-    """Returns how images are prepared, how many classes there are, and what classifies images."""
+def _classifier(model: Any) -> tuple[Preprocessing, int, Callable[[np.ndarray], Any], bool]:
+    """Returns how images are prepared, how many classes there are, and what classifies images.
+
+    The last one says whether it tells values, and not probabilities.
+    """
     if isinstance(model, ExportedModel):
         preprocessing, count = model.preprocessing, len(model.labels)
+        tells_values = model.metadata.get("output") == "values"
 
         def classify(images: np.ndarray) -> Any:
-            return model(images)["probabilities"]
+            return model(images)["values" if tells_values else "probabilities"]
     else:
         preprocessing, meaning = get_preprocessing(model), output_meaning(model)
         count = 0 if getattr(model, "logits", model) is None else model.output_shape[-1]
+        tells_values = meaning == "values"
 
         def classify(images: np.ndarray) -> Any:
-            return probabilities(model.predict_on_batch(images), meaning)
+            outputs = model.predict_on_batch(images)
+            return outputs if tells_values else probabilities(outputs, meaning)
 
     if not count:
         raise ValueError(f"Expected a model with a head. Received: {model!r}, which has none.")
-    return preprocessing, count, classify
+    return preprocessing, count, classify, tells_values

@@ -87,7 +87,12 @@ class Exportable:
         if not self.num_classes:
             return "features"
         meaning = output_meaning(self.model)
-        return "probabilities" if meaning == "probabilities" else "logits"
+        return meaning if meaning in ("probabilities", "values") else "logits"
+
+    @property
+    def told(self) -> str:
+        """Which output by name tells what is in an image: `"probabilities"` or `"values"`."""
+        return "values" if self.output == "values" else "probabilities"
 
     @property
     def is_float32(self) -> bool:
@@ -131,9 +136,9 @@ class Exportable:
         Returns:
             A function of images (batch, height, width, channels) to float32 tensors by name:
             `features`, what the head reads or the Vision Transformer inside gives; with a head
-            `probabilities`, as `keras_vit.models.probability` defines them, and `logits`. A
-            user's own model of probabilities has no `logits`, and no `features` where the Vision
-            Transformer is not one of its own layers.
+            `probabilities`, as `keras_vit.models.probability` defines them, and `logits`; of a
+            regression `values` in their place. A user's own model of probabilities has no `logits`,
+            and no `features` where the Vision Transformer is not one of its own layers.
         """
         import keras
 
@@ -143,7 +148,8 @@ class Exportable:
         model, meaning = self.model, output_meaning(self.model)
         symbols = {"output": model.outputs[0]}
         if model is self.backbone:
-            symbols |= {"features": model.features, "logits": model.logits}
+            logits = None if meaning == "values" else model.logits
+            symbols |= {"features": model.features, "logits": logits}
         else:
             around = tensors_around(model, self.backbone)
             symbols |= {"features": around and around[1]}
@@ -156,7 +162,9 @@ class Exportable:
             values = inner(images, training=False)
             values = {name: keras.ops.cast(value, "float32") for name, value in values.items()}
             output = values.pop("output")
-            if self.num_classes:
+            if meaning == "values":
+                values["values"] = output
+            elif self.num_classes:
                 values["probabilities"] = probabilities(output, meaning)
             return values
 

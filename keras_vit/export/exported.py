@@ -45,8 +45,8 @@ class ExportedModel:
         """Runs prepared images, float32 (batch, height, width, channels).
 
         Returns:
-            `logits` and `probabilities` (batch, classes) and, but for a SavedModel with a head,
-            `features` (batch, features).
+            `logits` and `probabilities` (batch, classes), or `values`, and, but for a SavedModel
+            with a head, `features` (batch, features).
         """
         return self._run(np.ascontiguousarray(images, "float32"))
 
@@ -58,8 +58,8 @@ class ExportedModel:
             batch_size: images at a time.
 
         Returns:
-            float32: probabilities or logits (batch, classes), whichever the model returns; without
-            a head its features.
+            float32: probabilities, logits (batch, classes) or values, whichever the model returns;
+            without a head its features.
         """
         output = self.metadata["output"]
         starts = range(0, max(len(images), 1), batch_size)

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_vit.export.decoding import decode_batch
@@ -24,7 +25,8 @@ def weights_of(exportable: Exportable) -> tf.Module:
 def signatures(exportable: Exportable, labels: Sequence[str], top_k: int) -> dict[str, Any]:
     """Returns the concrete functions of a SavedModel by signature name, on one graph.
 
-    There is a label for each class, none without a head; `classify_bytes` names the `top_k` best.
+    There is a label for each class, none without a head; `classify_bytes` names the `top_k` best,
+    or tells the values of a regression.
     """
     images, preprocessing = exportable.model.inputs[0], exportable.preprocessing
     spec = tf.TensorSpec(images.shape, images.dtype, "images")
@@ -39,9 +41,11 @@ def signatures(exportable: Exportable, labels: Sequence[str], top_k: int) -> dic
 
     def classify_bytes(image_bytes):
         images, valid = decode_batch(image_bytes, preprocessing)
-        probabilities = forward(tf.cast(images, spec.dtype))["probabilities"]
-        scores, classes = tf.math.top_k(probabilities, min(int(top_k), len(labels)))
+        outputs = forward(tf.cast(images, spec.dtype))
         row = valid[:, tf.newaxis]
+        if exportable.output == "values":
+            return {"values": tf.where(row, outputs["values"], np.nan), "valid": valid}
+        scores, classes = tf.math.top_k(outputs["probabilities"], min(int(top_k), len(labels)))
         return {
             "classes": tf.where(row, classes, -1),
             "scores": tf.where(row, scores, 0.0),

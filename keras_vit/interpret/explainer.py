@@ -71,6 +71,11 @@ class Explainer:
         if config.num_classes:
             self.labels = _told_apart(class_names_for(model, labels))
 
+    @property
+    def tells_values(self) -> bool:
+        """Whether the model tells values, and not classes or labels."""
+        return self.model.config.values is not None
+
     def read(self, path: str | os.PathLike) -> Upload:
         """Reads a picture.
 
@@ -92,13 +97,16 @@ class Explainer:
         return Upload(images, seen_photo(data, self.model.preprocessing))
 
     def best(self, images: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
-        """Returns the best classes.
+        """Returns the best classes, or the values of a regression.
 
         Returns:
-            (name, score) best first; empty for a model without a head.
+            (name, score) best first, or (name, value) of all; empty for a model without a head.
         """
         if not self.labels:
             return []
+        if self.tells_values:
+            values = np.asarray(self.model.predict_on_batch(images))[0]
+            return list(zip(self.labels, values.tolist(), strict=True))
         scores = predict(self.model, images)[0]
         order = np.argsort(-scores, kind="stable")[:top]
         return [(self.labels[index], float(scores[index])) for index in order]

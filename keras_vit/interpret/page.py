@@ -50,6 +50,8 @@ def visit(explainer: Explainer, path, measure, label, block, head) -> tuple[dict
     except Exception:  # the server lives on, whatever a file does to it
         logging.getLogger(__name__).exception("a picture failed")
         return None, None, "**This did not work.** The server's log says why."
+    if explainer.tells_values:
+        return None, picture, "  \n".join(f"**{name}: {value:.4g}**" for name, value in best)
     return dict(best) or None, picture, ""
 
 
@@ -125,7 +127,7 @@ def build_page(explainer: Explainer, name: str | None = None) -> Any:
                 )  # fmt: skip
                 scores = gradio.Label(
                     num_top_classes=5, label="Best classes", elem_id="scores",
-                    visible=bool(explainer.labels),
+                    visible=bool(explainer.labels) and not explainer.tells_values,
                 )  # fmt: skip
         choices = [files, shown, measure, label, block, head]
         results = [scores, picture, message]

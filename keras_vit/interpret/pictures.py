@@ -100,7 +100,7 @@ def look(
     images = check_images(model, samples.images)
     photos = samples.photos or tuple(plot.displayable(images, model.preprocessing))
     predicted = scores = true = None
-    if model.config.num_classes:
+    if model.config.num_classes and model.config.values is None:
         names = class_names_for(model, samples.class_names)
         probabilities = predict(model, images, batch_size=batch_size)
         scores = probabilities.max(axis=-1)

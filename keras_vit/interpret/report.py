@@ -1,11 +1,12 @@
 """A model and sample images -> all pictures, and one HTML file that holds them."""
 
+import itertools
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from keras_vit.interpret import plot
+from keras_vit.interpret import plot, reconstruction
 from keras_vit.interpret.html_page import image, section, write_page
 from keras_vit.interpret.pictures import pictures
 from keras_vit.interpret.samples import Samples
@@ -38,6 +39,7 @@ def write(
     name: str | None = None,
     batch_size: int = 8,
     leave_out_artifacts: bool = False,
+    decoder: str | os.PathLike | None = None,
     progress: Callable[[str], Any] | None = None,
 ) -> dict[str, pathlib.Path]:
     """Draws all pictures as PNG files and writes the report that holds them.
@@ -50,6 +52,7 @@ def write(
         batch_size: images at a time; bounds the memory.
         leave_out_artifacts: whether maps leave out what `artifact_patches` finds; else it is marked
             alone.
+        decoder: the `decoder.keras` of a masked autoencoder, to show what it fills in.
         progress: told the title of each picture when it is written; None for nobody.
 
     Returns:
@@ -61,6 +64,8 @@ def write(
     folder = pathlib.Path(output_dir)
     written, sections = {}, []
     drawn = pictures(model, samples, batch_size=batch_size, leave_out_artifacts=leave_out_artifacts)
+    if decoder is not None:
+        drawn = itertools.chain([reconstruction.picture(model, samples.images, decoder)], drawn)
     for picture in drawn:
         path = plot.save(picture.draw(), folder / f"{picture.name}.png")
         written[picture.name] = path

@@ -182,7 +182,7 @@ def from_dataset(
     return Samples(
         images=images.numpy(),
         names=tuple(names),
-        labels=tuple(int(label) for label in labels.numpy().argmax(-1)),
+        labels=tuple(labels.numpy().argmax(-1).tolist()) if dataset.task == "classes" else None,
         class_names=dataset.class_names,
         photos=tuple(
             seen_photo(part.read(one)["image"].numpy(), model.preprocessing) for one in references

@@ -74,6 +74,8 @@ class VisionTransformerConfig:
         mlp_inner_norm: whether what the last matrix of the MLP reads is normalised before.
         layer_norm_epsilon: added to the variance of every norm.
         num_classes: outputs of the head; 0 for none.
+        values: of a regression, (mean, deviation) of each output: the model returns what its head
+            gives times the deviation plus the mean; None for classes.
         multi_label: whether an image may have several classes, or none, so that each logit is
             turned into a probability by itself (sigmoid); not with a softmax.
         pooling: what becomes of the encoded tokens: `"token"` (the class token), `"gap"` (mean of
@@ -143,6 +145,7 @@ class VisionTransformerConfig:
     layer_norm_epsilon: float = 1e-6
     num_classes: int = 1000
     multi_label: bool = False
+    values: tuple[tuple[float, float], ...] | None = None
     pooling: str = "token"
     pooling_includes_prefix_tokens: bool = False
     pooling_num_heads: int | None = None
@@ -194,6 +197,8 @@ class VisionTransformerConfig:
             put("pooling", "none")
         if isinstance(self.token_merging, (list, tuple)):
             put("token_merging", tuple(self.token_merging))
+        if self.values is not None:
+            put("values", tuple(tuple(map(float, pair)) for pair in self.values))
         if self.gelu is None and self.mlp == "gelu":
             put("gelu", "tanh")
         for field in ("num_heads", "mlp_dim"):
@@ -292,6 +297,8 @@ class VisionTransformerConfig:
             )
         if self.relative_position_bias is not None:
             self._check_relative_bias()
+        if self.values is not None:
+            self._check_values()
         pooling = POOLINGS[self.pooling]
         for field in pooling.needs:
             if not getattr(self, field):
@@ -309,6 +316,19 @@ class VisionTransformerConfig:
                 "Expected `position_embedding_prefix_rows` to be at most the number of prefix "
                 f"tokens, {self.num_prefix_tokens}. "
                 f"Received: {self.position_embedding_prefix_rows}."
+            )
+
+    def _check_values(self) -> None:
+        pairs = self.values
+        if (
+            len(pairs) != self.num_classes
+            or self.multi_label
+            or not all(len(pair) == 2 and 0 < pair[1] < math.inf for pair in pairs)
+        ):
+            raise ValueError(
+                "Expected `values` as (mean, deviation above 0) for each of num_classes="
+                f"{self.num_classes} outputs, and multi_label=False. Received: values={pairs}, "
+                f"multi_label={self.multi_label}. Use values=None for classes."
             )
 
     def _check_relative_bias(self) -> None:
@@ -381,6 +401,8 @@ class VisionTransformerConfig:
         values["image_size"] = list(self.image_size)
         if isinstance(self.token_merging, tuple):
             values["token_merging"] = list(self.token_merging)
+        if self.values is not None:
+            values["values"] = [list(pair) for pair in self.values]
         if self.rotary is not None and self.rotary.reference_grid is not None:
             values["rotary"]["reference_grid"] = list(self.rotary.reference_grid)
         if self.hybrid is not None:

@@ -45,7 +45,7 @@ def output_meaning(model: keras.Model) -> str:
             one the outputs are logits of classes of which an image has exactly one.
 
     Returns:
-        One of `MEANINGS`.
+        One of `MEANINGS`; or `"values"` of a regression, which are no probabilities.
     """
     known = getattr(model, "output_meaning", None)
     if known is not None:

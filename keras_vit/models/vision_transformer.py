@@ -28,7 +28,7 @@ class VisionTransformer(TrainableModel):
         input_tensor: a Keras tensor `(batch, height, width, channels)` to build on; None makes an
             input of `config.input_shape`. What leads to it becomes part of the model.
         classifier_activation: activation of the logits; None returns the logits. Not used when
-            `config.num_classes` is 0.
+            `config.num_classes` is 0, and with `config.values`.
         preprocessing: how an image becomes the input, a `Preprocessing` or its `to_dict()`; None
             is [-1, 1] at `config.image_size`, with mean and std for its channels, less what the
             layers that lead to `input_tensor` do themselves (`keras_vit.images.carrier.before`).
@@ -79,9 +79,7 @@ class VisionTransformer(TrainableModel):
         features = parts.pool(read)
         logits = None if parts.head is None else parts.head(features)
 
-        output = keras.layers.Activation(
-            "linear" if logits is None else activation, dtype="float32", name="predictions"
-        )(features if logits is None else logits)
+        output = _predictions(config, activation)(features if logits is None else logits)
         # Keras makes this a functional model; its inputs are all that lead to `images`.
         inputs = images if input_tensor is None else _source_inputs(images)
         super().__init__(inputs=inputs, outputs=output, name=name, trainable=trainable)
@@ -198,10 +196,15 @@ class VisionTransformer(TrainableModel):
             `(batch, num_classes)` in float32, as `keras_vit.models.probability` defines it.
 
         Raises:
-            ValueError: a model without a head.
+            ValueError: a model without a head, or of a regression.
         """
         self._check_head()
         meaning = self.output_meaning
+        if meaning == "values":
+            raise ValueError(
+                f"Expected a model of classes or labels. Received: {self.name!r}, whose outputs "
+                "are the values of a regression."
+            )
         if from_logits and meaning == "probabilities":
             meaning = _logits_meaning(self.config, self.classifier_activation)
         elif from_logits is False:
@@ -210,7 +213,9 @@ class VisionTransformer(TrainableModel):
 
     @property
     def output_meaning(self) -> str:
-        """What the outputs are: `"probabilities"`, or logits for `"softmax"` or `"sigmoid"`."""
+        """What the outputs are: `"probabilities"`, `"values"`, or logits for one of the others."""
+        if self.config.values is not None:
+            return "values"
         if self.classifier_activation is keras.activations.linear:
             return _logits_meaning(self.config, self.classifier_activation)
         return "probabilities"
@@ -345,6 +350,8 @@ def _source_inputs(tensor: Any):
 
 def _activation(config: VisionTransformerConfig, classifier_activation: Any) -> Any:
     """Returns the activation of the logits, checked against what the classes are."""
+    if config.values is not None:
+        return keras.activations.linear
     activation = keras.activations.get(classifier_activation)
     if activation is keras.activations.softmax:
         if config.multi_label:
@@ -355,6 +362,15 @@ def _activation(config: VisionTransformerConfig, classifier_activation: Any) -> 
         if config.num_classes == 1:  # softmax of one logit is 1 for every image
             return keras.activations.sigmoid
     return activation
+
+
+def _predictions(config: VisionTransformerConfig, activation: Any) -> keras.layers.Layer:
+    """Returns the last layer: from logits to the output, or nothing done to features."""
+    if config.values is None:
+        activation = activation if config.num_classes else "linear"
+        return keras.layers.Activation(activation, dtype="float32", name="predictions")
+    means, deviations = zip(*config.values, strict=True)
+    return keras.layers.Rescaling(deviations, means, dtype="float32", name="predictions")
 
 
 def _logits_meaning(config: VisionTransformerConfig, activation: Any) -> str:

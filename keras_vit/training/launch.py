@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import remove_leftovers
-from keras_vit.training.objectives import Classification, Objective
+from keras_vit.training.objectives import OF_TASKS, Objective
 from keras_vit.training.plan import Plan
 from keras_vit.training.progress import BAR, LINES, SILENT
 from keras_vit.training.recipes import Recipe
@@ -60,7 +60,8 @@ def train(
             weights after the last step, or their moving average, are the result, unless the recipe
             says `keep="best"`; the best epoch is kept as a checkpoint and named.
         output_dir: the folder; made if needed. For one run at a time.
-        objective: what is learned; None for the class of each image.
+        objective: what is learned; None for the class of each image, or its labels or values, as
+            the data set has them.
         callbacks: more Keras callbacks. Their own state is not saved.
         verbose: 0 for silence, 1 for a progress bar, 2 for lines, one an epoch and one at least
             every 30 seconds; None is a bar on a terminal, else lines.
@@ -86,7 +87,7 @@ def train(
         TrainingInterrupted: a signal ended the run; its state was saved.
         OSError: a file could not be written; the older checkpoints are whole.
     """
-    task = Task(recipe, model, data, objective or Classification())
+    task = Task(recipe, model, data, objective or OF_TASKS[data.task]())
     task.check()
     plan, cluster = Plan.of(recipe, data), Cluster(model)
     cluster.check_batch(plan.batch_size)

@@ -94,7 +94,8 @@ def build_model(
     Args:
         spec: a key of `SMALL_MODELS`; a variant such as `"ViT_S16"`; or a checkpoint: a path to
             `.keras`, `.npz`, `.safetensors` or `.weights.h5`, or `"hf://owner/repo"`.
-        data: gives the number of classes; None for a model without a head, with the pooling that it
+        data: gives the head: its number of outputs and what they mean, for a regression mean and
+            spread of the values; None for a model without a head, with the pooling that it
             would have under one.
         recipe: gives the seed, and the rates of dropout and drop path, rematerialisation and image
             size where it has any.
@@ -119,17 +120,27 @@ def build_model(
         if (value := getattr(recipe, name)) is not None
     }
     image_size = image_size or recipe.image_size
+    top = {} if data is None else _top(data)
     if spec in SMALL_MODELS:
         from keras_vit.models.vision_transformer import VisionTransformer
 
-        classes = 0 if data is None else data.num_classes
         size = {} if image_size is None else {"image_size": image_size}
-        config = SMALL_MODELS[spec].replace(num_classes=classes, **overrides, **size)
-        return VisionTransformer(config, name=spec, dtype=dtype)
+        fields = {"num_classes": top.pop("classes", 0)}
+        activation = top.pop("classifier_activation", "softmax")
+        config = SMALL_MODELS[spec].replace(**fields, **top, **overrides, **size)
+        return VisionTransformer(config, classifier_activation=activation, name=spec, dtype=dtype)
     if dtype is not None:
         overrides["dtype"] = dtype
     if spec in VARIANTS:
-        return _build_variant(spec, data, weights, image_size, overrides)
+        from keras_vit.applications import factories as applications
+
+        top = top or {"include_top": False, "pooling": VARIANTS[spec].pooling}
+        return getattr(applications, spec)(
+            weights=weights,
+            **top,
+            input_shape=None if image_size is None else (image_size, image_size, 3),
+            **overrides,
+        )
     from keras_vit.applications.checkpoint import from_checkpoint
 
     if image_size is not None:
@@ -137,22 +148,18 @@ def build_model(
     overrides["decoder"] = False  # the objective loads it
     if data is None:
         return _without_head(from_checkpoint(spec, **overrides))
-    return from_checkpoint(spec, classes=data.num_classes, **overrides)
+    return from_checkpoint(spec, **top, **overrides)
 
 
-def _build_variant(spec, data, weights, image_size, overrides):
-    from keras_vit.applications import factories as applications
+def _top(data: ImageDataset) -> dict[str, Any]:
+    """Returns the arguments of a model about the head that a data set asks for."""
+    from keras_vit.training.objectives.regression import spread_of
 
-    if data is None:
-        top = {"include_top": False, "pooling": VARIANTS[spec].pooling}
-    else:
-        top = {"classes": data.num_classes}
-    return getattr(applications, spec)(
-        weights=weights,
-        **top,
-        input_shape=None if image_size is None else (image_size, image_size, 3),
-        **overrides,
-    )
+    classes, task = {"classes": data.num_classes}, data.task
+    values = spread_of(data) if task == "regression" else None
+    activation = "softmax" if task == "classes" else "sigmoid"
+    meaning = {"multi_label": task == "labels", "values": values}
+    return {**classes, "classifier_activation": activation, **meaning}
 
 
 def _without_head(model: VisionTransformer) -> VisionTransformer:

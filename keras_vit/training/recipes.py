@@ -16,6 +16,7 @@ _CHOICES = {
     "optimizer": ("adamw", "sgd", "lamb"),
     "decay": DECAYS,
     "loss": ("softmax", "sigmoid"),
+    "class_weights": (None, "balanced"),
     "keep": ("last", "best"),
 }
 FROZEN = re.compile(r"backbone|embedding|blocks:\d+(-\d+)?")
@@ -49,7 +50,9 @@ class Recipe:
             Biases, norms, scales, tokens and position embeddings do not decay.
         clip_norm: highest global norm of the gradient, or None.
         loss: `"softmax"`, the cross-entropy of one class, or `"sigmoid"`, the mean of a binary
-            cross-entropy for each class.
+            cross-entropy for each class. Several labels and values have losses of their own.
+        class_weights: `"balanced"` for classes that count as much as each other, whatever the
+            numbers of their images; None for images that do.
         label_smoothing: share of every label spread over all classes, in [0, 1).
         dropout_rate: of the model, when the recipe builds it; None is the model's own.
         drop_path_rate: likewise.
@@ -85,6 +88,7 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     loss: str = "softmax"
+    class_weights: str | None = None
     label_smoothing: float = 0.0
     dropout_rate: float | None = None
     drop_path_rate: float | None = None

@@ -42,6 +42,11 @@ class Task:
                 "without it. Set the attribute."
             )
         self.objective.check(recipe, model, self.data)
+        if recipe.class_weights and not self.objective.weighs_classes:
+            raise ValueError(
+                "Expected class_weights=None for an objective without classes to weigh. Received: "
+                f"{recipe.class_weights!r} and {type(self.objective).__name__}."
+            )
         config = getattr(model, "config", None)
         for name in ("dropout_rate", "drop_path_rate", "rematerialize"):
             wanted, found = getattr(recipe, name), getattr(config, name, None)
@@ -66,8 +71,8 @@ class Task:
             trained = {layer.name for layer in network.layers}
             network.compile(
                 optimizer=make_optimizer(recipe, network, total_steps),
-                loss=self.objective.loss(recipe),
-                metrics=self.objective.metrics(),
+                loss=self.objective.loss(recipe, self.data),
+                metrics=self.objective.metrics(self.data),
                 jit_compile=False,
                 accumulation_steps=recipe.accumulation_steps,
                 sharpness_radius=recipe.sharpness_radius,

@@ -42,6 +42,8 @@ def save_checkpoint(model: keras.Model, path: Any, layout: str = "google") -> st
     config = config_of(model)
     writer = layout_for(layout, config)
     found = writer.obstacles(config)
+    if config.values is not None:
+        found = [*found, f"values={config.values}, those of a regression"]
     if found:
         raise ValueError(
             f"Expected a model that the {layout} layout can express. Received: {'; '.join(found)}."

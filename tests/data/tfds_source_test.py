@@ -59,7 +59,7 @@ def test_an_unknown_name_comes_with_the_nearest(tmp_path, monkeypatch):
 
 
 def test_a_set_without_labelled_images_is_refused_before_the_download(tmp_path):
-    with pytest.raises(ValueError, match="one class each.*imdb_reviews"):
+    with pytest.raises(ValueError, match="an Image feature .image..*imdb_reviews"):
         tfds_source.read_tfds("imdb_reviews", tmp_path)
 
 
@@ -100,3 +100,46 @@ def test_a_lone_training_split_holds_out_its_end():
         "train": "train",
         "test": "test",
     }
+
+
+def _prepared(folder, key, feature, values):
+    """Prepares a TFDS data set whose images have these values under a key."""
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    with tfds.core.registered.skip_registration():
+
+        class Tiny(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                image = tfds.features.Image(shape=(4, 4, 1))
+                features = tfds.features.FeaturesDict({"image": image, key: feature})
+                return tfds.core.DatasetInfo(
+                    builder=self, features=features, supervised_keys=("image", key)
+                )
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples()}
+
+            def _generate_examples(self):
+                for number, value in enumerate(values):
+                    yield number, {"image": np.full((4, 4, 1), number, np.uint8), key: value}
+
+    builder = Tiny(data_dir=folder)
+    builder.download_and_prepare()
+    return tfds_source.read_prepared_folder(builder.data_dir, {"train": "train"})
+
+
+def test_features_tell_labels_and_values(tmp_path):
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    several = tfds.features.Sequence(tfds.features.ClassLabel(names=["sea", "sun", "sky"]))
+    data = _prepared(tmp_path / "labels", "objects", several, [[0], [], [2, 1], [1, 1]])
+    assert (data.task, data.class_names) == ("labels", ("sea", "sun", "sky"))
+    expected = {(1, 0, 0), (0, 0, 0), (0, 1, 1), (0, 1, 0)}
+    assert set(map(tuple, data.train.labels().astype(int).tolist())) == expected
+    data = _prepared(tmp_path / "values", "age", tfds.features.Scalar(np.float32), [1.5, 2.0])
+    assert (data.task, data.class_names) == ("regression", ("age",))
+    assert sorted(data.train.labels().tolist()) == [[1.5], [2.0]]

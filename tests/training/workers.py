@@ -1,12 +1,12 @@
 """Trains a tiny model as one worker, or as one process alone; a program of its own.
 
-    workers.py STRATEGY FOLDER [DEATH]
+    workers.py STRATEGY FOLDER KIND [DEATH]
 
-STRATEGY is `none`, `mirrored` or `multi_worker` (TF_CONFIG says which worker). DEATH is `kill` or
-`term`: the second worker sends itself that signal after its fifth step.
+STRATEGY is `none`, `mirrored` or `multi_worker` (TF_CONFIG says which worker), KIND is one of
+`objective_cases.py`. DEATH is `kill` or `term`: the second worker sends itself that signal after
+its fifth step.
 """
 
-import importlib.util
 import json
 import os
 import signal
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import objective_cases
 
 from keras_vit import training
 from keras_vit.data import Augmentation
 from keras_vit.models.config import VisionTransformerConfig
-from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training.strategies import make_strategy
 
 CONFIG = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=4, hidden_size=8,
@@ -43,26 +43,16 @@ class Death(keras.callbacks.Callback):
             os.kill(os.getpid(), self.number)
 
 
-def data():
-    spec = importlib.util.spec_from_file_location(
-        "image_sets", Path(__file__).parents[1] / "image_sets.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.data_in_memory()
-
-
-def main(name, folder, death=None):
+def main(name, folder, kind, death=None):
     worker = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0)
     strategy = make_strategy(name, replicas=2 if name == "mirrored" else None)
-    keras.utils.set_random_seed(0)
     with strategy.scope():
-        model = VisionTransformer(CONFIG)
+        recipe, model, data, objective = objective_cases.case(kind, CONFIG, RECIPE)
     deaths = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
     callbacks = [Death(deaths[death])] if death and worker == 1 else []
     try:
-        result = training.train(RECIPE, model, data(), output_dir=folder, verbose=0,
-                                checkpoint_every=2, callbacks=callbacks)  # fmt: skip
+        result = training.train(recipe, model, data, output_dir=folder, objective=objective,
+                                verbose=0, checkpoint_every=2, callbacks=callbacks)  # fmt: skip
     except (training.WorkerLostError, SystemExit) as error:
         print(type(error).__name__, error, flush=True)
         sys.exit(1)

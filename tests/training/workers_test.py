@@ -1,5 +1,6 @@
 """`train` on two replicas and two workers: the same numbers, and what a death leaves behind."""
 
+import functools
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ import pytest
 from keras_vit.training.state import Checkpoints
 
 PROGRAM = Path(__file__).with_name("workers.py")
+KINDS = ("classes", "masked", "distilled", "labels")  # of objective_cases.py
 pytestmark = pytest.mark.slow
 
 
@@ -24,14 +26,14 @@ def _start(*arguments, **environment):
     )  # fmt: skip
 
 
-def _start_workers(folder, *death):
+def _start_workers(folder, kind, *death):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
     for one in sockets:
         one.close()
     cluster = {"worker": addresses}
     return [
-        _start("multi_worker", folder, *death, TF_CONFIG=json.dumps(
+        _start("multi_worker", folder, kind, *death, TF_CONFIG=json.dumps(
             {"cluster": cluster, "task": {"type": "worker", "index": index}}))
         for index in range(2)
     ]  # fmt: skip
@@ -55,9 +57,14 @@ def _outcome(folder, process):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """The history and the weights of one replica."""
-    folder = tmp_path_factory.mktemp("alone")
-    return _outcome(folder, _start("none", folder))
+    """A function of a kind: the history and the weights of one replica."""
+
+    @functools.cache
+    def outcome(kind):
+        folder = tmp_path_factory.mktemp("alone")
+        return _outcome(folder, _start("none", folder, kind))
+
+    return outcome
 
 
 def _assert_same(outcome, alone):
@@ -69,13 +76,22 @@ def _assert_same(outcome, alone):
         assert line == pytest.approx(other, rel=1e-5, abs=1e-7)
 
 
-def test_two_replicas_end_as_one(alone, tmp_path):
-    _assert_same(_outcome(tmp_path, _start("mirrored", tmp_path)), alone)
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_replicas_end_as_one(alone, tmp_path, kind):
+    _assert_same(_outcome(tmp_path, _start("mirrored", tmp_path, kind)), alone(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_two_workers_end_as_one(alone, tmp_path, kind):
+    chief, other = _start_workers(tmp_path, kind)
+    outcome = _outcome(tmp_path, chief)
+    assert _finish(other)[0] == 0
+    _assert_same(outcome, alone(kind))
 
 
 def test_workers_survive_a_killed_and_a_stopped_one(alone, tmp_path):
     """One is killed, all start again; one gets SIGTERM, all start again and finish."""
-    chief, other = _start_workers(tmp_path, "kill")
+    chief, other = _start_workers(tmp_path, "classes", "kill")
     code, output, errors = _finish(chief)
     assert _finish(other)[0] == -9
     assert code != 0
@@ -83,14 +99,14 @@ def test_workers_survive_a_killed_and_a_stopped_one(alone, tmp_path):
     assert "start all workers again" in output
     assert Checkpoints(tmp_path / "checkpoints").latest().step == 4
 
-    for process in _start_workers(tmp_path, "term"):
+    for process in _start_workers(tmp_path, "classes", "term"):
         code, output, errors = _finish(process)
         assert code != 0
         assert "SIGTERM: stopped after step 9, saved in" in output, errors[-3000:]
     assert Checkpoints(tmp_path / "checkpoints").latest().step == 9
 
-    chief, other = _start_workers(tmp_path)
+    chief, other = _start_workers(tmp_path, "classes")
     outcome = _outcome(tmp_path, chief)
     assert _finish(other)[0] == 0
     assert outcome[0]["resumed"] == [4, 9]
-    _assert_same(outcome, alone)
+    _assert_same(outcome, alone("classes"))

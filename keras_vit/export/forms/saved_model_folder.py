@@ -36,14 +36,15 @@ def saved_model(
 
     - `serving_default`: `images`, prepared as `model.preprocessing` says, to `logits` and
       `probabilities` (batch, classes): the output of the model, or of its logits the softmax, or
-      the sigmoid where an image may have several classes or there is one. Without a head, to
-      `features`.
+      the sigmoid where an image may have several classes or there is one. Of a regression, to
+      `values` (batch, values); without a head, to `features`.
     - `embed`: `images` to `features` (batch, features), the vector that the head reads.
     - `classify_bytes`, with a head and 1 or 3 channels: `image_bytes`, strings (batch,), JPEG, PNG,
       GIF, BMP or WebP, to `classes` (int32), `scores`, `labels` (batch, k), best first, and
       `valid` (batch,). An image that is broken, an animated WebP, longer than 32 MiB or larger than
       `keras_vit.images.pillow_decoding.MAX_PIXELS` has class -1, score 0, label "" and valid
-      False; it does not touch the others.
+      False; it does not touch the others. Of a regression `values` (batch, values), NaN for such
+      an image, and `valid`.
 
     Each weight is stored once. `assets/labels.txt` lists the labels; `metadata.json` holds config,
     preprocessing, labels and signatures; `assets.extra` a request for each signature, which TF
@@ -128,7 +129,7 @@ def _differences(
         encoded = np.array([*map(encode_png, pictures), b"no image"], object)
         answer = run({"classify_bytes": {"image_bytes": encoded}})
         if answer:
-            yield from _answer_differences(answer, run_prepared(prepared)["probabilities"])
+            yield from _answer_differences(answer, run_prepared(prepared)[exportable.told])
 
 
 @contextlib.contextmanager
@@ -178,12 +179,16 @@ def _answer_differences(
     answer: dict[str, np.ndarray], expected: np.ndarray
 ) -> Iterator[Difference]:
     count = len(expected)
-    if list(answer["valid"]) != [True] * count + [False] or answer["scores"][-1].any():
+    scores = np.nan_to_num(answer["values"] if "values" in answer else answer["scores"])
+    if list(answer["valid"]) != [True] * count + [False] or scores[-1].any():
         raise RuntimeError(
             f"Expected {count} good images and one broken one. "
             f"Received: valid={list(answer['valid'])}."
         )
-    scores = answer["scores"][:count]
+    scores = scores[:count]
+    if "values" in answer:
+        yield Difference.between("values", scores, expected)
+        return
     best = np.sort(expected, axis=-1)[:, ::-1][:, : scores.shape[1]]
     yield Difference.between("scores", scores, best)
     of_classes = np.take_along_axis(expected, answer["classes"][:count], axis=-1)

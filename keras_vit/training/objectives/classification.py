@@ -5,6 +5,7 @@ import keras
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.data.targets import OneHot
 from keras_vit.fitting import TrainableModel
+from keras_vit.training.objectives.class_weights import WeightedLoss, balanced_weights
 from keras_vit.training.objectives.objective import Figure, Objective
 from keras_vit.training.recipes import Recipe
 
@@ -25,9 +26,18 @@ class Classification(Objective):
         Figure("loss", "cross-entropy (nats)"),
         Figure("accuracy", "accuracy (%)", scale=100, higher_is_better=True),
     )
+    weighs_classes = True
 
     def check(self, recipe: Recipe, model: keras.Model, data: ImageDataset) -> None:
-        """Refuses a model with another number of classes than the data set."""
+        """Refuses a model with another number of classes than the data set, and other labels."""
+        if data.task != "classes":
+            raise ValueError(
+                f"Expected a data set of one class an image. Received: {data.describe()}. Use "
+                f"objective=None, or one for {data.task}."
+            )
+        self._check_width(model, data)
+
+    def _check_width(self, model: keras.Model, data: ImageDataset) -> None:
         classes = logits_of(model).shape[-1]
         if classes != data.num_classes:
             raise ValueError(
@@ -45,11 +55,15 @@ class Classification(Objective):
         inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
         return TrainableModel(inputs, logits, name="trainer")
 
-    def loss(self, recipe: Recipe) -> keras.losses.Loss:
-        """Returns the cross-entropy that the recipe names."""
-        return _LOSSES[recipe.loss](from_logits=True, label_smoothing=recipe.label_smoothing)
+    def loss(self, recipe: Recipe, data: ImageDataset) -> keras.losses.Loss:
+        """Returns the cross-entropy that the recipe names, its classes weighted as it says."""
+        loss = _LOSSES[recipe.loss](from_logits=True, label_smoothing=recipe.label_smoothing)
+        if recipe.class_weights is None:
+            return loss
+        labels = data.split("train").labels()
+        return WeightedLoss(loss, balanced_weights(labels, data.num_classes))
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self, data: ImageDataset) -> list[keras.metrics.Metric]:
         """Returns the accuracy: the share of images whose highest logit is that of their class."""
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 

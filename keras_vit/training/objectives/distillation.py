@@ -40,6 +40,8 @@ class Distillation(Classification):
     "Training data-efficient image transformers" (arXiv 2012.12877), section 4.
     """
 
+    weighs_classes = False
+
     def __init__(
         self,
         teacher: keras.Model | str | os.PathLike,
@@ -114,11 +116,11 @@ class Distillation(Classification):
         parts = [ops.cast(part, "float32") for part in (logits, student, taught)]
         return TrainableModel(images, ops.concatenate(parts, axis=-1), name="trainer")
 
-    def loss(self, recipe: Recipe) -> keras.losses.Loss:
+    def loss(self, recipe: Recipe, data: ImageDataset) -> keras.losses.Loss:
         """Returns the loss of labels and teacher."""
         return DistillationLoss(self.kind, self.alpha, self.temperature, recipe.label_smoothing)
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self, data: ImageDataset) -> list[keras.metrics.Metric]:
         """Returns the accuracy of the model, of both its heads where it has two."""
         return [_Accuracy(self.kind != "features", name="accuracy")]
 

@@ -139,7 +139,7 @@ class MaskedAutoencoder(Objective):
             dtype=model.dtype_policy,
         )
 
-    def loss(self, recipe: Recipe) -> keras.losses.Loss:
+    def loss(self, recipe: Recipe, data: ImageDataset) -> keras.losses.Loss:
         """Returns the squared error, a mean over the patches that weigh: those that are hidden."""
         return keras.losses.MeanSquaredError(reduction="mean_with_sample_weight", dtype="float32")
 

@@ -40,11 +40,13 @@ class Objective(abc.ABC):
         figures: what a run measures, the loss first; by the last one the best epoch is found.
         shows_outputs: whether there are `output_pictures`.
         needs_labels: whether each image needs a label.
+        weighs_classes: whether `loss` heeds the recipe's `class_weights`.
     """
 
     figures: tuple[Figure, ...]
     shows_outputs = False
     needs_labels = True
+    weighs_classes = False
 
     @property
     def best_by(self) -> Figure:
@@ -71,10 +73,10 @@ class Objective(abc.ABC):
         """
 
     @abc.abstractmethod
-    def loss(self, recipe: Recipe) -> keras.losses.Loss:
+    def loss(self, recipe: Recipe, data: ImageDataset) -> keras.losses.Loss:
         """Returns what is made smaller."""
 
-    def metrics(self) -> list[keras.metrics.Metric]:
+    def metrics(self, data: ImageDataset) -> list[keras.metrics.Metric]:
         """Returns what is measured beside the loss: the `figures` behind the first."""
         return []
 

@@ -46,7 +46,9 @@ def open_run_checkpoint(path: Any) -> BoundCheckpoint:
             "Expected the whole checkpoint of a run of a keras_vit.VisionTransformer. Received: "
             f"{path!r}, {'of another kind of model' if whole else 'whose checksum is wrong'}."
         )
-    model = VisionTransformer(known["config"], preprocessing=known["preprocessing"])
+    model = VisionTransformer(
+        known["config"], classifier_activation=None, preprocessing=known["preprocessing"]
+    )
     file = SafetensorsFile(path)
     averaged = any(name.endswith("_average") for name in file.specs)
     for name, variable in canonical_variables(model).items():

@@ -11,6 +11,7 @@ import tensorflow as tf
 import keras_vit
 from keras_vit.data import Augmentation
 from keras_vit.data.dataset import ImageDataset
+from keras_vit.interpret import reconstruction
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training import Recipe, build_model, train
@@ -40,7 +41,7 @@ def test_mask_pixels_loss_and_gradients_are_those_of_transformers(reference):
     network = objective.network(model)
     with tf.GradientTape() as tape:
         pixels = network([images, order])
-        loss = objective.loss(RECIPE)(patches, pixels, sample_weight=hidden)
+        loss = objective.loss(RECIPE, None)(patches, pixels, sample_weight=hidden)
     np.testing.assert_allclose(pixels, expected["pixels"], atol=1e-5)
     assert float(loss) == pytest.approx(float(expected["loss"]), rel=1e-5)
     # The gradients are stored as weights, so that they find their places in the same way.
@@ -102,6 +103,20 @@ def test_a_decoder_goes_on_where_it_ended(pretrained):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="9 tokens of 8 numbers.*for 5 of 8.*mask_ratio"):
         MaskedAutoencoder(0.5, decoder=path).network(model)
+
+
+def test_a_report_shows_what_is_filled_in(pretrained):
+    _, model, result = pretrained
+    decoder = reconstruction.decoder_beside(result.files["model"])
+    assert decoder == result.files["decoder"]
+    images = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
+    told = reconstruction.reconstruct(model, images, decoder)
+    hidden = (told["masked"] != images).any(-1)
+    assert hidden.mean() == 0.75
+    np.testing.assert_allclose(told["reconstructed"][~hidden], images[~hidden])
+    assert (told["reconstructed"] != images).any(-1)[hidden].mean() > 0.9
+    picture = reconstruction.picture(model, images, decoder)
+    assert picture.name == "reconstruction" and len(picture.draw().axes) == 9
 
 
 def test_it_ends_the_same_where_it_is_cut_short(pretrained, tmp_path):
