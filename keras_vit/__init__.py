@@ -32,7 +32,14 @@ if "keras_vit_command" not in sys.modules:
     from keras_vit.models.spatial_features import feature_maps, feature_pyramid
     from keras_vit.models.variants import list_models
     from keras_vit.models.vision_transformer import VisionTransformer
-    from keras_vit.weights import LoadReport, list_weights, load_weights, save_checkpoint
+    from keras_vit.weights import (
+        LoadReport,
+        list_weights,
+        load_adapter,
+        load_weights,
+        save_adapter,
+        save_checkpoint,
+    )
 
     __all__ += [
         *_factories,
@@ -48,9 +55,11 @@ if "keras_vit_command" not in sys.modules:
         "layers",
         "list_models",
         "list_weights",
+        "load_adapter",
         "load_image",
         "load_weights",
         "preprocess_input",
+        "save_adapter",
         "save_checkpoint",
     ]
 

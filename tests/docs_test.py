@@ -46,8 +46,9 @@ def place(tmp_path_factory, image_sets):
 
 
 TRAIN_OR_EXPORT = (
-    "guides/augmentation.md", "guides/devices.md", "guides/exporting.md", "guides/fine_tuning.md",
-    "guides/labels.md", "guides/probes.md", "guides/serving.md", "training.md",
+    "guides/adapters.md", "guides/augmentation.md", "guides/devices.md", "guides/exporting.md",
+    "guides/fine_tuning.md", "guides/labels.md", "guides/probes.md", "guides/serving.md",
+    "training.md",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import NORMS
@@ -137,7 +138,7 @@ class MultiHeadSelfAttention(CompositeLayer):
                 f"width={hidden_size}, num_heads={self.num_heads}."
             )
         self.head_dim = hidden_size // self.num_heads
-        self.qkv = keras.layers.Dense(
+        self.qkv = Dense(
             3 * hidden_size,
             use_bias=self.use_bias,
             bias_constraint=None if self.key_bias else NoKeyBias(),
@@ -146,7 +147,7 @@ class MultiHeadSelfAttention(CompositeLayer):
             dtype=self.dtype_policy,
             name="qkv",
         )
-        self.output_dense = keras.layers.Dense(
+        self.output_dense = Dense(
             hidden_size, use_bias=self.output_bias, dtype=self.dtype_policy, name="output"
         )
         self.qkv.build((None, hidden_size))

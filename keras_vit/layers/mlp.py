@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vit.checks import check_choice
+from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.gelu import FORMS, KINDS, gelu
 from keras_vit.layers.inner_state import CompositeLayer
@@ -67,7 +68,7 @@ class Mlp(CompositeLayer):
 
     def build(self, input_shape):
         def dense(units, name):
-            return keras.layers.Dense(
+            return Dense(
                 units,
                 use_bias=self.use_bias,
                 bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),

@@ -13,6 +13,7 @@ from keras_vit.fitting import TrainableModel
 from keras_vit.images.carrier import before
 from keras_vit.images.spec import Preprocessing
 from keras_vit.layers.inner_state import get_inner_state, set_inner_state
+from keras_vit.models.adapters import Adaptable
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.parts import ParameterGroup, Parts
 from keras_vit.models.poolings import POOLINGS
@@ -20,7 +21,7 @@ from keras_vit.models.probability import probabilities
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
-class VisionTransformer(TrainableModel):
+class VisionTransformer(Adaptable, TrainableModel):
     """A Vision Transformer as a functional Keras model.
 
     Args:
@@ -45,6 +46,7 @@ class VisionTransformer(TrainableModel):
         preprocessing: how an image becomes the input.
         features: the symbolic vector (or tokens) that the head reads.
         logits: the symbolic output of the head `(batch, num_classes)`, or None without a head.
+        source_layout: the layout of the checkpoint that was loaded last, or None.
 
     Reference: "An Image is Worth 16x16 Words" (arXiv 2010.11929), Figure 1 and equations 1 to 4.
     """
@@ -104,6 +106,7 @@ class VisionTransformer(TrainableModel):
             preprocessing = Preprocessing(size=config.image_size, mean=half, std=half)
             preprocessing = self.preprocessing_before(preprocessing)
         self.preprocessing = preprocessing
+        self.source_layout: str | None = None
 
     @property
     def blocks(self) -> list[layers.TransformerBlock]:
@@ -302,6 +305,8 @@ class VisionTransformer(TrainableModel):
         }
         if not self._has_own_input:
             config["lead"] = keras.saving.serialize_keras_object(self.parts.ways["images"])
+        if self.source_layout is not None:
+            config["source_layout"] = self.source_layout
         state = get_inner_state(self, {"predictions": "float32"})
         if state:
             config["inner_state"] = state
@@ -319,8 +324,9 @@ class VisionTransformer(TrainableModel):
             lead = keras.saving.deserialize_keras_object(lead, custom_objects)
             config["input_tensor"] = lead.output
         config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        state = config.pop("inner_state", {})
+        state, source = config.pop("inner_state", {}), config.pop("source_layout", None)
         model = cls(**config)
+        model.source_layout = source
         set_inner_state(model, state)
         return model
 

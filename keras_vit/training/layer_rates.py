@@ -4,6 +4,8 @@ import re
 
 import keras
 
+from keras_vit.models.adapters import DEFAULT_TARGETS
+
 
 def layer_decay(model: keras.Model, decay: float) -> dict[str, float]:
     """Returns the factor of the learning rate of each layer.
@@ -47,6 +49,21 @@ def freeze(model: keras.Model, parts: str) -> None:
     first, last = int(found[1]), int(found[2] or found[1])
     embedding = None if first else "embedding"
     _checked(model).freeze(embedding, blocks=range(first, last + 1))
+
+
+def add_adapters(model: keras.Model, rank: int, alpha: float | None, targets: str | None) -> None:
+    """Puts adapters on a model and keeps all else but its head from training.
+
+    Args:
+        model: a `keras_vit.VisionTransformer`; changed in place.
+        rank: as in `enable_lora`.
+        alpha: likewise.
+        targets: likewise; None is the default.
+
+    Raises:
+        ValueError: as `enable_lora`.
+    """
+    _checked(model).enable_lora(rank, targets or DEFAULT_TARGETS, alpha)
 
 
 def _checked(model: keras.Model) -> keras.Model:

@@ -21,10 +21,10 @@ _CHOICES = {
 }
 FROZEN = re.compile(r"backbone|embedding|blocks:\d+(-\d+)?")
 _INTEGERS = (
-    "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "seed",
+    "epochs", "steps", "batch_size", "image_size", "accumulation_steps", "lora_rank", "seed",
 )  # fmt: skip
 _INTERVALS = {
-    "(0, inf)": ("learning_rate", "clip_norm"),
+    "(0, inf)": ("learning_rate", "clip_norm", "lora_alpha"),
     "(0, 1]": ("layer_decay",),
     "[0, 1)": ("beta_1", "beta_2", "label_smoothing", "ema_momentum"),
     "[0, inf)": ("warmup", "weight_decay", "end_learning_rate", "sharpness_radius"),
@@ -68,6 +68,10 @@ class Recipe:
             None for one rate (BEiT, arXiv 2106.08254, section 3.1).
         freeze: what stays as it is: `"backbone"`, all but the head; `"embedding"`; or
             `"blocks:0-8"`, blocks 0 to 8 and the embedding below them; None for nothing.
+        lora_rank: of adapters on the blocks, which are trained with the head and nothing else; None
+            for none. See `VisionTransformer.enable_lora`.
+        lora_alpha: what they add counts `lora_alpha / lora_rank`; None is the rank.
+        lora_targets: which matrices have one, such as `"qkv,output,mlp"`; None is `"qkv,output"`.
         ema_momentum: the final weights are a moving average with this momentum; None for the last.
         keep: the weights that the run ends with: `"last"`, or `"best"`, those of the best epoch on
             the split that is watched.
@@ -98,6 +102,9 @@ class Recipe:
     sharpness_radius: float = 0.0
     layer_decay: float | None = None
     freeze: str | None = None
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
+    lora_targets: str | None = None
     ema_momentum: float | None = None
     keep: str = "last"
     augmentation: Augmentation = Augmentation()
@@ -122,6 +129,15 @@ class Recipe:
             raise ValueError(
                 'Expected `freeze` to be "backbone", "embedding" or such as "blocks:0-8". '
                 f"Received: {self.freeze!r}."
+            )
+        if self.lora_rank is None and (self.lora_alpha or self.lora_targets):
+            raise ValueError(
+                "Expected `lora_rank` with `lora_alpha` or `lora_targets`. Received: none."
+            )
+        if self.lora_rank is not None and self.freeze is not None:
+            raise ValueError(
+                "Expected either `freeze` or `lora_rank`, which freezes all but adapters and head. "
+                f"Received: freeze={self.freeze!r}, lora_rank={self.lora_rank}."
             )
         if self.end_learning_rate > self.learning_rate:
             raise ValueError(

@@ -33,6 +33,7 @@ from keras_vit.training.strategies import Cluster
 from keras_vit.training.summary import summarize, versions
 from keras_vit.training.task import Task
 from keras_vit.training.tensorboard import TensorBoardLog, save_pictures
+from keras_vit.weights.adapter_files import save_adapter
 
 _MAX_DRAWN = 8
 
@@ -45,7 +46,7 @@ class TrainingResult:
         summary: what `summary.json` holds.
         history: the lines of `history.jsonl`, one an epoch.
         files: paths by name: `model`, `summary`, `history`, `curves`, `tensorboard`,
-            `checkpoints`, and those of the objective.
+            `checkpoints`, `adapter` where there is one, and those of the objective.
     """
 
     summary: dict[str, Any]
@@ -74,6 +75,8 @@ class Run:
         self.plan = dataclasses.replace(plan, start_step=start)
         self.record = _record(self.resumed, task.identity())
         self.files = _files(folder, self.record["tensorboard"])
+        if task.recipe.lora_rank is not None:
+            self.files["adapter"] = folder / "adapter"
         self.network = task.compile(plan.total_steps)
         if self.resumed:
             restore_weights(self.network, self.resumed, cluster)
@@ -250,6 +253,8 @@ class Run:
         if self.cluster.is_chief:
             with replacing(self.files["model"]) as path:
                 task.model.save(path)
+            if "adapter" in self.files:
+                save_adapter(task.model, self.files["adapter"])
             self.files |= task.objective.save(self.network, self.files["model"].parent)
         if self._draws:
             self.files["pictures"] = self.files["model"].with_name("pictures.png")

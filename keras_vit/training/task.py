@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.fitting import TrainableModel
-from keras_vit.training.layer_rates import freeze, layer_decay
+from keras_vit.training.layer_rates import add_adapters, freeze, layer_decay
 from keras_vit.training.objectives.objective import Objective
 from keras_vit.training.optimizers import make_optimizer
 from keras_vit.training.recipes import Recipe
@@ -59,12 +60,14 @@ class Task:
     def compile(self, total_steps: int) -> TrainableModel:
         """Returns the network that is trained, compiled.
 
-        The model itself stays as it came, but for parts that the recipe freezes: what it saves is
-        the network alone.
+        The model itself stays as it came, but for parts that the recipe freezes and adapters that
+        it adds: what it saves is the network alone.
         """
         recipe, model = self.recipe, self.model
         if recipe.freeze is not None:
             freeze(model, recipe.freeze)
+        if recipe.lora_rank is not None:
+            add_adapters(model, recipe.lora_rank, recipe.lora_alpha, recipe.lora_targets)
         rates = layer_decay(model, recipe.layer_decay) if recipe.layer_decay else {}
         with model.distribute_strategy.scope():
             network = self.objective.network(model)
@@ -84,9 +87,9 @@ class Task:
         """Returns what makes two runs the same one, as plain JSON values.
 
         All of the recipe and of the objective counts; of the model its config, where it has one,
-        its name, dtype policy, preprocessing and size; of the data its class names, the numbers of
-        its images, the last part of its name (the folder of photos may have moved), and the kinds
-        of the layers that change its batches.
+        its name, dtype policy, preprocessing and size without adapters; of the data its class
+        names, the numbers of its images, the last part of its name (the folder of photos may have
+        moved), and the kinds of the layers that change its batches.
         """
         model, data = self.model, self.data
         config = getattr(model, "config", None)
@@ -96,7 +99,11 @@ class Task:
             "model": {
                 "name": re.sub(r"_\d+$", "", model.name),  # the number counts models of the process
                 "dtype": model.dtype_policy.name,
-                "parameters": model.count_params(),
+                "parameters": sum(
+                    math.prod(weight.shape)
+                    for weight in model.weights
+                    if not weight.name.startswith("lora_kernel_")
+                ),
                 "preprocessing": model.preprocessing.to_dict(),
                 "config": config.to_dict() if hasattr(config, "to_dict") else None,
             },

@@ -162,6 +162,7 @@ def assign(
         variables[name].assign(array)
     for name in plan.fresh:
         variables[name].assign(np.zeros(plan.wanted[name], "float32"))
+    model.source_layout = bound.layout.name
     return plan.report()
 
 

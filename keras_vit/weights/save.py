@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_vit.files import replacing, write_json
 from keras_vit.models.config import config_of
-from keras_vit.weights.files.keras_archive import canonical_variables
+from keras_vit.weights.files.keras_archive import canonical_arrays
 from keras_vit.weights.files.safetensors import write_safetensors
 from keras_vit.weights.files.suffixes import NPZ, SAFETENSORS
 from keras_vit.weights.layouts import layout_for
@@ -23,7 +23,7 @@ def save_checkpoint(model: keras.Model, path: Any, layout: str = "google") -> st
     """Writes the weights of a model in the layout of another library.
 
     Args:
-        model: a `VisionTransformer`.
+        model: a `VisionTransformer`; what adapters add is merged into the written kernels.
         path: `"google"`: an `.npz` file; `"timm"`: a `.safetensors` file, with the `config.json`
             beside it that timm builds it from; `"huggingface"`: a folder for `model.safetensors`,
             `config.json` and `preprocessor_config.json` (or a `.safetensors` file with these beside
@@ -50,8 +50,8 @@ def save_checkpoint(model: keras.Model, path: Any, layout: str = "google") -> st
         )
     target = writer.target(path)
     values = {
-        name: keras.ops.convert_to_numpy(keras.ops.cast(variable, "float32"))
-        for name, variable in canonical_variables(model).items()
+        name: keras.ops.convert_to_numpy(keras.ops.cast(array, "float32"))
+        for name, array in canonical_arrays(model).items()
     }
     arrays = writer.write_arrays(values, config)
     beside = writer.write_config(config, model.preprocessing)

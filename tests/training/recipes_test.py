@@ -113,6 +113,9 @@ def test_a_wrong_setting_is_refused(setting, message):
         ({"epochs": 1, "label_smoothing": 1.0}, "`label_smoothing`"),
         ({"epochs": 1, "weight_decay": -1.0}, "`weight_decay`"),
         ({"epochs": 1, "seed": -1}, "`seed`"),
+        ({"epochs": 1, "lora_rank": 0}, "`lora_rank`"),
+        ({"epochs": 1, "lora_alpha": 2.0}, "`lora_rank` with"),
+        ({"epochs": 1, "lora_rank": 2, "freeze": "backbone"}, "either `freeze` or `lora_rank`"),
     ],
 )
 def test_an_impossible_recipe_is_refused(arguments, message):

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vit.models.adapters import adapted_layers
 from keras_vit.models.config import VisionTransformerConfig, config_of
 from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable, unfit
 from keras_vit.weights.files.suffixes import is_keras_model
@@ -36,29 +37,62 @@ _MOST_POSITIONS = 2**28  # values of the position embedding, which no file need 
 _DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
-def canonical_variables(model: keras.Model) -> dict[str, Any]:
-    """Returns the weights of a model by their canonical name, the path below the model."""
+def canonical_variables(model: keras.Model, *, adapters: bool = False) -> dict[str, Any]:
+    """Returns the weights of a model by their canonical name, the path below the model.
+
+    Args:
+        model: a `VisionTransformer`.
+        adapters: whether those of its adapters are among them.
+
+    Raises:
+        ValueError: a quantised model, whose kernels are no such weights.
+    """
     variables = {}
     for layer in model.layers:
-        for variable in layer.weights:
-            path = f"/{variable.path}"
-            variables[path[path.index(f"/{layer.name}/") + 1 :]] = variable
+        variables |= layer_variables(layer)
+    if adapters:
+        return variables
+    return {name: one for name, one in variables.items() if "/lora_kernel_" not in name}
+
+
+def layer_variables(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Returns the weights of a layer of a model by their canonical name.
+
+    Raises:
+        ValueError: a quantised layer, whose kernel is no such weight.
+    """
+    variables = {}
+    for variable in layer.weights:
+        path = f"/{variable.path}"
+        variables[path[path.index(f"/{layer.name}/") + 1 :]] = variable
+    if any(name.endswith("kernel_scale") for name in variables):
+        raise ValueError(
+            f"Expected floating point weights. Received: {layer.name!r}, which is quantised. Take "
+            "the model that it was made of."
+        )
     return variables
+
+
+def canonical_arrays(model: keras.Model) -> dict[str, Any]:
+    """Returns the weights of a model by their canonical name, adapters added to their kernels."""
+    arrays = canonical_variables(model)
+    for name, layer in adapted_layers(model).items():
+        arrays[f"{name}/kernel"] = layer.merged_kernel
+    return arrays
 
 
 class _ModelArrays(ArrayFile):
     """The variables of a model as arrays by name."""
 
     def __init__(self, path: Any, model: keras.Model):
-        self._variables = canonical_variables(model)
+        self._arrays = canonical_arrays(model)
         specs = {
-            name: ArraySpec(tuple(variable.shape), "float32")
-            for name, variable in self._variables.items()
+            name: ArraySpec(tuple(array.shape), "float32") for name, array in self._arrays.items()
         }
         super().__init__(path, specs)
 
     def _read_raw(self, name: str) -> np.ndarray:
-        return np.array(keras.ops.convert_to_numpy(self._variables[name]), "float32")
+        return np.array(keras.ops.convert_to_numpy(self._arrays[name]), "float32")
 
 
 def open_keras(path: Any, model: keras.Model | None = None) -> BoundCheckpoint:
@@ -105,6 +139,7 @@ def bind_model(path: str, model: keras.Model) -> BoundCheckpoint:
         file, KERAS, "", bindings, shapes, config=model.config, preprocessing=model.preprocessing,
         stored_grid=model.config.grid_size,
         prefix_rows=model.config.position_embedding_prefix_rows,
+        notes=["adapters: added to their kernels"] if adapted_layers(model) else [],
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import os
 import zlib
 from typing import Any, BinaryIO
 
+from keras_vit.models.adapters import DEFAULT_TARGETS
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.weights.files.keras_archive import bind_model, canonical_variables
 from keras_vit.weights.files.safetensors import SafetensorsFile
@@ -40,7 +41,8 @@ def open_run_checkpoint(path: Any) -> BoundCheckpoint:
     path = os.fspath(path)
     with open(path, "rb") as file:
         whole = checksum(file) == file.read()
-    known = _header(path)["record"]["identity"]["model"] if whole else {}
+    identity = _header(path)["record"]["identity"] if whole else {}
+    known, recipe = identity.get("model", {}), identity.get("recipe", {})
     if not known.get("config"):
         raise ValueError(
             "Expected the whole checkpoint of a run of a keras_vit.VisionTransformer. Received: "
@@ -49,9 +51,12 @@ def open_run_checkpoint(path: Any) -> BoundCheckpoint:
     model = VisionTransformer(
         known["config"], classifier_activation=None, preprocessing=known["preprocessing"]
     )
+    if recipe.get("lora_rank"):
+        targets = recipe["lora_targets"] or DEFAULT_TARGETS
+        model.enable_lora(recipe["lora_rank"], targets, recipe["lora_alpha"])
     file = SafetensorsFile(path)
     averaged = any(name.endswith("_average") for name in file.specs)
-    for name, variable in canonical_variables(model).items():
+    for name, variable in canonical_variables(model, adapters=True).items():
         averages = averaged and variable.trainable
         ending = f"/{name.replace('/', '_')}_average" if averages else f"/{name}"
         found = [each for each in file.specs if each.endswith(ending)]

@@ -46,6 +46,7 @@ class Dinov2Layout(TransformersLayout):
     mask = "embeddings.mask_token"  # never read, but models of transformers have it
     prefixes = ("dinov2_with_registers.", "dinov2.", "")
     families = (_DINOV2, _WITH_REGISTERS)
+    published = (r"\.attention\.attention\.", r"\.attention\.output\.", r"\.weights_")
     rows = (
         *EMBEDDINGS,
         *torch_norm(f"{_LAYER}.norm1", f"{BLOCK}/attention_norm"),

@@ -21,6 +21,7 @@ class Dinov3Layout(TransformersLayout):
     """`DINOv3ViTModel` and its backbone."""
 
     signature = "embeddings.patch_embeddings.weight"
+    module_prefixes = ("model.", "")
     families = (
         Family(
             "dinov3_vit",
@@ -96,6 +97,9 @@ class Dinov3Layout(TransformersLayout):
         arrays = super().write_arrays(values, config)  # the mask token is never read
         arrays["embeddings.mask_token"] = np.zeros((1, 1, config.hidden_size), "float32")
         return arrays
+
+    def module_name(self, name, config):
+        return f"model.{name}"
 
     def family_config(self, config):
         gated = config.mlp == "swiglu"

@@ -38,6 +38,7 @@ class Layout:
         prefixed_only: whether names without the prefix belong to something else.
         expresses: fields that it has a place for and most layouts have not; `checks` says which
             values.
+        published: patterns of names that files have, where a model in memory has others.
     """
 
     name = ""
@@ -50,6 +51,7 @@ class Layout:
     any_grid = False
     prefixed_only = False
     expresses: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
 
     def bind(self, file: ArrayFile) -> BoundCheckpoint | None:
         """Says what each array of a file makes; None for a file of another layout.
@@ -178,6 +180,34 @@ class Layout:
         """Returns the name in the file for a name of the table."""
         return name
 
+    @property
+    def module_prefixes(self) -> tuple[str, ...]:
+        """What may stand in front of the names of modules in memory, most telling first."""
+        return self.prefixes
+
+    def module_name(self, name: str, config: VisionTransformerConfig) -> str:
+        """Returns the name in memory for a name of the table."""
+        return self.full_name(name, config)
+
+    def modules(self, layer: str, config: VisionTransformerConfig) -> tuple[str, ...]:
+        """Returns the modules of torch whose weights, side by side, make the kernel of a layer.
+
+        Args:
+            layer: canonical name, such as `"encoder_block_0/attention/qkv"`.
+            config: the architecture.
+        """
+        row, numbers = _row_for(f"{layer}/kernel", self._saved_rows(config, self.published))
+        names = (self.module_name(fill(source, numbers), config) for source in row.sources)
+        return tuple(name.removesuffix(".weight") for name in names)
+
+    def _saved_rows(self, config: VisionTransformerConfig, more: tuple[str, ...] = ()) -> list[Row]:
+        avoided = (*self.avoided(config), *more)
+        return [
+            row
+            for row in self.rows
+            if not any(re.search(part, " ".join(row.sources)) for part in avoided)
+        ]
+
     def write_arrays(
         self, values: Mapping[str, np.ndarray], config: VisionTransformerConfig
     ) -> dict[str, np.ndarray]:
@@ -190,12 +220,7 @@ class Layout:
         Returns:
             Arrays by their name in the file; the first row that makes a variable counts.
         """
-        sizes, avoided = Sizes(config.patch_size, config.num_heads), self.avoided(config)
-        rows = [
-            row
-            for row in self.rows
-            if not any(re.search(part, " ".join(row.sources)) for part in avoided)
-        ]
+        sizes, rows = Sizes(config.patch_size, config.num_heads), self._saved_rows(config)
         rows.sort(key=lambda row: row.stacked is not None)  # where nothing else has the variable
         arrays: dict[str, np.ndarray] = {}
         done: set[str] = set()

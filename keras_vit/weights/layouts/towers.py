@@ -172,6 +172,9 @@ class TowerLayout(TransformersLayout):
         outside = name.startswith(("visual_projection.", "classifier."))
         return name if outside else self.family_for(config).prefix + name
 
+    def module_name(self, name, config):
+        return name
+
     def architecture(self, config):
         if config.projection_size is not None:
             return "CLIPVisionModelWithProjection"

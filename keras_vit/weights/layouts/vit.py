@@ -59,6 +59,7 @@ class VitLayout(TransformersLayout):
     )
     # Beside the encoder of a masked autoencoder is its decoder.
     ignored = (*IGNORED, r"decoder\..*")
+    published = (r"^encoder\.layer\.",)
 
     def family_by_shapes(self, bound):
         return _DEIT if "patch_encoder/distillation_token" in bound.shapes else _VIT
