@@ -10,7 +10,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ def replacing(target: str | os.PathLike, *, durable: bool = False) -> Iterator[P
             _to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def each_path(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> Iterator[Any]:
+    """Returns the paths one by one, where one alone need not be in a list."""
+    return iter([paths] if isinstance(paths, (str, os.PathLike)) else paths)
 
 
 def remove_leftovers(folder: str | os.PathLike) -> list[Path]:

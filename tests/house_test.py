@@ -21,7 +21,7 @@ PACKAGE = ROOT / "keras_vit"
 ROOMS = (
     "commands", "benchmark", "export", "interpret", "evaluation", "training", "data",
     "applications", "weights", "models", "images", "fitting", "layers", "files", "tables",
-    "command_line", "checks", "on_demand", "version",
+    "command_line", "checks", "vocabulary", "on_demand", "version",
 )  # fmt: skip
 HEIGHT = {room: len(ROOMS) - place for place, room in enumerate(ROOMS)}
 

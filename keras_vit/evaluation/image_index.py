@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_vit.checks import check_int, check_number
 from keras_vit.evaluation.frozen_features import check_finite, feature_model
-from keras_vit.files import replacing, write_json
+from keras_vit.files import each_path, replacing, write_json
 from keras_vit.images.pillow_decoding import load_image
 from keras_vit.images.reading import read_ahead
 from keras_vit.models.config import config_of
@@ -145,7 +145,7 @@ class ImageIndex:
 
 def index_images(
     model: Any,
-    paths: Iterable[str | os.PathLike],
+    paths: str | os.PathLike | Iterable[str | os.PathLike],
     *,
     pooling: str | None = None,
     cache: str | os.PathLike | None = None,
@@ -176,7 +176,7 @@ def index_images(
     folder = Path(cache_folder() / "features" if cache is None else cache).expanduser()
     store = _Store(folder / _fingerprint(model, network, pooling), network.output_shape[-1])
     keys, unreadable = {}, {}
-    for path in dict.fromkeys(map(os.fspath, paths)):
+    for path in dict.fromkeys(map(os.fspath, each_path(paths))):
         try:
             keys[path] = _file_key(path)
         except OSError as error:

@@ -19,7 +19,7 @@ Result = dict[str, Any]
 
 def classify_files(
     model: Any,
-    paths: Iterable[str | os.PathLike],
+    paths: str | os.PathLike | Iterable[str | os.PathLike],
     *,
     top: int = 5,
     labels: Sequence[str] | None = None,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from keras_vit.files import each_path
+
 _CHUNKS_AHEAD = 2  # read, or being read, while the first is worked on
 
 
@@ -25,7 +27,7 @@ class Reading(NamedTuple):
 
 
 def read_ahead(
-    paths: Iterable[str | os.PathLike], read: Callable[[Any], Any], size: int
+    paths: str | os.PathLike | Iterable[str | os.PathLike], read: Callable[[Any], Any], size: int
 ) -> Iterator[list[Reading]]:
     """Reads files, a few lists ahead; one that cannot be read does not stop the others.
 
@@ -44,7 +46,7 @@ def read_ahead(
         except (ValueError, OSError) as error:
             return Reading(path, None, str(error))
 
-    paths = iter(paths)
+    paths = each_path(paths)
     waiting: deque[list[Future]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while True:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vit.data.folders import IMAGE_SUFFIXES
+from keras_vit.files import each_path
 
 if TYPE_CHECKING:
     from keras_vit.images.spec import Preprocessing
@@ -63,12 +64,14 @@ def seen_photo(source: str | os.PathLike | bytes, preprocessing: Preprocessing) 
     return np.asarray(photo).reshape(photo.height, photo.width, -1)
 
 
-def find_images(sources: Iterable[str | os.PathLike], count: int | None = None) -> list[str]:
+def find_images(
+    sources: str | os.PathLike | Iterable[str | os.PathLike], count: int | None = None
+) -> list[str]:
     """Turns files, glob patterns and folders into the paths of image files.
 
     Args:
-        sources: each a file, a pattern such as `"photos/*.jpg"` (`**` reaches into subfolders), or
-            a folder, of which all image files are taken, subfolders included.
+        sources: one or several, each a file, a pattern such as `"photos/*.jpg"` (`**` reaches into
+            subfolders), or a folder, of which all image files are taken, subfolders included.
         count: at most so many, evenly spread over what was found; None for all.
 
     Returns:
@@ -78,7 +81,7 @@ def find_images(sources: Iterable[str | os.PathLike], count: int | None = None) 
         ValueError: a source in which nothing was found.
     """
     found: dict[str, None] = {}
-    for source in sources:
+    for source in map(os.fspath, each_path(sources)):
         path = pathlib.Path(source).expanduser()
         if path.is_dir():
             paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
@@ -90,7 +93,7 @@ def find_images(sources: Iterable[str | os.PathLike], count: int | None = None) 
         if not paths:
             raise ValueError(
                 "Expected an image file, a pattern that matches some, or a folder with some. "
-                f"Received: {os.fspath(source)!r}, where no image was found."
+                f"Received: {source!r}, where no image was found."
             )
         found.update(dict.fromkeys(map(str, paths)))
     paths = list(found)
@@ -106,7 +109,7 @@ def spread(total: int, count: int | None) -> list[int]:
 
 def from_files(
     model: Any,
-    sources: Iterable[str | os.PathLike],
+    sources: str | os.PathLike | Iterable[str | os.PathLike],
     *,
     count: int | None = None,
     class_names: Sequence[str] | None = None,

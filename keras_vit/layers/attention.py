@@ -57,6 +57,16 @@ def fused_attend(query, key, value, bias=None):
     return ops.dot_product_attention(query, key, value, bias=bias)
 
 
+def width_of_head(hidden_size: int, num_heads: int) -> int:
+    """Returns the channels of a head, or says that a token cannot be cut into heads."""
+    if hidden_size % num_heads:
+        raise ValueError(
+            "Expected the width of a token to be divisible by `num_heads`. Received: "
+            f"width={hidden_size}, num_heads={num_heads}."
+        )
+    return hidden_size // num_heads
+
+
 @keras.saving.register_keras_serializable(package="keras_vit")
 class NoKeyBias(keras.constraints.Constraint):
     """Keeps the keys' third of a packed bias at zero after each step of training."""
@@ -132,12 +142,7 @@ class MultiHeadSelfAttention(CompositeLayer):
 
     def build(self, input_shape):
         hidden_size = input_shape[-1]
-        if hidden_size % self.num_heads:
-            raise ValueError(
-                "Expected the width of a token to be divisible by `num_heads`. Received: "
-                f"width={hidden_size}, num_heads={self.num_heads}."
-            )
-        self.head_dim = hidden_size // self.num_heads
+        self.head_dim = width_of_head(hidden_size, self.num_heads)
         self.qkv = Dense(
             3 * hidden_size,
             use_bias=self.use_bias,

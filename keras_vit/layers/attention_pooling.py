@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vit.layers.attention import attend, fused_attend, split_heads
+from keras_vit.layers.attention import attend, fused_attend, split_heads, width_of_head
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import LayerNormalization
 from keras_vit.layers.mlp import Mlp
@@ -29,18 +29,13 @@ class ProbeAttention(CompositeLayer):
 
     def build(self, queries_shape, tokens_shape):
         hidden_size = tokens_shape[-1]
-        if hidden_size % self.num_heads:
-            raise ValueError(
-                "Expected the width of a token to be divisible by `num_heads`. Received: "
-                f"width={hidden_size}, num_heads={self.num_heads}."
-            )
+        self.head_dim = width_of_head(hidden_size, self.num_heads)
 
         def dense(units, name, **kwargs):
             layer = keras.layers.Dense(units, dtype=self.dtype_policy, name=name, **kwargs)
             layer.build((None, hidden_size))
             return layer
 
-        self.head_dim = hidden_size // self.num_heads
         self.query = dense(hidden_size, "query")
         # Xavier-uniform of each of the two matrices: n = (D + 2 D) / 2, bound sqrt(6 / (D + D)).
         pair = keras.initializers.VarianceScaling(1.5, "fan_avg", "uniform")

@@ -11,7 +11,6 @@ from typing import Any
 import keras
 from keras import ops
 
-KINDS = ("erf", "tanh", "quick")
 FORMS = ("fused", "portable")
 
 

@@ -8,9 +8,10 @@ from keras import ops
 from keras_vit.checks import check_choice
 from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropout import Dropout
-from keras_vit.layers.gelu import FORMS, KINDS, gelu
+from keras_vit.layers.gelu import FORMS, gelu
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import NORMS
+from keras_vit.vocabulary import GELUS, MLPS
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -52,9 +53,9 @@ class Mlp(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_choice("kind", kind, ("gelu", "swiglu", "relu"))
+        check_choice("kind", kind, MLPS)
         if kind == "gelu":
-            check_choice("gelu", gelu, KINDS)
+            check_choice("gelu", gelu, GELUS)
         self.mlp_dim = mlp_dim
         self.kind = kind
         self.gelu = gelu

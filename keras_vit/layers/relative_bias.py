@@ -19,9 +19,7 @@ from keras import ops
 from keras_vit.checks import check_choice
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.position_resize import interpolation_matrix
-
-KINDS = ("table", "mlp")
-BEYOND = 3  # rows of a table behind the distances: from prefix tokens, to them, among them
+from keras_vit.vocabulary import PREFIX_ROWS, RELATIVE_BIASES
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -54,7 +52,7 @@ class RelativePositionBias(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_choice("kind", kind, KINDS)
+        check_choice("kind", kind, RELATIVE_BIASES)
         self.num_heads = num_heads
         self.grid_size = tuple(grid_size)
         self.num_prefix_tokens = num_prefix_tokens
@@ -65,7 +63,7 @@ class RelativePositionBias(CompositeLayer):
     def build(self, input_shape):
         if self.kind == "table":
             rows, columns = (2 * side - 1 for side in self.grid_size)
-            beyond = BEYOND if self.num_prefix_tokens else 0
+            beyond = PREFIX_ROWS if self.num_prefix_tokens else 0
             self.table = self.add_weight(
                 shape=(rows * columns + beyond, self.num_heads), initializer="zeros", name="table"
             )
@@ -87,7 +85,7 @@ class RelativePositionBias(CompositeLayer):
     def _rows(self, rows: Any, columns: Any) -> Any:
         """Returns a row of heads for each distance, and those of prefix tokens."""
         if self.kind == "table":
-            new, beyond = (rows, columns), BEYOND if self.num_prefix_tokens else 0
+            new, beyond = (rows, columns), PREFIX_ROWS if self.num_prefix_tokens else 0
             return resize_bias_table(self.table, self.grid_size, new, beyond, self.interpolation)
         lines = []
         for side in (rows, columns):
@@ -99,7 +97,7 @@ class RelativePositionBias(CompositeLayer):
             axis=-1,
         )
         made = self.output_dense(self.hidden(ops.reshape(distances, (-1, 2))))
-        return ops.pad(made, ((0, BEYOND), (0, 0)))
+        return ops.pad(made, ((0, PREFIX_ROWS), (0, 0)))
 
     def _places(self, rows: Any, columns: Any) -> Any:
         """Returns which row each query and key have, `(tokens, tokens)`."""

@@ -17,10 +17,7 @@ from keras import ops
 from keras_vit.checks import check_choice
 from keras_vit.layers.configured import ConfiguredLayer
 from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
-
-SCALES = ("index", "centred")
-PAIRS = ("halves", "neighbours")
-ORDERS = ("yx", "xy")
+from keras_vit.vocabulary import ROTARY_ORDERS, ROTARY_PAIRS, ROTARY_SCALES
 
 
 def frequencies(head_dim: int, base: float) -> list[float]:
@@ -73,7 +70,7 @@ class PatchCoordinates(ConfiguredLayer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_choice("scale", scale, SCALES)
+        check_choice("scale", scale, ROTARY_SCALES)
         self.num_prefix_tokens = num_prefix_tokens
         self.scale = scale
         self.offset = offset
@@ -162,8 +159,8 @@ class Rotary(ConfiguredLayer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
-        check_choice("pairs", pairs, PAIRS)
-        check_choice("order", order, ORDERS)
+        check_choice("pairs", pairs, ROTARY_PAIRS)
+        check_choice("order", order, ROTARY_ORDERS)
         self.base = base
         self.pairs = pairs
         self.order = order

@@ -22,10 +22,9 @@ from keras_vit.models.hybrid_config import HybridConfig
 from keras_vit.models.poolings import POOLINGS
 from keras_vit.models.relative_bias_config import RelativeBiasConfig
 from keras_vit.models.rotary_config import RotaryConfig
+from keras_vit.vocabulary import GELUS, MLPS
 
-MLPS = ("gelu", "swiglu", "relu")
 QK_NORMS = (False, True, "joint")
-GELUS = ("erf", "tanh", "quick")
 NORMS = ("layer", "rms")
 FINAL_NORMS = ("tokens", "pooled", "none")
 POSITION_EMBEDDINGS = ("learned", "sincos2d", "none")

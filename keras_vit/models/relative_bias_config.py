@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_vit.checks import check_bool, check_choice, check_int
+from keras_vit.vocabulary import RELATIVE_BIASES
 
-KINDS = ("table", "mlp")
 INTERPOLATIONS = ("linear", "geometric")
 
 
@@ -35,7 +35,7 @@ class RelativeBiasConfig:
     interpolation: str = "linear"
 
     def __post_init__(self):
-        check_choice("relative_position_bias.kind", self.kind, KINDS)
+        check_choice("relative_position_bias.kind", self.kind, RELATIVE_BIASES)
         check_bool("relative_position_bias.shared", self.shared)
         check_choice("relative_position_bias.interpolation", self.interpolation, INTERPOLATIONS)
         if self.kind == "mlp":

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_vit.checks import check_bool, check_choice, check_number, size_pair
+from keras_vit.vocabulary import ROTARY_ORDERS, ROTARY_PAIRS, ROTARY_SCALES
 
-SCALES = ("index", "centred")
-PAIRS = ("halves", "neighbours")
-ORDERS = ("yx", "xy")
 AUGMENTED = {"shift": "[0, inf)", "jitter": "[1, inf)", "rescale": "[1, inf)"}
 
 
@@ -52,9 +50,9 @@ class RotaryConfig:
             object.__setattr__(self, "reference_grid", grid)
         check_number("rotary.base", self.base, "(1, inf)")
         check_number("rotary.offset", self.offset, "(-inf, inf)")
-        check_choice("rotary.scale", self.scale, SCALES)
-        check_choice("rotary.pairs", self.pairs, PAIRS)
-        check_choice("rotary.order", self.order, ORDERS)
+        check_choice("rotary.scale", self.scale, ROTARY_SCALES)
+        check_choice("rotary.pairs", self.pairs, ROTARY_PAIRS)
+        check_choice("rotary.order", self.order, ROTARY_ORDERS)
         check_bool("rotary.learned", self.learned)
         for name, interval in AUGMENTED.items():
             if getattr(self, name) is not None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from keras_vit.layers.position_resize import interpolation_matrix
-from keras_vit.layers.relative_bias import BEYOND, resize_bias_table
+from keras_vit.layers.relative_bias import resize_bias_table
+from keras_vit.vocabulary import PREFIX_ROWS
 from keras_vit.weights.layouts.bound import BIAS_TABLE, PATCHES
 
 _ROOT = "stem/root/kernel"
@@ -51,7 +52,7 @@ def find_refits(
     tables = [name for name in wanted if name.endswith(BIAS_TABLE) and name in bound.shapes]
     if tables and bound.bias_grid != config.grid_size:
         old, new, relative = bound.bias_grid, config.grid_size, config.relative_position_bias
-        beyond = BEYOND if config.num_prefix_tokens else 0
+        beyond = PREFIX_ROWS if config.num_prefix_tokens else 0
         for name in tables:
             yield (
                 name,

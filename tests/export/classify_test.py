@@ -1,5 +1,7 @@
 """classify_files: the same words from a Keras model and from its exports."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -33,6 +35,13 @@ def test_files_in_order_and_broken_ones_named(exports, files, batch_size, tmp_pa
         predictions = results[index]["predictions"]
         assert [p["label"] for p in predictions] == [LABELS[column] for column in order]
         np.testing.assert_allclose([p["score"] for p in predictions], expected[order], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_file_need_not_be_in_a_list(exports, files, kind):
+    model = exports[0]
+    (alone,) = export.classify_files(model, kind(files[0]), labels=LABELS)
+    assert [alone] == list(export.classify_files(model, files[:1], labels=LABELS))
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -37,6 +37,8 @@ def names(paths, root):
 def test_folders_patterns_and_files_are_found(photos):
     every = ["cats/a.png", "cats/b.JPG", "dogs/c.png", "dogs/d.webp"]
     assert names(samples.find_images([photos]), photos) == every
+    assert names(samples.find_images(photos), photos) == every
+    assert names(samples.find_images(str(photos)), photos) == every
     assert names(samples.find_images([f"{photos}/*/*.png"]), photos) == every[::2]
     assert names(samples.find_images([photos / "dogs" / "c.png", photos]), photos) == [
         "dogs/c.png", "cats/a.png", "cats/b.JPG", "dogs/d.webp",

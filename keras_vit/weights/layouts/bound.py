@@ -13,13 +13,13 @@ import numpy as np
 
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.config import HybridConfig, VisionTransformerConfig
+from keras_vit.vocabulary import PREFIX_ROWS
 from keras_vit.weights.files.arrays import ArrayFile
 from keras_vit.weights.rows import Binding, match
 
 PATCHES = "patch_encoder/projection/kernel"
 POSITIONS = "patch_encoder/position_embedding"
 BIAS_TABLE = "relative_bias/table"
-BEYOND = 3  # rows of such a table that are of prefix tokens
 
 
 @dataclasses.dataclass
@@ -116,7 +116,7 @@ class BoundCheckpoint:
             return name and self.config.grid_size
         tokens = ("class_token", "distillation_token", "register_tokens")
         prefix = any(f"patch_encoder/{token}" in self.shapes for token in tokens)
-        count = self.shapes[name][0] - BEYOND * prefix
+        count = self.shapes[name][0] - PREFIX_ROWS * prefix
         side = (math.isqrt(count) + 1) // 2
         size = self.layout.stated_size(self)
         stated = size and tuple(side // self.patch_stride for side in size)
