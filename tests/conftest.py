@@ -29,7 +29,8 @@ NEEDS_NO_BACKEND = (
     "weights/lookup_test.py", "weights/published_test.py", "weights/rows_test.py",
     "weights/files/npz_test.py", "weights/files/safetensors_test.py",
 )  # fmt: skip
-BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets")
+# `etils` comes with the last of these, and looks for the first.
+BLOCKED = ("tensorflow", "keras_cv", "tensorflow_datasets", "etils")
 
 
 class _Blocker(importlib.abc.MetaPathFinder):
@@ -43,6 +44,13 @@ class _Blocker(importlib.abc.MetaPathFinder):
 # The tests run many small programs once each: compiling them fast matters, running them does not.
 FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION)
+
+# JAX compiles nothing twice, in whatever test or process.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # TensorFlow uses oneDNN by itself on newer processors alone; here it does on all.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -65,8 +73,10 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (item.path.name not in FIRST, item.path not in long))
 
 
-def pytest_collection_finish():
-    """What the tests have imported is never garbage; Keras collects after each deletion."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_is_not_searched_again():
+    """Keras collects garbage after each deletion; what other files have left is not looked at."""
+    gc.collect()
     gc.freeze()
 
 

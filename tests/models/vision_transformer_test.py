@@ -148,7 +148,7 @@ def test_initial_kernels_are_xavier_uniform_matrix_by_matrix():
     ):
         bound = np.sqrt(6 / sum(fans))
         values = np.abs(as_numpy(kernel))
-        assert 0.98 * bound < values.max() <= bound
+        assert 0.98 * bound < values.max() <= 1.000001 * bound  # as float32 rounds
 
 
 def test_any_size_agrees_with_the_model_built_for_that_size():
