@@ -14,8 +14,12 @@ import pytest
 from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.models.adapters import Adapter
 from keras_vit.weights.adapter_files import load_adapter, pack, save_adapter, unpack
+from keras_vit.weights.architecture import infer_config
+from keras_vit.weights.binding import bind
+from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.files.peft_folder import CONFIG, WEIGHTS, Module
 from keras_vit.weights.files.safetensors import SafetensorsFile, write_safetensors
+from keras_vit.weights.layouts import layout_for
 from keras_vit.weights.save import save_checkpoint
 
 PEFT = pathlib.Path(__file__).parents[1] / "fixtures" / "peft"
@@ -36,6 +40,14 @@ def base(golden):
         return from_checkpoint(case.source, **case.arguments), case.expected()["images"]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def unchanged():
+    """A model of timm, and its weights."""
+    folder = PEFT.parent / "golden" / "timm" / "vit"
+    model = from_checkpoint(folder / "model.safetensors", num_heads=2)
+    return model, model.get_weights()
 
 
 def logits(model, images):
@@ -170,14 +182,14 @@ HEAD = "base_model.model.head"
     ],
 )
 def test_what_does_not_fit_is_refused_by_name_and_changes_nothing(
-    config, arrays, message, base, tmp_path
+    config, arrays, message, unchanged, tmp_path
 ):
-    model, images = base("timm_vit")
-    before = logits(model, images)
+    model, before = unchanged
     with pytest.raises(ValueError, match=message):
         load_adapter(model, changed(tmp_path / "other", config, arrays))
     assert not model.adapters
-    np.testing.assert_array_equal(logits(model, images), before)
+    for weight, value in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, value)
 
 
 def test_missing_files_and_adapters_are_named(base, tmp_path):
@@ -215,3 +227,25 @@ def test_a_checkpoint_of_an_adapted_model_has_it_merged(file, base, tmp_path):
     before = model.adapters["encoder_block_0/attention/qkv"].b
     load_adapter(model, PEFT / "timm_vit")
     np.testing.assert_array_equal(model.adapters["encoder_block_0/attention/qkv"].b, before)
+
+
+@pytest.mark.parametrize(
+    "folder, names",
+    [
+        ("golden/hf/deit_distilled", "deit.layers.0.attention.q_proj deit.layers.0.mlp.fc2"),
+        ("golden/hf/dinov2_swiglu", "encoder.layer.0.attention.q_proj "
+         "encoder.layer.0.mlp.down_proj"),
+        ("golden/hf/siglip_vision", "encoder.layers.0.self_attn.q_proj encoder.layers.0.mlp.fc2"),
+        ("zoo/transformers_clip_classifier", "vision_model.encoder.layers.0.self_attn.q_proj "
+         "vision_model.encoder.layers.0.mlp.fc2"),
+        ("zoo/transformers_dinov3", "model.layer.0.attention.q_proj model.layer.0.mlp.down_proj"),
+        ("zoo/transformers_beit", "beit.layers.0.attention.q_proj beit.layers.0.mlp.fc2"),
+        ("zoo/transformers_pixio", "layers.0.attention.q_proj layers.0.mlp.fc2"),
+    ],
+)  # fmt: skip
+def test_modules_have_the_names_of_transformers_5(folder, names):
+    """As `named_modules` of its models prints them (5.24)."""
+    config = infer_config(bind(open_checkpoint(PEFT.parent / folder)))
+    layout = layout_for("huggingface", config)
+    layers = ("encoder_block_0/attention/qkv", "encoder_block_0/mlp/output")
+    assert [layout.modules(layer, config)[0] for layer in layers] == names.split()

@@ -12,7 +12,7 @@ from keras_vit.weights.layouts.transformers import (
 )
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
-_LAYER = "encoder.layer.{i}"
+_LAYER, _V5_LAYER = "encoder.layer.{i}", "layers.{i}"
 _ATTENTION, _QKV = f"{_LAYER}.attention.attention", ("query", "key", "value")
 _TABLE = "relative_position_bias.relative_position_bias_table"
 _PATCHES = "embeddings.patch_embeddings.projection.weight"
@@ -48,6 +48,14 @@ class BeitLayout(TransformersLayout):
         *torch_norm(f"{_LAYER}.layernorm_after", f"{BLOCK}/mlp_norm"),
         *linear(f"{_LAYER}.intermediate.dense", f"{BLOCK}/mlp/hidden"),
         *linear(f"{_LAYER}.output.dense", f"{BLOCK}/mlp/output"),
+        row(
+            [f"{_V5_LAYER}.attention.{p}_proj.weight" for p in "qkv"],
+            f"{BLOCK}/attention/qkv/kernel",
+            "linear",
+        ),
+        *linear(f"{_V5_LAYER}.attention.o_proj", f"{BLOCK}/attention/output"),
+        *linear(f"{_V5_LAYER}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_V5_LAYER}.mlp.fc2", f"{BLOCK}/mlp/output"),
         *_SCALES,
         *torch_norm("layernorm", "encoder_norm"),
         *torch_norm("pooler.layernorm", "encoder_norm"),
@@ -55,6 +63,7 @@ class BeitLayout(TransformersLayout):
     )
     ignored = (*TransformersLayout.ignored, r"(.*\.)?relative_position_index")
     expresses = ("relative_position_bias", "position_embedding")
+    published = (r"^encoder\.layer\.",)
 
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)

@@ -15,7 +15,7 @@ from keras_vit.weights.layouts.transformers import (
 )
 from keras_vit.weights.rows import BLOCK, linear, row, torch_norm
 
-_LAYER = "encoder.layer.{i}"
+_LAYER, _V5_LAYER = "encoder.layer.{i}", "layers.{i}"
 _DINOV2 = Family(
     "dinov2",
     "Dinov2Model",
@@ -194,12 +194,15 @@ class PixioLayout(TransformersLayout):
         *(each for each in EMBEDDINGS if each.sources[0] != "embeddings.cls_token"),
         row("embeddings.cls_token", "patch_encoder/register_tokens"),
         *torch_norm(f"{_LAYER}.norm1", f"{BLOCK}/attention_norm"),
-        *attention_rows(_LAYER, _LAYER),
+        *attention_rows(_LAYER, _V5_LAYER),
         *torch_norm(f"{_LAYER}.norm2", f"{BLOCK}/mlp_norm"),
         *linear(f"{_LAYER}.intermediate.dense", f"{BLOCK}/mlp/hidden"),
         *linear(f"{_LAYER}.output.dense", f"{BLOCK}/mlp/output"),
+        *linear(f"{_V5_LAYER}.mlp.fc1", f"{BLOCK}/mlp/hidden"),
+        *linear(f"{_V5_LAYER}.mlp.fc2", f"{BLOCK}/mlp/output"),
         *torch_norm("layernorm", "encoder_norm"),
     )
+    published = (r"^encoder\.layer\.",)
 
     def suits(self, config):
         registers = config.num_register_tokens and not config.class_token

@@ -173,7 +173,8 @@ class TowerLayout(TransformersLayout):
         return name if outside else self.family_for(config).prefix + name
 
     def module_name(self, name, config):
-        return name
+        alone = not config.num_classes and config.projection_size is None
+        return name if alone else self.full_name(name, config)
 
     def architecture(self, config):
         if config.projection_size is not None:
