@@ -128,7 +128,7 @@ def candidates(data) -> list:
 
     specs = _MODEL.value or [models.default_model(data)]
     pretrained = _WEIGHTS.value is not None or models.is_checkpoint(specs[0])
-    name = _RECIPE.value or models.default_recipe(data, pretrained=pretrained)
+    name = _RECIPE.value or ("finetune_small" if pretrained else models.scratch_recipe(data))
     recipe = training.get_recipe(name).with_settings(_SET.value)
     ours = recipe.with_settings(_MODEL_SET.value)
     if _EPOCHS.value is not None:

@@ -181,7 +181,12 @@ def test_what_is_imported_is_required():
     setup.read(ROOT / "setup.cfg")
     texts = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
     required = {re.split(r"[>\s]", line)[0] for line in "\n".join(texts).splitlines()}
-    other = {"absl": "absl-py", "PIL": "pillow", "sklearn": "scikit-learn"}
+    other = {
+        "absl": "absl-py",
+        "PIL": "pillow",
+        "skimage": "scikit-image",
+        "sklearn": "scikit-learn",
+    }
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

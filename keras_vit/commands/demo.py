@@ -12,7 +12,12 @@ from pathlib import Path
 from absl import flags
 
 from keras_vit.command_line import section
-from keras_vit.commands.sources import check_labels_file, check_model_file, text_flag
+from keras_vit.commands.sources import (
+    check_labels_file,
+    check_model_file,
+    image_size_flag,
+    text_flag,
+)
 
 _QUICK_START = "outputs/quickstart/model.keras"
 section("What is served")
@@ -23,6 +28,7 @@ _MODEL = flags.DEFINE_string(
     "model that the quick start trains.",
 )
 _LABELS = text_flag("labels")
+_IMAGE_SIZE = image_size_flag()
 
 section("Where")
 _HOST = flags.DEFINE_string(
@@ -50,7 +56,7 @@ def run() -> None:
     from keras_vit.interpret import page
     from keras_vit.interpret.explainer import Explainer
 
-    model = load_model(_MODEL.value)
+    model = load_model(_MODEL.value, _IMAGE_SIZE.value)
     labels = load_labels(model, _MODEL.value, _LABELS.value)
     name = display_name(model, _MODEL.value)
     built = page.build_page(Explainer(model, labels), name)

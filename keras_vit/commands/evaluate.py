@@ -131,6 +131,7 @@ def measure_labels(model, data, role: str) -> dict:
 def measure_classifier(model, data, role: str, folder: Path) -> dict:
     """Prints accuracy and calibration beside the baselines, and draws the confusion matrix."""
     from keras_vit import evaluation
+    from keras_vit.data.pass_progress import show_speed
 
     result = evaluation.evaluate(
         model, data.split(role), data.class_names, batch_size=_BATCH_SIZE.value, verbose=1
@@ -149,7 +150,7 @@ def measure_classifier(model, data, role: str, folder: Path) -> dict:
     if result.top5 is not None:
         cells.insert(0, ("Top-5 accuracy", f"{100 * result.top5:.2f} %"))
     if result.images_per_second is not None:
-        speed = f"{result.images_per_second:,.0f} img/s (batch {_BATCH_SIZE.value})"
+        speed = f"{show_speed(result.images_per_second)} (batch {_BATCH_SIZE.value})"
         cells.append(("Speed", speed))
     print("\n".join(align(cells, left=2)))
     evaluation.plot_confusion_matrix(

@@ -87,6 +87,7 @@ def run(arguments: list[str]) -> None:
 def classify(sources: list[str]) -> Iterator[dict[str, Any]]:
     """Yields what `classify_files` says; a source where nothing is has its reason."""
     from keras_vit import export
+    from keras_vit.data.pass_progress import PassProgress
     from keras_vit.export.exported import is_exported
     from keras_vit.interpret.samples import find_images
 
@@ -106,9 +107,12 @@ def classify(sources: list[str]) -> Iterator[dict[str, Any]]:
     results = export.classify_files(
         model, found, top=_TOP_K.value, labels=labels, batch_size=_BATCH_SIZE.value
     )
+    progress = PassProgress(0 if _OUTPUT.value == "text" else len(found), sys.stderr)
     for result in results:
         reason = found[result["file"]]
+        progress.add(1)
         yield result | {"error": reason} if reason else result
+    progress.end()
 
 
 def load(source: str) -> tuple[Any, list[str] | None]:

@@ -59,6 +59,7 @@ def check(arguments: list[str]) -> None:
 def run(arguments: list[str]) -> None:
     """Looks at all images, searches, and says where the page is."""
     from keras_vit.applications.model_files import display_name, load_model
+    from keras_vit.data.pass_progress import PassProgress
     from keras_vit.evaluation import index_images
     from keras_vit.interpret.samples import find_images
     from keras_vit.interpret.search_page import write_search
@@ -68,7 +69,9 @@ def run(arguments: list[str]) -> None:
     told = {"pooling": _POOLING.value, "cache": _CACHE_DIR.value, "batch_size": _BATCH_SIZE.value}
     paths = find_images(_IMAGES.value)
     print(f"Looking at {len(paths):,} images with {name}", flush=True)
-    index = index_images(model, paths, progress=_show_progress(), **told)
+    shown = PassProgress(len(paths))
+    index = index_images(model, paths, progress=shown.reach, **told)
+    shown.end()
     queries = index_images(model, find_images([*_QUERY.value, *arguments]), **told)
     for reason in (index.unreadable | queries.unreadable).values():
         print(f"  left out: {reason}")
@@ -83,16 +86,3 @@ def run(arguments: list[str]) -> None:
             print(f"  {match['similarity']:.3f}  {match['file']}")
     print(f"{len(found['near_duplicates']):,} images have near-duplicates")
     print(f"  search    {_OUTPUT_DIR.value}/search.html")
-
-
-def _show_progress():
-    """A line at least every tenth of the way."""
-    shown = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal shown
-        if done == total or 10 * (done - shown) >= total:
-            shown = done
-            print(f"  looked at {done:,} of {total:,} new ones", flush=True)
-
-    return progress

@@ -53,10 +53,12 @@ def image_size_flag(after: str = "") -> flags.FlagHolder:
 
 
 def check_model_file(source: str) -> None:
-    """Refuses the path of a model where no file is; an address is not looked at."""
-    from keras_vit.weights.download import is_address
+    """Refuses the path of a model where no file is, and an address that does not answer."""
+    from keras_vit.weights.download import check_reachable, is_address
 
-    if not is_address(source):
+    if is_address(source):
+        check_reachable(source)
+    else:
         _check_file(source, "the file of a model, or an address such as hf://owner/repo")
 
 

@@ -29,6 +29,7 @@ from keras_vit.commands.sources import check_model_file, dataset_flag, task_flag
 
 if TYPE_CHECKING:
     from keras_vit.training.objectives import Objective
+    from keras_vit.training.recipes import Recipe
 
 section("Data")
 _DATASET = dataset_flag()
@@ -66,7 +67,11 @@ _DISTILLATION = flags.DEFINE_enum(
 )
 
 section("Training")
-_RECIPE = flags.DEFINE_string("recipe", None, "Name of a recipe; default: one that suits.")
+_RECIPE = flags.DEFINE_string(
+    "recipe",
+    None,
+    "Name of a recipe; default: `auto`, which follows from data and model and says why.",
+)
 _SET = flags.DEFINE_multi_string(
     "set", [], "A field of the recipe, as field=value; may be repeated."
 )
@@ -75,6 +80,12 @@ _AUGMENT = flags.DEFINE_string(
     None,
     "Layers of keras.layers or keras_cv.layers that change the training images, after those of the "
     'recipe: "GridMask, AugMix(severity=0.2)".',
+)
+_EPOCHS = flags.DEFINE_integer(
+    "epochs", None, "Passes over the training images; default: the recipe's.", lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Images a step; default: the recipe's.", lower_bound=1
 )
 _FREEZE = flags.DEFINE_string(
     "freeze",
@@ -131,15 +142,34 @@ def check() -> None:
     from keras_vit.data.loading import check_source
     from keras_vit.training import models
     from keras_vit.training.recipe_table import get_recipe
+    from keras_vit.weights.lookup import check_weights_reachable
 
     check_source(_DATASET.value)
     if _MODEL.value:
         models.check_model(_MODEL.value, _WEIGHTS.value)
+        if _WEIGHTS.value:
+            check_weights_reachable(_MODEL.value, _WEIGHTS.value)
         if models.is_checkpoint(_MODEL.value):
             check_model_file(_MODEL.value)
     if _TEACHER.value:
         check_model_file(_TEACHER.value)
-    get_recipe(_RECIPE.value or "digits").with_settings(_SET.value)
+    named = _RECIPE.value or "auto"
+    changed(get_recipe("finetune_small" if named == "auto" else named))
+
+
+def changed(recipe: Recipe) -> Recipe:
+    """Returns a recipe with what the flags say of it."""
+    layers = [f"augmentation.layers={_AUGMENT.value}"] if _AUGMENT.value else []
+    recipe = recipe.with_settings([*_SET.value, *layers])
+    if _EPOCHS.value:
+        recipe = recipe.replace(epochs=_EPOCHS.value, steps=None)
+    flagged = {
+        "batch_size": _BATCH_SIZE.value,
+        "seed": _SEED.value,
+        "freeze": _FREEZE.value,
+        "keep": _KEEP.value,
+    }
+    return recipe.replace(**{k: value for k, value in flagged.items() if value is not None})
 
 
 def run() -> None:
@@ -159,6 +189,7 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     """
     from keras_vit import data as data_room
     from keras_vit import training
+    from keras_vit.data.pass_progress import show_speed
     from keras_vit.training import interruption, models, strategies
 
     labelled = objective is None or objective.needs_labels
@@ -171,13 +202,11 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
         task=_TASK.value if labelled else None,
     )
     spec = _MODEL.value or models.default_model(data)
-    pretrained = _WEIGHTS.value is not None or models.is_checkpoint(spec)
-    suiting = recipe_name or models.default_recipe(data, pretrained=pretrained)
-    recipe_name = _RECIPE.value or suiting
-    settings = [f"augmentation.layers={_AUGMENT.value}"] if _AUGMENT.value else []
-    recipe = training.get_recipe(recipe_name).with_settings([*_SET.value, *settings])
-    flagged = {"seed": _SEED.value, "freeze": _FREEZE.value, "keep": _KEEP.value}
-    recipe = recipe.replace(**{k: value for k, value in flagged.items() if value is not None})
+    recipe_name = _RECIPE.value or recipe_name or "auto"
+    follows = recipe_name == "auto" and (_WEIGHTS.value or models.is_checkpoint(spec))
+    if recipe_name == "auto" and not follows:
+        recipe_name = models.scratch_recipe(data)
+    recipe = changed(training.Recipe(epochs=1) if follows else training.get_recipe(recipe_name))
     with strategy.scope():
         model = training.build_model(
             spec,
@@ -187,10 +216,14 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
             image_size=_IMAGE_SIZE.value,
             dtype=_DTYPE.value,
         )
+    reasons = ""
+    if follows:
+        choice = training.auto_recipe(data, model)
+        recipe, reasons = changed(choice.recipe), f"\n{choice.describe()}"
     height, width = model.preprocessing.size
     print(f"Data:   {data.describe()}" + f"; task: {data.task}" * labelled)
     print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")
-    print(f"Recipe: {recipe_name}, seed {recipe.seed}", flush=True)
+    print(f"Recipe: {recipe_name}, seed {recipe.seed}{reasons}", flush=True)
     try:
         result = training.train(
             recipe,
@@ -207,8 +240,9 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
         print(f"{interrupted} The same command goes on from there.", flush=True)
         raise
     summary, watched = result.summary, data.watched
-    print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s, ", end="")
-    print(f"{summary['images_per_second'] or 0:,.0f} img/s.")
+    speed = summary["images_per_second"]
+    print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s", end="")
+    print(f", {show_speed(speed)}." if speed else ".")
     figure = (objective or training.objectives.OF_TASKS[data.task]()).best_by
     name, title = f"{watched}_{figure.name}", figure.label
     if watched:

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_vit.checks import check_choice
 from keras_vit.data.dataset import Split
+from keras_vit.data.pass_progress import PassProgress
 from keras_vit.data.pipeline import evaluation_batches
 from keras_vit.images.spec import Preprocessing
 from keras_vit.models.config import config_of
@@ -197,7 +198,7 @@ def outputs_of(
     batches = evaluation_batches(
         split, preprocessing, batch_size=batch_size, num_classes=num_classes
     )
-    progress = keras.utils.Progbar(split.num_examples, verbose=verbose, unit_name="image")
+    progress = PassProgress(split.num_examples if verbose else 0)
     outputs, labels, seconds = [], [], []
     for images, one_hot in batches:
         start = time.perf_counter()
@@ -205,4 +206,5 @@ def outputs_of(
         seconds.append(time.perf_counter() - start)
         labels.append(one_hot.numpy())
         progress.add(len(images))
+    progress.end()
     return np.concatenate(outputs), np.concatenate(labels), seconds

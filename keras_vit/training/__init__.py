@@ -6,6 +6,7 @@ from keras_vit.on_demand import on_demand
 
 if TYPE_CHECKING:
     from keras_vit.training import objectives
+    from keras_vit.training.auto import auto_recipe
     from keras_vit.training.callbacks import BrokenLossError
     from keras_vit.training.interruption import TrainingInterrupted
     from keras_vit.training.launch import train
@@ -26,6 +27,7 @@ __all__ = [
     "TrainingResult",
     "WarmupSchedule",
     "WorkerLostError",
+    "auto_recipe",
     "build_model",
     "get_recipe",
     "layer_decay",

@@ -91,6 +91,11 @@ def train(
     task.check()
     plan, cluster = Plan.of(recipe, data), Cluster(model)
     cluster.check_batch(plan.batch_size)
+    if recipe.probe_first and cluster.num_workers > 1:
+        raise ValueError(
+            "Expected probe_first with one worker. Received: "
+            f"{cluster.num_workers}. Train it for a step on one, and go on from its model."
+        )
     if deterministic:
         keras.utils.set_random_seed(recipe.seed)
         tf.config.experimental.enable_op_determinism()

@@ -44,10 +44,8 @@ def default_model(data: ImageDataset) -> str:
     return "digits" if data.name == "digits" else "small"
 
 
-def default_recipe(data: ImageDataset, *, pretrained: bool) -> str:
-    """Returns the name of the recipe that suits a data set and a model, pretrained or not."""
-    if pretrained:
-        return "finetune_small"
+def scratch_recipe(data: ImageDataset) -> str:
+    """Returns the name of the recipe for a model that begins with nothing learned."""
     return "digits" if data.name == "digits" else "scratch_small"
 
 

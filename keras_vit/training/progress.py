@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from keras_vit.data.pass_progress import (
+    SECONDS_BETWEEN_DRAWINGS,
+    SECONDS_BETWEEN_LINES,
+    SECONDS_TO_FIRST_LINE,
+    clock,
+    show_speed,
+)
 from keras_vit.training.callbacks import HELD_OUT, StepCallback
 from keras_vit.training.plan import Plan
 
 SILENT, BAR, LINES = 0, 1, 2
-_SECONDS_BETWEEN_DRAWINGS = 0.5
-_SECONDS_TO_FIRST_LINE = 5.0
-_SECONDS_BETWEEN_LINES = 30.0
 _BAR_WIDTH = 20
 
 
@@ -44,7 +48,7 @@ class Progress(StepCallback):
         self.verbose = verbose
         self._stream = stream or sys.stdout
         self._drawn = 0
-        self._wait = _SECONDS_TO_FIRST_LINE
+        self._wait = SECONDS_TO_FIRST_LINE
         self._shown_at = -math.inf
         self._first: tuple[float, int] | None = None
         self._last = (0.0, plan.start_step)
@@ -57,10 +61,10 @@ class Progress(StepCallback):
             self._first = self._last = (now, self.step)
             if self.verbose == LINES:
                 self._shown_at = now
-        if self.verbose == BAR and now - self._shown_at >= _SECONDS_BETWEEN_DRAWINGS:
+        if self.verbose == BAR and now - self._shown_at >= SECONDS_BETWEEN_DRAWINGS:
             self._draw(now, logs or {})
         elif self.verbose == LINES and now - self._shown_at >= self._wait:
-            self._wait = _SECONDS_BETWEEN_LINES
+            self._wait = SECONDS_BETWEEN_LINES
             self._print(self._text(now, logs or {}), now)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -71,7 +75,7 @@ class Progress(StepCallback):
         trained = {name: value for name, value in logs.items() if name not in held_out}
         parts = [f"Epoch {epoch + 1}/{self.plan.epochs}", *_figures(trained), *_figures(held_out)]
         parts += [] if rate is None else [f"lr {rate:.3g}"]
-        parts += [] if speed is None else [f"{speed:,.0f} img/s"]
+        parts += [] if speed is None else [show_speed(speed)]
         now = time.perf_counter()
         self._clear()
         self._print("  ".join([*parts, *self._time_left(now)]), now)
@@ -88,7 +92,7 @@ class Progress(StepCallback):
         before, step = self._last
         if self.step > step and now > before:
             images = (self.step - step) * self.plan.batch_size
-            parts.append(f"{images / (now - before):,.0f} img/s")
+            parts.append(show_speed(images / (now - before)))
         self._last = (now, self.step)
         return "  ".join(parts)
 
@@ -110,7 +114,7 @@ class Progress(StepCallback):
         pace = (now - self._first[0]) / (self.step - self._first[1])
         if pace <= 0:  # the clock was set back
             return []
-        return [f"{_clock(pace * (total - self.step))} left"]
+        return [f"{clock(pace * (total - self.step))} left"]
 
     def _clear(self) -> None:
         if self._drawn:
@@ -121,9 +125,3 @@ class Progress(StepCallback):
 def _figures(logs: Mapping[str, Any]) -> list[str]:
     order = sorted(logs, key=lambda name: not name.endswith("loss"))  # the loss comes first
     return [f"{name} {float(logs[name]):.4f}" for name in order]
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

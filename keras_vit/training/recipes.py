@@ -72,6 +72,8 @@ class Recipe:
             for none. See `VisionTransformer.enable_lora`.
         lora_alpha: what they add counts `lora_alpha / lora_rank`; None is the rank.
         lora_targets: which matrices have one, such as `"qkv,output,mlp"`; None is `"qkv,output"`.
+        probe_first: whether the head begins as the logistic regression on the features that the
+            model starts with (arXiv 2202.10054).
         ema_momentum: the final weights are a moving average with this momentum; None for the last.
         keep: the weights that the run ends with: `"last"`, or `"best"`, those of the best epoch on
             the split that is watched.
@@ -105,6 +107,7 @@ class Recipe:
     lora_rank: int | None = None
     lora_alpha: float | None = None
     lora_targets: str | None = None
+    probe_first: bool = False
     ema_momentum: float | None = None
     keep: str = "last"
     augmentation: Augmentation = Augmentation()

@@ -25,6 +25,7 @@ from keras_vit.training.curves import plot_curves
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.optimizers import make_schedule
 from keras_vit.training.plan import Plan
+from keras_vit.training.probe_first import fit_head
 from keras_vit.training.progress import SILENT, Progress
 from keras_vit.training.resuming import EarlierRun
 from keras_vit.training.saving import SaveCheckpoints, restore_weights
@@ -141,6 +142,7 @@ class Run:
         try:
             with interruption, self.cluster.watching(self.checkpoints.folder):
                 if resumed is None:
+                    self._begin_with_probe(verbose)
                     self._draw_inputs(log)
                 elif resumed.record["epoch_logs"] is not None:
                     self._end_epoch(callbacks)
@@ -186,6 +188,15 @@ class Run:
             saver,
             averaged,
         ]
+
+    def _begin_with_probe(self, verbose: int) -> None:
+        """Fits the head to the features that the model starts with, where the recipe says so."""
+        if not self.task.recipe.probe_first:
+            return
+        sizes = {"batch_size": self.plan.batch_size, "seed": self.task.recipe.seed}
+        probe = fit_head(self.task.model, self.task.data, **sizes, verbose=verbose != SILENT)
+        if verbose != SILENT:
+            print(f"The head begins as a linear probe: {probe}.", flush=True)
 
     def _draw_inputs(self, log: TensorBoardLog) -> None:
         """Writes the images of the first step to the log, in the process that keeps one."""

@@ -14,6 +14,7 @@ from keras_vit.fitting import TrainableModel
 from keras_vit.training.layer_rates import add_adapters, freeze, layer_decay
 from keras_vit.training.objectives.objective import Objective
 from keras_vit.training.optimizers import make_optimizer
+from keras_vit.training.probe_first import check_probe
 from keras_vit.training.recipes import Recipe
 
 
@@ -48,6 +49,8 @@ class Task:
                 "Expected class_weights=None for an objective without classes to weigh. Received: "
                 f"{recipe.class_weights!r} and {type(self.objective).__name__}."
             )
+        if recipe.probe_first:
+            check_probe(model, self.data)
         config = getattr(model, "config", None)
         for name in ("dropout_rate", "drop_path_rate", "rematerialize"):
             wanted, found = getattr(recipe, name), getattr(config, name, None)

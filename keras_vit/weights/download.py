@@ -7,6 +7,7 @@ The cache is the folder `KERAS_VIT_CACHE`, else `keras_vit` in `KERAS_HOME`, els
 import contextlib
 import os
 import shutil
+import sys
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from keras_vit.weights.files.suffixes import INDEX, NPZ, SAFETENSORS, WHOLE
 SCHEMES = ("https://", "http://", "hf://", "gs://")
 TIMEOUT_SECONDS = 60
 RETRIES = 3  # after 1, 2 and 3 seconds
+_SECONDS_TO_ANSWER = 10
 BESIDE = ("config.json", "preprocessor_config.json")
 
 
@@ -97,6 +99,31 @@ def fetch(address: str, *, checksum: str | None = None, names: Sequence[str] = (
         return _fetch_web(_web_address(address), target, checksum, names)
 
 
+def check_reachable(address: str, names: Sequence[str] = ()) -> None:
+    """Refuses an address whose server does not answer, unless its file is in the cache.
+
+    It needs no Keras, so that a command can answer at once, as `fetch` would.
+
+    Args:
+        address: as for `fetch`.
+        names: names of weights that there are, for the error.
+
+    Raises:
+        ConnectionError: the server cannot be reached.
+    """
+    target = cached_path(address)
+    hub = address.startswith("hf://")
+    if target.is_file() or (hub and target.with_name(INDEX).is_file()):
+        return
+    import requests
+
+    place = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        requests.head(place if hub else _web_address(address), timeout=_SECONDS_TO_ANSWER)
+    except requests.RequestException as error:
+        raise _unreachable(address, target, error) from error
+
+
 def _web_address(address: str) -> str:
     if address.startswith("gs://"):
         return "https://storage.googleapis.com/" + address.removeprefix("gs://")
@@ -163,6 +190,7 @@ def _fetch_web(address: str, target: Path, checksum: str | None, names: Sequence
         retry_if_failed=RETRIES,
     )
     shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+    pooch.get_logger().setLevel("WARNING")  # `_say` names the file, once there is an answer
     try:
         path = downloads.fetch(target.name, downloader=_download)
         if target.suffix in (NPZ, SAFETENSORS):
@@ -196,8 +224,9 @@ def _download(address: str, output: Any, downloads: Any) -> None:
     import requests
     from urllib3.exceptions import MaxRetryError
 
+    get = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS, hooks={"response": _say})
     try:
-        pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS)(address, output, downloads)
+        get(address, output, downloads)
     except requests.HTTPError as error:
         status = error.response.status_code
         if status < 500 and status not in (408, 429):
@@ -207,6 +236,13 @@ def _download(address: str, output: Any, downloads: Any) -> None:
         if error.args and isinstance(error.args[0], MaxRetryError):  # there was no connection
             raise _NoUseError from error
         raise
+
+
+def _say(response: Any, **_: Any) -> None:
+    """Names a file that is about to come."""
+    if response.status_code == 200:
+        size = int(response.headers.get("Content-Length", 0)) / 1e6
+        print(f"Downloading {response.url} ({size:,.0f} MB)", file=sys.stderr, flush=True)
 
 
 def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:

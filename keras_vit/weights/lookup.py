@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_vit.checks import check_name, nearest_names
 from keras_vit.models.variants import VARIANTS
-from keras_vit.weights.download import fetch
+from keras_vit.weights.download import check_reachable, fetch, is_address
 from keras_vit.weights.published import CHECKPOINTS, Checkpoint
 
 IMAGENET = "imagenet"
@@ -69,6 +69,25 @@ def check_weights(model: str, weights: Any) -> None:
         os.path.exists(weights) or os.sep in weights or "." in weights
     ):
         find_checkpoint(model, weights)
+
+
+def check_weights_reachable(model: str, weights: Any) -> None:
+    """Refuses weights that would have to be fetched from a server that does not answer.
+
+    Args:
+        model: the name of the factory.
+        weights: as in `locate`.
+
+    Raises:
+        ConnectionError: the server cannot be reached.
+        ValueError: as `locate`.
+    """
+    check_weights(model, weights)
+    names = list_weights(model)
+    if weights in names:
+        check_reachable(find_checkpoint(model, weights).address, names)
+    elif is_address(weights):
+        check_reachable(weights)
 
 
 def locate(model: str, weights: Any) -> tuple[str, Checkpoint | None]:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from keras_vit.training import models
-from keras_vit.training.recipe_table import RECIPES
 from keras_vit.training.recipes import Recipe
 
 PLAIN = Recipe(epochs=1)
@@ -56,8 +55,7 @@ def test_weights_are_for_variants_alone(image_sets):
 def test_defaults_suit_the_data(image_sets):
     data = image_sets.data_in_memory()
     assert models.default_model(data) == "small"
-    assert models.default_recipe(data, pretrained=True) == "finetune_small"
-    assert models.default_recipe(data, pretrained=False) in RECIPES
+    assert models.scratch_recipe(data) == "scratch_small"
 
 
 def test_checkpoints_are_told_from_models():

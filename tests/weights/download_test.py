@@ -15,7 +15,14 @@ import pooch
 import pytest
 
 from keras_vit.weights import download
-from keras_vit.weights.download import cache_folder, cached_path, fetch, is_address, local_path
+from keras_vit.weights.download import (
+    cache_folder,
+    cached_path,
+    check_reachable,
+    fetch,
+    is_address,
+    local_path,
+)
 from keras_vit.weights.files.opening import open_checkpoint
 
 
@@ -172,6 +179,31 @@ def test_a_machine_without_network_is_one_short_error_at_once(server, address, m
     with pytest.raises(ConnectionError) as error:
         fetch(address, names=("imagenet",))
     _assert_short(error, address)
+
+
+@pytest.mark.parametrize("of_hub", [False, True])
+def test_a_server_that_is_not_there_is_found_out_before_anything_is_loaded(
+    server, address, monkeypatch, of_hub
+):
+    monkeypatch.setenv("HF_ENDPOINT", server.address)
+    address = "hf://owner/vit" if of_hub else address
+    check_reachable(address)  # a status of 404 is an answer
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(ConnectionError) as error:
+        check_reachable(address)
+    _assert_short(error, address)
+    path = cached_path(address)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(NPZ)
+    check_reachable(address)
+
+
+def test_what_comes_is_named_once_it_comes(server, address, capsys):
+    server.answers["/models/vit.npz"] = [_file()]
+    fetch(address)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "Download" in line]
+    assert line == f"Downloading {address} (0 MB)"
 
 
 def test_a_slow_server_is_waited_for(server, address):

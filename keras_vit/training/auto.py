@@ -1,0 +1,87 @@
+"""The recipe that follows from data and model, and why it is as it is."""
+
+import dataclasses
+import re
+
+import keras
+
+from keras_vit.data.augmentation import Augmentation
+from keras_vit.data.dataset import ImageDataset
+from keras_vit.tables import align
+from keras_vit.training.probe_first import has_linear_head
+from keras_vit.training.recipes import Recipe
+
+# Chosen by what `benchmarks/recipes.py` found on sets of 40 to 250 images (docs/training.md).
+_IMAGES_SEEN = 800
+_EPOCHS = (4, 20)
+_SMALL_BATCH, _BATCH, _MANY = 16, 32, 500
+_MOST_TO_PROBE = 20_000  # images, whose features are in memory at once
+# Names of classes that are marks, or whose mirrored images are of another class.
+_NOT_MIRRORED = re.compile(r"\w|.*(\b|_)(left|right)(\b|_).*", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A recipe, and why.
+
+    Attributes:
+        recipe: what was chosen.
+        reasons: why, by what was chosen.
+    """
+
+    recipe: Recipe
+    reasons: dict[str, str]
+
+    def describe(self) -> str:
+        """Returns a line for each choice."""
+        return "\n".join(f"  {line}" for line in align(list(self.reasons.items()), left=2))
+
+
+def auto_recipe(data: ImageDataset, model: keras.Model) -> Choice:
+    """Chooses how a pretrained model is fine-tuned.
+
+    The head begins as a linear probe where it can. Everything is trained by AdamW, at rates that
+    fall from layer to layer; a small data set is passed over more often.
+
+    Args:
+        data: has a training split.
+        model: with pretrained weights, and a head for the classes.
+
+    Returns:
+        The recipe, and why it is as it is.
+
+    Reference: arXiv 2202.10054 (probe first), arXiv 2106.08254 (layer decay).
+    """
+    images = data.split("train").num_examples
+    least, most = _EPOCHS
+    epochs = min(max(round(_IMAGES_SEEN / images), least), most)
+    batch = _SMALL_BATCH if images < _MANY else _BATCH
+    probes = has_linear_head(model) and data.task == "classes" and images <= _MOST_TO_PROBE
+    marks = [name for name in data.class_names if _NOT_MIRRORED.fullmatch(name)]
+    recipe = Recipe(
+        epochs=epochs,
+        batch_size=batch,
+        learning_rate=2e-4,
+        warmup=0.1,
+        weight_decay=0.05,
+        layer_decay=0.75 if hasattr(model, "parameter_groups") else None,
+        probe_first=probes,
+        augmentation=Augmentation(crop_min_area=0.5, horizontal_flip=not marks),
+    )
+    return Choice(recipe, _reasons(recipe, images, marks))
+
+
+def _reasons(recipe: Recipe, images: int, marks: list[str]) -> dict[str, str]:
+    decay = f", each layer at {recipe.layer_decay:g} of the rate above" * bool(recipe.layer_decay)
+    probes = "as a linear probe, which training then betters"
+    if not recipe.probe_first:
+        probes = "at zero: no single linear head, no one class an image, or too many images"
+    mirrored = f"not mirrored, because of class {marks[0]!r}" if marks else "mirrored or not"
+    return {
+        f"{recipe.epochs} epochs": f"for {images:,} images: the fewer, the more passes",
+        f"batch {recipe.batch_size}": f"{_SMALL_BATCH} below {_MANY} images, else {_BATCH}",
+        f"AdamW {recipe.learning_rate:g}": f"weight decay {recipe.weight_decay:g}{decay}",
+        "head begins": probes,
+        "nothing frozen": "low layers hardly move at their rates; --freeze saves time",
+        "images": f"cuts of at least half of each, {mirrored}",
+    }
