@@ -77,6 +77,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (item.path.name not in FIRST, item.path not in long))
 
 
+# TensorFlow improves each graph before it runs; for graphs that run once that takes longer than it
+# saves. Where numbers or times of improved graphs are the matter, it does so, as it does in all
+# programs that tests start.
+IMPROVED = ("benchmark", "benchmarks", "export", "golden_test.py", "mlp_test.py", "zoo_test.py")
+
+
+@pytest.fixture(scope="module", autouse=BACKEND == "tensorflow")
+def _graphs_run_as_they_are(request):
+    if tensorflow := sys.modules.get("tensorflow"):
+        as_it_is = {"disable_meta_optimizer": set(IMPROVED).isdisjoint(request.path.parts)}
+        tensorflow.config.optimizer.set_experimental_options(as_it_is)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _what_is_there_is_not_searched_again():
     """Keras collects garbage after each deletion; what other files have left is not looked at."""

@@ -8,6 +8,7 @@ from keras_vit.applications.checkpoint import from_checkpoint
 from keras_vit.models.rotary_config import RotaryConfig
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.binding import bind
+from keras_vit.weights.layouts.timm_architectures import published_arguments
 
 VIT = "vit_base_patch16_224"
 HEADS = {"num_heads": 4}
@@ -135,6 +136,57 @@ def test_a_published_name_tells_heads_and_gelu(infer):
     path = "/hub/vit_large_patch14_clip_quickgelu_224.openai/model.safetensors"
     config = infer(path=path)
     assert (config.num_heads, config.gelu, config.layer_norm_epsilon) == (16, "quick", 1e-5)
+
+
+# As timm 1.0.31 makes them.
+HEADS_BY_NAME = {
+    "vit_base_patch16_gap_224": 16, "vit_giant_patch14_reg4_dinov2": 24, "test_vit3": 3,
+    "aimv2_3b_patch14_224": 24, "aimv2_huge_patch14_224": 12, "aimv2_large_patch14_224": 8,
+    "test_vit": 2, "vit_7b_patch16_dinov3": 32, "vit_huge_plus_patch16_dinov3": 20,
+    "vit_base_patch16_plus_240": 14, "vit_tiny_patch16_224": 3, "vit_xsmall_patch16_clip_224": 4,
+    "vit_wee_patch16_reg1_gap_256": 4, "vit_little_patch16_reg4_gap_256": 5,
+    "vit_small_patch16_224": 6, "vit_medium_patch16_gap_240": 8, "vit_huge_patch14_224": 16,
+    "vit_betwixt_patch16_reg4_gap_256": 10, "vit_base_patch16_224": 12, "test_vit4": 3,
+    "vit_so150m2_patch16_reg1_gap_256": 13, "vit_so150m_patch16_reg4_map_256": 14,
+    "vit_large_patch16_224": 16, "vit_giant_patch14_224": 16, "vit_gigantic_patch14_224": 16,
+    "vit_giantopt_patch16_siglip_256": 16, "vit_so400m_patch14_siglip_224": 16,
+    "vit_small_resnet26d_224": 8, "vit_intern300m_patch14_448": 16, "eva02_tiny_patch14_224": 3,
+    "vit_pe_core_gigantic_patch14_448": 16, "beitv2_large_patch16_224": 16,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADS_BY_NAME)
+def test_heads_of_a_published_name_are_those_of_timm(name):
+    assert published_arguments(name)["num_heads"] == HEADS_BY_NAME[name]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "patch", "rows", "gelu"),
+    [
+        (768, 32, 8, "tanh"), (1024, 16, 32, "tanh"), (1024, 16, 16, "erf"),
+        (1152, 16, 16, "tanh"), (1152, 14, 16, "erf"), (1536, 16, 16, "tanh"),
+    ],
+)  # fmt: skip
+def test_the_gelu_of_siglip_is_known_by_its_size(
+    shapes_file, timm_shapes, hidden, patch, rows, gelu
+):
+    shapes = timm_shapes(
+        hidden, 64, 1,
+        **{
+            "pos_embed": (1, rows**2, hidden), "patch_embed.proj.weight": (hidden, 3, patch, patch),
+            "attn_pool.latent": (1, 1, hidden), "attn_pool.q.weight": (hidden, hidden),
+            "attn_pool.q.bias": (hidden,), "attn_pool.kv.weight": (2 * hidden, hidden),
+            "attn_pool.kv.bias": (2 * hidden,), "attn_pool.proj.weight": (hidden, hidden),
+            "attn_pool.proj.bias": (hidden,), "attn_pool.norm.weight": (hidden,),
+            "attn_pool.norm.bias": (hidden,), "attn_pool.mlp.fc1.weight": (64, hidden),
+            "attn_pool.mlp.fc1.bias": (64,), "attn_pool.mlp.fc2.weight": (hidden, 64),
+            "attn_pool.mlp.fc2.bias": (hidden,),
+        },
+    )  # fmt: skip
+    del shapes["cls_token"]
+    bound = bind(shapes_file(shapes, None))
+    assert infer_config(bound, num_heads=8).gelu == gelu
+    assert any("as SigLIP of this size" in note for note in bound.notes) == (gelu == "tanh")
 
 
 def test_without_positions_of_its_own_nothing_is_guessed(infer):

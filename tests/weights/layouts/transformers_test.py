@@ -82,6 +82,8 @@ def test_defaults_are_those_of_the_model_type(bound, model_type, epsilon):
         ({"patch_size": 0}, "patch_size"),
         ({"id2label": {"0": "a"}}, "head of .*with 1 classes.*10 classes in its arrays"),
         ({"model_type": "yolos"}, r"detection tokens \(model_type='yolos'\)"),
+        ({"apply_layernorm": False}, "apply_layernorm.*features of a backbone without their norm"),
+        ({"is_hybrid": True}, "is_hybrid.*hybrid of transformers"),
         ({"model_type": "mine"}, r"unknown to this package \(model_type='mine'\)"),
     ],
 )
