@@ -99,14 +99,13 @@ def fetch(address: str, *, checksum: str | None = None, names: Sequence[str] = (
         return _fetch_web(_web_address(address), target, checksum, names)
 
 
-def check_reachable(address: str, names: Sequence[str] = ()) -> None:
+def check_reachable(address: str) -> None:
     """Refuses an address whose server does not answer, unless its file is in the cache.
 
     It needs no Keras, so that a command can answer at once, as `fetch` would.
 
     Args:
         address: as for `fetch`.
-        names: names of weights that there are, for the error.
 
     Raises:
         ConnectionError: the server cannot be reached.

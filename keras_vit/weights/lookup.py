@@ -83,9 +83,8 @@ def check_weights_reachable(model: str, weights: Any) -> None:
         ValueError: as `locate`.
     """
     check_weights(model, weights)
-    names = list_weights(model)
-    if weights in names:
-        check_reachable(find_checkpoint(model, weights).address, names)
+    if weights in list_weights(model):
+        check_reachable(find_checkpoint(model, weights).address)
     elif is_address(weights):
         check_reachable(weights)
 
