@@ -67,7 +67,7 @@ def run() -> None:
         batch_size=_BATCH_SIZE.value,
         leave_out_artifacts=_LEAVE_OUT.value,
         decoder=None if _IMAGE_SIZE.value else reconstruction.decoder_beside(_MODEL.value),
-        progress=lambda title: print(f"  drawn: {title}", flush=True),
+        progress=lambda what: print(f"  {what}", flush=True),
     )
     for picture, path in files.items():
         print(f"  {picture:<20} {path}")

@@ -83,7 +83,12 @@ class Seen:
 
 
 def look(
-    model: Any, samples: Samples, *, batch_size: int = 8, leave_out_artifacts: bool = False
+    model: Any,
+    samples: Samples,
+    *,
+    batch_size: int = 8,
+    leave_out_artifacts: bool = False,
+    progress: Callable[[str], Any] | None = None,
 ) -> Seen:
     """Runs a model on sample images and takes the measures that pictures share.
 
@@ -93,6 +98,7 @@ def look(
         batch_size: images at a time; bounds the memory.
         leave_out_artifacts: whether the rollout leaves out what `artifact_patches` finds, and
             other maps show the neighbours' mean there.
+        progress: told each map when it is measured; None for nobody.
 
     Raises:
         ValueError: another kind of model, or images that it does not take.
@@ -108,11 +114,14 @@ def look(
         true = None if samples.labels is None else [names[index] for index in samples.labels]
     artifacts = artifact_patches(model, images, batch_size=batch_size)
     maps = {}
-    for name, way in saliencies(model).items():
+    ways = saliencies(model)
+    for name, way in ways.items():
         left_out = {"left_out": artifacts} if leave_out_artifacts and "rollout" in name else {}
         maps[name] = way.measure(model, images, batch_size=batch_size, **left_out)
         if leave_out_artifacts:
             maps[name] = fill_patches(maps[name], artifacts)
+        if progress is not None:
+            progress(f"measured, {len(maps)} of {len(ways)}: {way.title}")
     return Seen(
         model, images, photos, samples.names, predicted, scores, true, maps, artifacts, batch_size
     )

@@ -53,7 +53,7 @@ def write(
         leave_out_artifacts: whether maps leave out what `artifact_patches` finds; else it is marked
             alone.
         decoder: the `decoder.keras` of a masked autoencoder, to show what it fills in.
-        progress: told the title of each picture when it is written; None for nobody.
+        progress: told what is measured and what is drawn, when it is; None for nobody.
 
     Returns:
         Name -> path of each picture, and of the page as `"report"`.
@@ -63,14 +63,20 @@ def write(
     """
     folder = pathlib.Path(output_dir)
     written, sections = {}, []
-    drawn = pictures(model, samples, batch_size=batch_size, leave_out_artifacts=leave_out_artifacts)
+    drawn = pictures(
+        model,
+        samples,
+        batch_size=batch_size,
+        leave_out_artifacts=leave_out_artifacts,
+        progress=progress,
+    )
     if decoder is not None:
         drawn = itertools.chain([reconstruction.picture(model, samples.images, decoder)], drawn)
     for picture in drawn:
         path = plot.save(picture.draw(), folder / f"{picture.name}.png")
         written[picture.name] = path
         if progress is not None:
-            progress(picture.title)
+            progress(f"drawn: {picture.title}")
         sections.append(
             section(
                 picture.title,
