@@ -179,3 +179,34 @@ def test_what_cannot_be_is_refused(arguments, message):
 def test_without_adapters_there_is_nothing_to_merge():
     with pytest.raises(ValueError, match="enable_lora"):
         make().merge_lora()
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="takes JAX half a minute")
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+def test_adapters_learn_on_quantised_kernels_and_merge_into_them(tmp_path):
+    model = make()
+    model.quantize("int8", filters=lambda layer: layer.name != "head")
+    model.enable_lora(2)
+    model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy")
+    before = float(model.train_on_batch(IMAGES, np.array([0, 1, 2, 0])))
+    assert float(model.train_on_batch(IMAGES, np.array([0, 1, 2, 0]))) < before
+    assert all(one.b.any() for one in model.adapters.values())
+    expected = outputs(model)
+    model.save(tmp_path / "model.keras")
+    twin = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(outputs(twin), expected, atol=1e-6)
+    twin.merge_lora()
+    assert twin.blocks[0].attention.qkv.quantization_mode == "int8"
+    np.testing.assert_allclose(outputs(twin), expected, atol=0.02)  # rounded anew
+
+
+def test_float8_and_adapters_exclude_each_other():
+    model = make()
+    model.enable_lora(2)
+    with pytest.raises(ValueError, match="float8.*merge_lora"):
+        model.quantize("float8")
+    model.merge_lora()
+    model.blocks[0].mlp.hidden.quantize("float8")
+    with pytest.raises(ValueError, match="under an adapter.*float8"):
+        model.enable_lora(2)
+    assert not model.adapters

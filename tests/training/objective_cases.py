@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-KINDS = ("classes", "masked", "distilled", "labels")
+KINDS = ("classes", "masked", "distilled", "labels", "adapters")
 
 
 def image_sets():
@@ -39,6 +39,8 @@ def case(kind, config, recipe):
         draw = np.random.default_rng(0)
         teacher.set_weights([draw.normal(0, 0.5, w.shape) for w in teacher.get_weights()])
         objective = Distillation(teacher, "soft")
+    if kind == "adapters":
+        recipe = recipe.replace(lora_rank=2)
     activation = "softmax"
     if kind == "labels":
         splits = {role: _unbalanced(split) for role, split in data.splits.items()}

@@ -14,7 +14,7 @@ import pytest
 from keras_vit.training.state import Checkpoints
 
 PROGRAM = Path(__file__).with_name("workers.py")
-KINDS = ("classes", "masked", "distilled", "labels")  # of objective_cases.py
+KINDS = ("classes", "masked", "distilled", "labels", "adapters")  # of objective_cases.py
 pytestmark = pytest.mark.slow
 
 

@@ -192,6 +192,19 @@ def test_quantised_weights_are_exported_or_refused_by_name(tmp_path, make_model,
 
 
 @pytest.mark.slow
+def test_every_form_has_the_numbers_of_the_adapters(tmp_path, make_model, images):
+    model = make_model()
+    before = model(images).numpy()
+    model.enable_lora(2)
+    for block in model.blocks:
+        block.attention.qkv.lora_kernel_b.assign_add(tf.ones((2, 192)))
+    assert np.abs(model(images).numpy() - before).max() > 0.01
+    for form in FORMS.values():
+        outputs = export.open_exported(form.write(model, tmp_path / f"lora{form.suffix}"))(images)
+        np.testing.assert_allclose(outputs["probabilities"], model(images), atol=1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "expected"), [(1000, ["tench", "goldfish"]), (2, ["0", "1"])])
 def test_default_labels(tmp_path, make_model, classes, expected):
     folder = export.saved_model(make_model(num_classes=classes), tmp_path)
