@@ -151,8 +151,9 @@ def _check_size(data: Any, kind: Any) -> Any:
 def _in_channels(pixels: Any, channels: int) -> Any:
     if channels == 3:
         return pixels
-    weights = tf.constant([[299.0], [587.0], [114.0]]) / 1000  # ITU-R BT.601, as Pillow's
-    return tf.cast(tf.round(tf.tensordot(tf.cast(pixels, tf.float32), weights, 1)), tf.uint8)
+    weights = tf.constant([19595, 38470, 7471])  # ITU-R BT.601 in 65536ths, as Pillow's
+    levels = tf.reduce_sum(tf.cast(pixels, tf.int32) * weights, axis=-1, keepdims=True)
+    return tf.cast((levels + 2**15) // 2**16, tf.uint8)
 
 
 def _decode_jpeg(data: Any) -> Any:

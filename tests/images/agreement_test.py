@@ -42,6 +42,12 @@ def assert_refused(data, why=None):
             decode(data)
 
 
+def test_grey_is_the_same_mixture_of_colours():
+    data = files.encode(Image.fromarray(RNG.integers(0, 256, (300, 300, 3), "uint8")), "PNG")
+    grey = pillow_decoding.decode_image(data, channels=1)
+    np.testing.assert_array_equal(graph_decoding.decode_image(data, channels=1), grey)
+
+
 MODES = ("1", "L", "P", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV", "I", "F",
          "LA", "La", "PA", "I;16")  # fmt: skip
 OPTIONS = {
