@@ -1,14 +1,10 @@
 """What is saved where little is trained, and where kernels are quantised: memory, time, agreement.
 
-`python -m benchmarks.few_weights training` measures one step of AdamW of the same model with more
-and less of it trained; `python -m benchmarks.few_weights quantized` what a model holds, how fast it
-is and what it says in each mode of `model.quantize`. Every row is measured in a process of its own,
-one after the other.
+Every row is measured in a process of its own, one after the other.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import pathlib
 import statistics
@@ -24,7 +20,6 @@ from keras_vit.benchmark import subjects
 from keras_vit.benchmark.machine import describe_machine
 from keras_vit.benchmark.runner import Worker
 from keras_vit.benchmark.work import Work
-from keras_vit.files import write_json
 from keras_vit.tables import align
 
 TRAINED: dict[str, Callable[[Any], None]] = {
@@ -208,42 +203,9 @@ def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns rows of one measurement as a table."""
 
     def cell(value):
-        return (
-            f"{value:.4g}"
-            if isinstance(value, float)
-            else f"{value:,}"
-            if isinstance(value, int)
-            else value
-        )
+        if isinstance(value, float):
+            return f"{value:.4g}"
+        return f"{value:,}" if isinstance(value, int) else value
 
     names = list(rows[0])
     return "\n".join(align([names, *([cell(row[name]) for name in names] for row in rows)]))
-
-
-def main() -> None:
-    """Measures what the command line names, prints it and writes the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", choices=("training", "quantized", "agreement"))
-    parser.add_argument("--model", default="ViT_B16", help="a variant, or a .keras file")
-    parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--output", help="JSON file for the figures")
-    given = parser.parse_args()
-    common = {"batch_size": given.batch_size, "repeats": given.repeats}
-    if given.study == "training":
-        result = measure_training(given.model, **common)
-    elif given.study == "quantized":
-        result = measure_quantized(given.model, **common)
-    else:
-        from keras_vit.applications.model_files import load_model
-        from keras_vit.interpret.samples import from_dataset
-
-        samples = from_dataset(load_model(given.model), "digits", count=400)
-        result = {"rows": measure_agreement(given.model, samples.images, samples.labels)}
-    print(format_rows(result["rows"]))
-    if given.output:
-        write_json(given.output, result)
-
-
-if __name__ == "__main__":
-    main()

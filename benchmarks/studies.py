@@ -48,6 +48,12 @@ flags.DEFINE_bool(
     "pipeline", False, "The training pipeline alone, on real photos, beside that of Keras."
 )
 flags.DEFINE_bool("loading", False, "Loading a checkpoint, beside reading its arrays.")
+flags.DEFINE_bool(
+    "few_weights",
+    False,
+    "Frozen parts, adapters and quantised kernels of a variant; of a `.keras` file (--dataset), "
+    "what it says with its kernels quantised.",
+)
 flags.DEFINE_bool("gpu", False, "One GPU: ours on JAX beside timm (set KERAS_BACKEND=jax).")
 
 section("For some of them")
@@ -55,13 +61,11 @@ flags.DEFINE_list("counts", None, "With --merging: tokens merged in each block."
 flags.DEFINE_string(
     "dataset",
     None,
-    "Images to compare on with --exported (default: cuts of two photographs) and "
+    "Images to compare on with --exported (default: cuts of two photographs), --few_weights and "
     "--merging (default: none). --model is then a `.keras` file.",
 )
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps its files; default: its own.")
-flags.DEFINE_integer(
-    "images", 400, "With --exported and --merging: images to compare on, at most.", lower_bound=1
-)
+flags.DEFINE_integer("images", 400, "With --dataset: images to compare on, at most.", lower_bound=1)
 flags.DEFINE_string("plot", None, "PNG file for a drawing, with --suite, --growth and --merging.")
 
 
@@ -178,6 +182,27 @@ def loading():
     return result, format_loading(result), None
 
 
+def few_weights():
+    """Measures less training and smaller kernels."""
+    from benchmarks import few_weights as study
+
+    if FLAGS.model.endswith(KERAS):
+        from benchmarks.subjects import load_subject_model
+        from keras_vit.interpret.samples import from_dataset
+
+        options = {"count": FLAGS.images, "data_dir": FLAGS.data_dir}
+        samples = from_dataset(load_subject_model(FLAGS.model), FLAGS.dataset, **options)
+        rows = study.measure_agreement(FLAGS.model, samples.images, samples.labels)
+        return {"rows": rows}, study.format_rows(rows), None
+    options = {"repeats": FLAGS.repeats, **given_batch_size()}
+    result = {
+        "training": study.measure_training(FLAGS.model, **options),
+        "quantized": study.measure_quantized(FLAGS.model, **options),
+    }
+    tables = [study.format_rows(part["rows"]) for part in result.values()]
+    return result, "\n\n".join(tables), None
+
+
 def gpu():
     """Measures one GPU; the figures so far are kept while it goes on."""
     from benchmarks.gpu import measure_gpu
@@ -201,12 +226,23 @@ def gpu():
 
 MODES = {
     mode.__name__: mode
-    for mode in (suite, profile, growth, scaling, merging, exported, pipeline, loading, gpu)
+    for mode in (
+        suite,
+        profile,
+        growth,
+        scaling,
+        merging,
+        exported,
+        pipeline,
+        loading,
+        few_weights,
+        gpu,
+    )
 }
 """What each of these flags measures: figures for JSON, their text, and what draws them or None."""
 
 DRAWN = ("suite", "growth", "merging")
-OF_A_FILE = ("exported", "merging")  # take a `.keras` file as --model
+OF_A_FILE = ("exported", "merging", "few_weights")  # take a `.keras` file as --model
 IN_PROCESSES = ("loading", "gpu")  # each with the backend that it needs
 
 

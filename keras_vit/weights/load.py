@@ -78,7 +78,7 @@ def load_weights(
     Args:
         model: a `VisionTransformer`; its position embedding keeps its grid, and the stored one is
             resized to it as `model.config.position_embedding_interpolation` says. A patch kernel
-            of another size is resized by its pseudo-inverse (FlexiViT).
+            of another size is resized by its pseudo-inverse (FlexiViT). Adapters stay as they are.
         source: an `.npz`, `.safetensors`, `.keras` or `.weights.h5` file, a folder with one or of a
             keras-hub preset, or an address (`"hf://owner/repo"`, `"https://..."`). The
             layout is found from the names.
