@@ -22,7 +22,6 @@ import numpy as np
 
 from benchmarks.small_sets import SmallSet, with_folder
 from keras_vit.files import write_json
-from keras_vit.tables import align
 
 SEEDS = (0, 1, 2)
 """Of the images that are drawn, and of the run."""
@@ -215,12 +214,15 @@ def read(path: str) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Returns for each model a table of ways by sets: mean and spread in %, and the mean of all."""
+    """Returns for each model a Markdown table of ways by sets: % right, mean and spread of seeds.
+
+    A cell of one seed has no spread; the mean of all is over the sets, where none is missing.
+    """
     texts = []
     for model in dict.fromkeys(row["model"] for row in rows):
         mine = [row for row in rows if row["model"] == model]
         sets = list(dict.fromkeys(row["set"] for row in mine))
-        lines = [("", *sets, "mean of all")]
+        lines = [("", *sets, "mean of all"), ("---", *["---:"] * (len(sets) + 1))]
         for way in [way for way in WAYS if any(row["way"] == way for row in mine)]:
             cells, means = [], []
             for title in sets:
@@ -234,7 +236,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 cells.append(f"{np.mean(found):.1f}{spread}" if found else "")
             whole = f"{np.mean(means):.1f}" if len(means) == len(sets) else ""
             lines.append((WAYS[way].what, *cells, whole))
-        texts.append("\n".join([model, *align(lines)]))
+        texts.append("\n".join([model, *(f"| {' | '.join(line)} |" for line in lines)]))
     return "\n\n".join(texts)
 
 

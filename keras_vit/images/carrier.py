@@ -34,15 +34,19 @@ def find_carrier(model: Any) -> list[Any]:
             f"Expected a model with one Vision Transformer inside. Received: {model!r} with "
             f"{len(found)} of them. Pass {layers}."
         )
-    hint = ""
-    if any(type(layer).__module__.startswith("keras_vit.") for layer in _layers(model)):
-        hint = (
-            " It has the layers of one, but not the model itself: build it on "
-            "`backbone(images)`, not on `backbone.output`."
-        )
     raise ValueError(
         "Expected a keras_vit.VisionTransformer, or a model with one inside. "
-        f"Received: {model!r}.{hint}"
+        f"Received: {model!r}.{layers_alone(model)}"
+    )
+
+
+def layers_alone(model: Any) -> str:
+    """Returns what to do with a model that has the layers of one of ours alone, else nothing."""
+    if not any(type(layer).__module__.startswith("keras_vit.") for layer in _layers(model)):
+        return ""
+    return (
+        " It has the layers of one, but not the model itself: build it on `backbone(images)`, not "
+        "on `backbone.output`."
     )
 
 

@@ -459,7 +459,11 @@ def config_of(model: Any) -> VisionTransformerConfig:
         for layer in getattr(model, "layers", ())
         if isinstance(getattr(layer, "config", None), VisionTransformerConfig)
     ]
-    hint = f" It contains one: pass `model.get_layer({inside[0]!r})`." if inside else ""
+    from keras_vit.images.carrier import layers_alone
+
+    hint = layers_alone(model)
+    if inside:
+        hint = f" It contains one: pass `model.get_layer({inside[0]!r})`."
     raise ValueError(
         f"Expected a keras_vit.VisionTransformer. Received: {type(model).__name__}.{hint}"
     )

@@ -1,6 +1,7 @@
 """A Vision Transformer is found inside a user's model, or the error says what to do."""
 
 import keras
+import numpy as np
 import pytest
 
 import keras_vit
@@ -26,5 +27,7 @@ def test_layers_that_lost_their_model_are_an_error_that_says_how_to_build():
     model = keras.Model(backbone.input, keras.layers.Dense(3)(backbone.output))
     with pytest.raises(ValueError, match=r"`backbone\(images\)`, not on `backbone.output`"):
         find_vision_transformer(model)
+    with pytest.raises(ValueError, match=r"not on `backbone.output`"):
+        keras_vit.interpret.attention_maps(model, np.zeros((1, 16, 16, 3), "float32"))
     with pytest.raises(ValueError, match="Expected a keras_vit.VisionTransformer.*Received"):
         find_vision_transformer(None)
