@@ -55,6 +55,14 @@ def test_what_is_no_json_object_is_an_error_that_names_the_file(tmp_path, conten
         read_json(tmp_path / "nowhere.json")
 
 
+def test_json_too_large_to_be_a_config_is_not_read(tmp_path):
+    with open(tmp_path / "a.json", "wb") as file:
+        file.seek(2**26)
+        file.write(b"{}")
+    with pytest.raises(ValueError, match="more than 67108864 bytes"):
+        read_json(tmp_path / "a.json")
+
+
 def test_a_mark_of_byte_order_is_no_part_of_json(tmp_path):
     (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json(tmp_path / "a.json") == {"a": 1}

@@ -47,6 +47,16 @@ def test_a_form_that_disagrees_is_not_kept(tmp_path, model, output, factor):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_form_with_an_output_of_another_shape_is_not_kept(tmp_path, model):
+    def run(images):
+        outputs = Exportable(model).outputs(images)
+        return outputs | {"logits": outputs["logits"][..., None]}  # it would broadcast
+
+    with pytest.raises(RuntimeError, match="Expected `logits` of shape"):
+        fake(run)(model, tmp_path / "a.fake")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("run", [lambda images: 1 / 0, lambda images: {"logits": images}])
 def test_a_form_that_fails_or_lacks_an_output_is_not_kept(tmp_path, model, run):
     with pytest.raises(RuntimeError, match="The fake file does not run as it should"):

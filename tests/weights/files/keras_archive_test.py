@@ -155,6 +155,12 @@ def test_whatever_a_config_holds_is_one_error_that_names_the_file(archive, tmp_p
         load_archive(tmp_path / "odd.keras")
 
 
+def test_a_config_too_large_to_be_one_is_not_read(archive, tmp_path):
+    _with_config(archive, tmp_path / "odd.keras", lambda _: b" " * (2**24 + 1))
+    with pytest.raises(ValueError, match=r"a config\.json of 16777217 bytes"):
+        load_archive(tmp_path / "odd.keras")
+
+
 def test_only_a_damaged_file_is_to_be_fetched_again(archive, tmp_path):
     content = archive.read_bytes()
     (tmp_path / "cut.keras").write_bytes(content[: len(content) // 2])

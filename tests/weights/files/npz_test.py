@@ -148,7 +148,7 @@ def test_pickles_are_never_read(path):
             return (print, ("boom",))
 
     np.savez(path, a=np.array([Bomb()], dtype=object))
-    with pytest.raises(ValueError, match="pickle"):
+    with pytest.raises(ValueError, match="could run code and is never read"):
         NpzFile(path)
     path.write_bytes(pickle.dumps([1, 2, 3]))
     with pytest.raises(ValueError, match="BadZipFile"):
