@@ -57,8 +57,8 @@ class KerasHubLayout(Layout):
 
     name = "keras-hub"
     read_only = (
-        "which is read and not written: a preset is made by the classes of keras-hub; "
-        '`from_preset` there takes the folder that layout="huggingface" writes'
+        "which is read and not written: a preset is made by the classes of keras-hub, with their "
+        "own paths of variables"
     )
     block = ""
     mlp_width = ""
