@@ -22,6 +22,13 @@ def test_one_of_ours_with_a_head_of_the_users_own():
     assert find_vision_transformer(outer) is backbone
 
 
+def test_what_carries_a_preparation_and_is_none_of_ours_is_an_error():
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
+    model.preprocessing = keras_vit.Preprocessing(size=16)
+    with pytest.raises(ValueError, match="Expected a keras_vit.VisionTransformer.*Sequential"):
+        find_vision_transformer(model)
+
+
 def test_layers_that_lost_their_model_are_an_error_that_says_how_to_build():
     backbone = keras_vit.VisionTransformer(CONFIG)
     model = keras.Model(backbone.input, keras.layers.Dense(3)(backbone.output))
