@@ -72,10 +72,10 @@ def quantized(model: Any, mode: str) -> Any:
 
 
 def _variant(work: Work, **options: Any) -> Any:
-    import keras_vit
+    from keras_vit.applications import factories
 
     subjects.set_keras_policy(work.dtype)
-    return getattr(keras_vit, work.model)(classes=1000, classifier_activation=None, **options)
+    return getattr(factories, work.model)(classes=1000, classifier_activation=None, **options)
 
 
 def count_trained(model: str, trained: str, **options: Any) -> int:
