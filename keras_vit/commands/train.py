@@ -219,7 +219,8 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     reasons = ""
     if follows:
         choice = training.auto_recipe(data, model)
-        recipe, reasons = changed(choice.recipe), f"\n{choice.describe()}"
+        recipe = changed(choice.recipe)
+        reasons = f"\n{choice.describe(recipe)}"
     height, width = model.preprocessing.size
     print(f"Data:   {data.describe()}" + f"; task: {data.task}" * labelled)
     print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")

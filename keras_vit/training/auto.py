@@ -26,15 +26,24 @@ class Choice:
 
     Attributes:
         recipe: what was chosen.
-        reasons: why, by what was chosen.
+        reasons: by field of the recipe, what was chosen in words, and why.
     """
 
     recipe: Recipe
-    reasons: dict[str, str]
+    reasons: dict[str, tuple[str, str]]
 
-    def describe(self) -> str:
-        """Returns a line for each choice."""
-        return "\n".join(f"  {line}" for line in align(list(self.reasons.items()), left=2))
+    def describe(self, used: Recipe | None = None) -> str:
+        """Returns a line for each choice.
+
+        Args:
+            used: the recipe with a user's own changes: what they overrule is left out.
+        """
+        kept = [
+            words
+            for field, words in self.reasons.items()
+            if used is None or getattr(used, field) == getattr(self.recipe, field)
+        ]
+        return "\n".join(f"  {line}" for line in align(kept, left=2)) if kept else ""
 
 
 def auto_recipe(data: ImageDataset, model: keras.Model) -> Choice:
@@ -71,17 +80,26 @@ def auto_recipe(data: ImageDataset, model: keras.Model) -> Choice:
     return Choice(recipe, _reasons(recipe, images, marks))
 
 
-def _reasons(recipe: Recipe, images: int, marks: list[str]) -> dict[str, str]:
+def _reasons(recipe: Recipe, images: int, marks: list[str]) -> dict[str, tuple[str, str]]:
     decay = f", each layer at {recipe.layer_decay:g} of the rate above" * bool(recipe.layer_decay)
     probes = "as a linear probe, which training then betters"
     if not recipe.probe_first:
         probes = "at zero: no single linear head, no one class an image, or too many images"
     mirrored = f"not mirrored, because of class {marks[0]!r}" if marks else "mirrored or not"
     return {
-        f"{recipe.epochs} epochs": f"for {images:,} images: the fewer, the more passes",
-        f"batch {recipe.batch_size}": f"{_SMALL_BATCH} below {_MANY} images, else {_BATCH}",
-        f"AdamW {recipe.learning_rate:g}": f"weight decay {recipe.weight_decay:g}{decay}",
-        "head begins": probes,
-        "nothing frozen": "low layers hardly move at their rates; --freeze saves time",
-        "images": f"cuts of at least half of each, {mirrored}",
+        "epochs": (f"{recipe.epochs} epochs", f"for {images:,} images: the fewer, the more passes"),
+        "batch_size": (
+            f"batch {recipe.batch_size}",
+            f"{_SMALL_BATCH} below {_MANY} images, else {_BATCH}",
+        ),
+        "learning_rate": (
+            f"AdamW {recipe.learning_rate:g}",
+            f"weight decay {recipe.weight_decay:g}{decay}",
+        ),
+        "probe_first": ("head begins", probes),
+        "freeze": (
+            "nothing frozen",
+            "low layers hardly move at their rates; --freeze saves time",
+        ),
+        "augmentation": ("images", f"cuts of at least half of each, {mirrored}"),
     }

@@ -57,3 +57,9 @@ def test_every_choice_has_a_reason(image_sets, model):
     text = auto_recipe(_data(image_sets, 100, ("cat", "dog")), model).describe()
     for part in ("8 epochs", "for 100 images", "batch 16", "AdamW 0.0002", "linear probe"):
         assert part in text
+
+
+def test_what_a_user_overrules_has_no_reason(image_sets, model):
+    choice = auto_recipe(_data(image_sets, 100, ("cat", "dog")), model)
+    text = choice.describe(choice.recipe.replace(epochs=3, freeze="embedding"))
+    assert "epochs" not in text and "frozen" not in text and "batch 16" in text
