@@ -249,6 +249,15 @@ def test_a_checkpoint_is_opened_like_any_other(whole):
     assert other.output_shape == (None, 5)
 
 
+def test_a_checkpoint_of_frozen_parts_beside_averages_is_opened(image_sets, tmp_path):
+    recipe = ONE_EPOCH.replace(ema_momentum=0.5, freeze="backbone")
+    model = _model()
+    result = train(recipe, model, image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
+    opened = keras_vit.from_checkpoint(result.files["checkpoints"] / "best.safetensors")
+    for one, other in zip(model.get_weights(), opened.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_finished_run_is_returned_and_not_trained_again(whole, image_sets, capsys):
     trained, result = whole
     before = {path: path.stat().st_mtime_ns for path in result.files["model"].parent.iterdir()}

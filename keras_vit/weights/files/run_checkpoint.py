@@ -55,11 +55,10 @@ def open_run_checkpoint(path: Any) -> BoundCheckpoint:
         targets = recipe["lora_targets"] or DEFAULT_TARGETS
         model.enable_lora(recipe["lora_rank"], targets, recipe["lora_alpha"])
     file = SafetensorsFile(path)
-    averaged = any(name.endswith("_average") for name in file.specs)
     for name, variable in canonical_variables(model, adapters=True).items():
-        averages = averaged and variable.trainable
-        ending = f"/{name.replace('/', '_')}_average" if averages else f"/{name}"
-        found = [each for each in file.specs if each.endswith(ending)]
+        averages = f"/{name.replace('/', '_')}_average"  # of what was trained
+        found = [each for each in file.specs if each.endswith(averages)]
+        found = found or [each for each in file.specs if each.endswith(f"/{name}")]
         if len(found) != 1 or file.specs[found[0]].shape != tuple(variable.shape):
             raise ValueError(f"Expected {name!r} in {path!r}, as its config has it. Received none.")
         variable.assign(file.read(found[0]))
