@@ -11,9 +11,9 @@ from keras_vit.tables import align
 from keras_vit.training.probe_first import has_linear_head
 from keras_vit.training.recipes import Recipe
 
-# Chosen by what `benchmarks/recipes.py` found on sets of 40 to 250 images (docs/training.md).
-_IMAGES_SEEN = 800
-_EPOCHS = (4, 20)
+# Chosen by what `benchmarks/recipes.py` found on sets of 40 to 120 images (docs/training.md).
+_IMAGES_SEEN = 2400
+_EPOCHS = (4, 60)
 _SMALL_BATCH, _BATCH, _MANY = 16, 32, 500
 _MOST_TO_PROBE = 20_000  # images, whose features are in memory at once
 # Names of classes that are marks, or whose mirrored images are of another class.

@@ -24,7 +24,7 @@ def _data(image_sets, images, names):
 
 
 @pytest.mark.parametrize(
-    "images, epochs, batch", [(20, 20, 16), (100, 8, 16), (400, 4, 16), (90_000, 4, 32)]
+    "images, epochs, batch", [(20, 60, 16), (100, 24, 16), (400, 6, 16), (90_000, 4, 32)]
 )
 def test_length_and_batch_follow_from_the_number_of_images(
     image_sets, model, images, epochs, batch
@@ -55,7 +55,7 @@ def test_what_has_no_single_linear_head_begins_at_zero(image_sets):
 
 def test_every_choice_has_a_reason(image_sets, model):
     text = auto_recipe(_data(image_sets, 100, ("cat", "dog")), model).describe()
-    for part in ("8 epochs", "for 100 images", "batch 16", "AdamW 0.0002", "linear probe"):
+    for part in ("24 epochs", "for 100 images", "batch 16", "AdamW 0.0002", "linear probe"):
         assert part in text
 
 
