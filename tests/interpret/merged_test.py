@@ -32,13 +32,12 @@ def state():
 def test_full_attention_is_that_of_a_sequence_of_copies(state):
     query, key = random(2, 3, 2, 4, seed=1), random(2, 3, 2, 4, seed=2)
     bias = np.log(SIZES)[:, None, None].astype("float32")
-    _, merged = attend(query, key, key, bias=bias)
+    _, merged = attend(*map(ops.convert_to_tensor, (query, key, key)), bias=ops.array(bias))
     copied = [np.stack([row[place] for row, place in zip(x, PLACES, strict=True)])
               for x in (query, key)]  # fmt: skip
-    _, expected = attend(*copied, copied[1])
-    np.testing.assert_allclose(
-        full_attention(ops.convert_to_numpy(merged), state), expected, atol=1e-6
-    )
+    _, expected = attend(*map(ops.convert_to_tensor, (*copied, copied[1])))
+    merged, expected = map(ops.convert_to_numpy, (merged, expected))
+    np.testing.assert_allclose(full_attention(merged, state), expected, atol=1e-6)
 
 
 def test_rows_of_merged_tokens_are_averaged(state):
