@@ -62,7 +62,7 @@ def read_folder(
         _check_classes(folder, files)
     parts = {role: _flatten(split, classes) for role, split in files.items()}
     if len(parts) == 1:
-        parts = _hold_out(folder, *parts["train"], held_out_fraction)
+        parts = hold_out(folder, *parts["train"], held_out_fraction)
     splits = {role: split_of_paths(role, *part) for role, part in parts.items()}
     return ImageDataset(name=os.fspath(folder), class_names=tuple(classes), **splits)
 
@@ -122,9 +122,24 @@ def _flatten(split: dict[str, list[Path]], classes: list[str]) -> tuple[list[str
     return paths, labels.astype(np.int64)
 
 
-def _hold_out(folder: Path, paths: list[str], labels: np.ndarray, fraction: float) -> dict:
+def hold_out(
+    folder: Path,
+    paths: list[str],
+    labels: np.ndarray,
+    fraction: float,
+    groups: np.ndarray | None = None,
+) -> dict[str, tuple[list[str], np.ndarray]]:
+    """Splits paths and their labels into `train` and `validation`.
+
+    Args:
+        folder: for the error.
+        paths: of the images.
+        labels: one for each.
+        fraction: of each group that is held out.
+        groups: integers, one for each; None for the labels.
+    """
     try:
-        parts = stratified_split(labels, fraction, SPLIT_SEED)
+        parts = stratified_split(labels if groups is None else groups, fraction, SPLIT_SEED)
     except ValueError as error:
         raise ValueError(f"'{folder}' cannot be split: {error}") from error
     return {

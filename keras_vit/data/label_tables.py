@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_vit.data.dataset import ImageDataset
-from keras_vit.data.folders import HELD_OUT_FRACTION, IMAGE_SUFFIXES, SPLIT_SEED, split_of_paths
+from keras_vit.data.folders import HELD_OUT_FRACTION, IMAGE_SUFFIXES, hold_out, split_of_paths
 from keras_vit.data.scan import MAX_NAMED, check_images
-from keras_vit.data.stratify import label_groups, stratified_split
+from keras_vit.data.stratify import label_groups
 
 TABLE = "labels.csv"
 TABLES = {"train.csv": "train", "validation.csv": "validation", "test.csv": "test"}
@@ -84,7 +84,8 @@ def read_table_folder(
         kept = [index for index, path in enumerate(found) if path not in skipped]
         parts[role] = [os.fspath(found[index]) for index in kept], labels[role][kept]
     if len(parts) == 1:
-        parts = _hold_out(folder, *parts["train"], task, held_out_fraction)
+        groups = None if task == "classes" else label_groups(parts["train"][1])
+        parts = hold_out(folder, *parts["train"], held_out_fraction, groups)
     splits = {role: split_of_paths(role, *part) for role, part in parts.items()}
     return ImageDataset(os.fspath(folder), tuple(names), task=task, **splits)
 
@@ -261,17 +262,3 @@ def _warn(folder: Path, rows: Sequence[Row], names: Sequence[str], labels: np.nd
             f"{told}.",
             stacklevel=3,
         )
-
-
-def _hold_out(
-    folder: Path, paths: list[str], labels: np.ndarray, task: str, fraction: float
-) -> dict[str, tuple[list[str], np.ndarray]]:
-    groups = labels if task == "classes" else label_groups(labels)
-    try:
-        parts = stratified_split(groups, fraction, SPLIT_SEED)
-    except ValueError as error:
-        raise ValueError(f"'{folder}' cannot be split: {error}") from error
-    return {
-        role: ([paths[index] for index in part], labels[part])
-        for role, part in zip(("train", "validation"), parts, strict=True)
-    }

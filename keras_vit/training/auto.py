@@ -11,7 +11,8 @@ from keras_vit.tables import align
 from keras_vit.training.probe_first import has_linear_head
 from keras_vit.training.recipes import Recipe
 
-# Chosen by what `benchmarks/recipes.py` found on sets of 40 to 120 images (docs/training.md).
+# As far as `benchmarks/recipes.py` has measured them on sets of 40 to 120 images, most of them at
+# 800 images; docs/training.md says what is missing.
 _IMAGES_SEEN = 2400
 _EPOCHS = (4, 60)
 _SMALL_BATCH, _BATCH, _MANY = 16, 32, 500
