@@ -42,6 +42,15 @@ class Aimv2Layout(TransformersLayout):
     )
 
     expresses = ("norm", "patch_norm", "attention_output_bias", "mlp_bias")
+    lacks = (
+        "class_token",
+        "distillation_token",
+        "num_register_tokens",
+        "layer_scale",
+        "pre_norm",
+        "pre_logits_size",
+        "projection_size",
+    )
 
     def read_config(self, bound, fields, given):
         told, stated = super().read_config(bound, fields, given), own_config(bound.file, given)
@@ -63,14 +72,7 @@ class Aimv2Layout(TransformersLayout):
             ("norm", config.norm == "rms", f'"rms" in {family}'),
             ("mlp", config.mlp == "swiglu", f"{family} has a gated MLP"),
             ("attention_output_bias", output == config.qkv_bias, "as qkv_bias"),
-            ("class_token", not config.class_token, f"{family} has none"),
-            ("distillation_token", not config.distillation_token, f"{family} has none"),
-            ("num_register_tokens", not config.num_register_tokens, f"{family} has none"),
-            ("layer_scale", not config.layer_scale, f"{family} has none"),
             ("patch_bias", config.patch_bias, f"{family} has one"),
-            ("pre_norm", not config.pre_norm, f"{family} has none"),
-            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
-            ("projection_size", config.projection_size is None, f"{family} has none"),
             ("image_size", square, f"{family} takes squares"),
         ]
 

@@ -64,6 +64,13 @@ class BeitLayout(TransformersLayout):
     ignored = (*TransformersLayout.ignored, r"(.*\.)?relative_position_index")
     expresses = ("relative_position_bias", "position_embedding")
     published = (r"^encoder\.layer\.",)
+    lacks = (
+        "distillation_token",
+        "num_register_tokens",
+        "pre_norm",
+        "pre_logits_size",
+        "projection_size",
+    )
 
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
@@ -102,13 +109,8 @@ class BeitLayout(TransformersLayout):
             ("position_embedding", config.position_embedding != "sincos2d", "learned or none"),
             ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
             ("class_token", config.class_token, f"{family} always has one"),
-            ("distillation_token", not config.distillation_token, f"{family} has none"),
-            ("num_register_tokens", not config.num_register_tokens, f"{family} has none"),
             ("qkv_bias", config.qkv_bias, f"{family} has one"),
             ("patch_bias", config.patch_bias, f"{family} has one"),
-            ("pre_norm", not config.pre_norm, f"{family} has none"),
-            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
-            ("projection_size", config.projection_size is None, f"{family} has none"),
         ]
 
     def avoided(self, config):
@@ -161,6 +163,7 @@ class InternVLLayout(TransformersLayout):
     )
     ignored = (*TransformersLayout.ignored, r"(language_model|multi_modal_projector)\..*")
     expresses = ("norm", "final_norm", "qk_norm")
+    lacks = ("distillation_token", "pre_norm", "pre_logits_size", "projection_size")
 
     def suits(self, config):
         scaled = config.layer_scale and config.class_token and not config.num_register_tokens
@@ -195,11 +198,7 @@ class InternVLLayout(TransformersLayout):
                 '"joint", beside RMS norms of epsilon 1e-6',
             ),
             ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
-            ("distillation_token", not config.distillation_token, f"{family} has none"),
             ("patch_bias", config.patch_bias, f"{family} has one"),
-            ("pre_norm", not config.pre_norm, f"{family} has none"),
-            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
-            ("projection_size", config.projection_size is None, f"{family} has none"),
         ]
 
     def family_config(self, config):

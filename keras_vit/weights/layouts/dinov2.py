@@ -63,6 +63,7 @@ class Dinov2Layout(TransformersLayout):
         *torch_norm("layernorm", "encoder_norm"),
         *linear("classifier", "head"),
     )
+    lacks = ("distillation_token", "pre_logits_size", "projection_size")
 
     def family_by_shapes(self, bound):
         registers = "patch_encoder/register_tokens" in bound.shapes
@@ -83,9 +84,6 @@ class Dinov2Layout(TransformersLayout):
             ("mlp_dim", mlp_ratio(config) is not None, "no ratio makes it"),
             ("class_token", config.class_token, f"{family} always has one"),
             ("layer_scale", config.layer_scale, f"{family} always has it"),
-            ("distillation_token", not config.distillation_token, f"{family} has none"),
-            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
-            ("projection_size", config.projection_size is None, f"{family} has none"),
         ]
 
     def avoided(self, config):
@@ -203,6 +201,7 @@ class PixioLayout(TransformersLayout):
         *torch_norm("layernorm", "encoder_norm"),
     )
     published = (r"^encoder\.layer\.",)
+    lacks = ("distillation_token", "pre_norm", "pre_logits_size", "projection_size")
 
     def suits(self, config):
         registers = config.num_register_tokens and not config.class_token
@@ -230,11 +229,7 @@ class PixioLayout(TransformersLayout):
                 config.mlp_dim % config.hidden_size == 0,
                 f"a multiple of hidden_size={config.hidden_size}",
             ),
-            ("distillation_token", not config.distillation_token, f"{family} has none"),
             ("patch_bias", config.patch_bias, f"{family} has one"),
-            ("pre_norm", not config.pre_norm, f"{family} has none"),
-            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
-            ("projection_size", config.projection_size is None, f"{family} has none"),
         ]
 
     def family_config(self, config):

@@ -52,6 +52,7 @@ class Dinov3Layout(TransformersLayout):
         *torch_norm("norm", "encoder_norm"),
     )
     expresses = ("rotary", "position_embedding")
+    lacks = ("distillation_token", "pre_norm", "pre_logits_size", "projection_size")
 
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
@@ -80,13 +81,9 @@ class Dinov3Layout(TransformersLayout):
         return [
             ("num_classes", not config.num_classes, f"{family} has no head"),
             ("class_token", config.class_token, f"{family} always has one"),
-            ("distillation_token", not config.distillation_token, f"{family} has none"),
             ("layer_scale", config.layer_scale, f"{family} always has it"),
             ("num_register_tokens", config.num_register_tokens, f"{family} always has some"),
-            ("pre_norm", not config.pre_norm, f"{family} has none"),
             ("patch_bias", config.patch_bias, f"{family} has one"),
-            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
-            ("projection_size", config.projection_size is None, f"{family} has none"),
         ]
 
     def avoided(self, config):

@@ -121,6 +121,7 @@ class TowerLayout(TransformersLayout):
         "logit_bias",
     )
     expresses = ("final_norm",)
+    lacks = ("layer_scale", "distillation_token", "num_register_tokens", "pre_logits_size")
 
     def read_config(self, bound, fields, given):
         told = super().read_config(bound, fields, given)
@@ -152,14 +153,10 @@ class TowerLayout(TransformersLayout):
         clip = self.family_for(config) is _CLIP
         return [
             ("mlp", config.mlp != "swiglu", f"{family} has no gated MLP"),
-            ("layer_scale", not config.layer_scale, f"{family} has none"),
             ("pre_norm", config.pre_norm == clip, f"{family} decides it"),
             ("class_token", config.class_token == clip, f"{family} decides it"),
-            ("distillation_token", not config.distillation_token, f"{family} has none"),
-            ("num_register_tokens", not config.num_register_tokens, f"{family} has none"),
             ("patch_bias", config.patch_bias != clip, f"{family} decides it"),
             ("qkv_bias", config.qkv_bias, f"{family} has one"),
-            ("pre_logits_size", config.pre_logits_size is None, f"{family} has none"),
             (
                 "projection_size",
                 config.projection_size is None or (clip and not config.num_classes),

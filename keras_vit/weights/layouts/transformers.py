@@ -110,12 +110,14 @@ class TransformersLayout(Layout):
     Attributes:
         families: those that use these names.
         inert: what `config.json` says and no model of theirs reads.
+        lacks: fields that a model of theirs has nothing for.
     """
 
     name = "huggingface"
     ignored = IGNORED
     families: tuple[Family, ...] = ()
     inert: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     def family_by_shapes(self, bound) -> Family:
         """Returns the family that the arrays of a checkpoint are likely of."""
@@ -224,6 +226,7 @@ class TransformersLayout(Layout):
             *(check for check in shared if check[0] not in self.expresses),
             ("final_norm", config.final_norm == norm, f"{norm} in {family}"),
             ("pooling", config.pooling in poolings, f"{family} takes {' or '.join(poolings)}"),
+            *((field, not getattr(config, field), f"{family} has none") for field in self.lacks),
             (
                 "pooling_includes_prefix_tokens",
                 not config.pooling_includes_prefix_tokens or config.pooling in ("token", "none"),

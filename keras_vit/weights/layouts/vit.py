@@ -60,6 +60,7 @@ class VitLayout(TransformersLayout):
     # Beside the encoder of a masked autoencoder is its decoder.
     ignored = (*IGNORED, r"decoder\..*")
     published = (r"^encoder\.layer\.",)
+    lacks = ("layer_scale", "projection_size")
 
     def family_by_shapes(self, bound):
         return _DEIT if "patch_encoder/distillation_token" in bound.shapes else _VIT
@@ -85,13 +86,11 @@ class VitLayout(TransformersLayout):
                 config.class_token or not config.distillation_token,
                 f"{family} has one",
             ),
-            ("layer_scale", not config.layer_scale, f"{family} has none"),
             (
                 "pre_logits_size",
                 config.pre_logits_size is None or pooler,
                 "only as the pooler of a model without a head",
             ),
-            ("projection_size", config.projection_size is None, f"{family} has none"),
         ]
 
     def full_name(self, name, config):
