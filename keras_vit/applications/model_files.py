@@ -127,5 +127,7 @@ def display_name(model: Any, source: str | os.PathLike) -> str:
     if source.startswith("hf://"):
         return source.removeprefix("hf://")
     path = pathlib.Path(source)
-    common = path.stem in ("model", "pytorch_model", "best")
-    return path.resolve().parent.name if common else path.stem
+    if path.stem not in ("model", "pytorch_model", "best"):
+        return path.stem
+    folder = path.resolve().parent
+    return folder.parent.name if folder.name == "checkpoints" else folder.name

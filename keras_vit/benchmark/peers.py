@@ -15,7 +15,6 @@ import numpy as np
 from keras_vit.benchmark import subjects
 from keras_vit.benchmark.subjects import Subject
 from keras_vit.benchmark.work import Work
-from keras_vit.models.variants import get_variant
 
 TIMM_NAMES = {
     "ViT_Ti16": "vit_tiny_patch16_224",
@@ -34,7 +33,7 @@ def build_keras_hub(work: Work) -> Subject:
     import keras_hub
 
     subjects.set_keras_policy(work.dtype)
-    config = get_variant(work.model)
+    config = work.config
     backbone = keras_hub.models.ViTBackbone(
         image_shape=(*config.image_size, 3),
         patch_size=config.patch_size,
@@ -55,7 +54,7 @@ def _torch_subject(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     built = built.to(device)
-    images, labels = subjects.random_batch(work.batch_size, get_variant(work.model).image_size)
+    images, labels = subjects.random_batch(work.batch_size, work.config.image_size)
     images = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
     labels = torch.from_numpy(labels).to(device)
     optimizer = torch.optim.AdamW(built.parameters(), 1e-4)
@@ -84,7 +83,9 @@ def _torch_subject(
 def _timm_model(work: Work) -> Any:
     import timm
 
-    return timm.create_model(TIMM_NAMES[work.model], pretrained=False)
+    return timm.create_model(
+        TIMM_NAMES[work.model], pretrained=False, img_size=work.config.image_size
+    )
 
 
 def build_timm(work: Work) -> Subject:
@@ -101,7 +102,7 @@ def build_transformers(work: Work) -> Subject:
     """Builds the model of the same shape from transformers, eager."""
     import transformers
 
-    config = get_variant(work.model)
+    config = work.config
     built = transformers.ViTForImageClassification(
         transformers.ViTConfig(
             image_size=config.image_size[0],
@@ -120,7 +121,7 @@ def _timm_onnx(work: Work, folder: str) -> tuple[str, np.ndarray]:
     """Writes timm's model as ONNX with its batch size, and returns the path and a batch."""
     import torch
 
-    images, _ = subjects.random_batch(work.batch_size, get_variant(work.model).image_size)
+    images, _ = subjects.random_batch(work.batch_size, work.config.image_size)
     images = images.transpose(0, 3, 1, 2).copy()
     path = str(pathlib.Path(folder) / "timm.onnx")
     example = (torch.from_numpy(images),)

@@ -207,6 +207,7 @@ def measure(
     *,
     dtype: str = "float32",
     batch_size: int = 8,
+    image_size: int | None = None,
     repeats: int = 5,
     train: bool = True,
     peers: list[str] | None = None,
@@ -217,6 +218,7 @@ def measure(
         model: name of a variant.
         dtype: `"float32"`, `"bfloat16"` or `"float16"`; the latter two as Keras's mixed policies.
         batch_size: images a batch.
+        image_size: side in pixels; None is the variant's own.
         repeats: timed inferences and training steps of each subject, after one warm-up.
         train: whether training steps are timed too.
         peers: subjects beside ours; None takes those that are installed.
@@ -228,7 +230,10 @@ def measure(
         RuntimeError: our own model cannot be measured.
     """
     peers = available_peers(model, dtype) if peers is None else peers
-    works = {name: Work(name, model, dtype, batch_size) for name in ("keras_vit", *peers)}
+    works = {
+        name: Work(name, model, dtype, batch_size, image_size=image_size)
+        for name in ("keras_vit", *peers)
+    }
     commands = {name: commands_of(name, train=train) for name in works}
     return measure_works(works, commands, repeats=repeats)
 
@@ -239,10 +244,8 @@ def measure_works(
     """Races works of one model, and says under which conditions.
 
     Arguments are those of `race`, what is returned and raised that of `measure`; the first work is
-    ours and says model, type and batch size.
+    ours and says model, type, batch and image size.
     """
-    from keras_vit.models.variants import get_variant
-
     first_name, first = next(iter(works.items()))
     result = race(works, commands, repeats=repeats)
     if result.figures[first_name].failure:
@@ -251,7 +254,8 @@ def measure_works(
         "model": first.model,
         "dtype": first.dtype,
         "batch_size": first.batch_size,
-        "gflop_per_image": forward_flops(get_variant(first.model)) / 1e9,
+        "image_size": first.config.image_size,
+        "gflop_per_image": forward_flops(first.config) / 1e9,
         "machine": describe_machine(),
         "matrix_product_gflops": statistics.median(result.limits),
         "subjects": [dataclasses.asdict(figures) for figures in result.figures.values()],

@@ -60,6 +60,8 @@ def build_keras_vit(work: Work) -> Subject:
 
     set_keras_policy(work.dtype)
     options = {"classes": 1000, "classifier_activation": None, **work.options}
+    if work.image_size:
+        options["input_shape"] = (work.image_size, work.image_size, 3)
     built = getattr(keras_vit, work.model)(**options)
     return keras_subject(built, *random_batch(work.batch_size, built.config.image_size))
 

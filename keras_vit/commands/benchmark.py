@@ -20,6 +20,9 @@ section("What is measured")
 flags.DEFINE_string("model", "ViT_B16", "Name of a variant.")
 flags.DEFINE_list("dtype", ["float32"], "One or more of float32, bfloat16, float16.")
 flags.DEFINE_integer("batch_size", 8, "Images a batch.", lower_bound=1)
+flags.DEFINE_integer(
+    "image_size", None, "Height and width in pixels; default: the model's own.", lower_bound=1
+)
 flags.DEFINE_integer("repeats", 5, "Timed runs of each kind, after a warm-up.", lower_bound=1)
 flags.DEFINE_bool("train", True, "Whether training steps are measured too.")
 flags.DEFINE_list("peers", None, "Peers to measure beside it; default: those installed.")
@@ -61,6 +64,7 @@ def measure() -> tuple[dict[str, Any], str]:
             FLAGS.model,
             dtype=dtype,
             batch_size=FLAGS.batch_size,
+            image_size=FLAGS.image_size,
             repeats=FLAGS.repeats,
             train=FLAGS.train,
             peers=FLAGS.peers,

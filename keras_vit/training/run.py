@@ -123,7 +123,8 @@ class Run:
         return (
             f"Training {trained:,} of {total:,} parameters ({100 * trained / total:.3g} %) on "
             f"{data.split('train').num_examples:,} images for {plan.total_steps:,} steps of "
-            f"{plan.batch_size} images, {plan.epochs:,} epochs. The first step compiles."
+            f"{plan.batch_size} images, {plan.epochs:,} epoch{'s' * (plan.epochs != 1)}. "
+            "The first step compiles."
         )
 
     def fit(

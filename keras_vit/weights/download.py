@@ -120,7 +120,7 @@ def check_reachable(address: str) -> None:
     try:
         requests.head(place if hub else _web_address(address), timeout=_SECONDS_TO_ANSWER)
     except requests.RequestException as error:
-        raise _unreachable(address, target, error) from error
+        raise _unreachable(address, target, error) from None
 
 
 def _web_address(address: str) -> str:
@@ -165,7 +165,10 @@ def _advice(address: str, target: Path, names: Sequence[str] = ()) -> str:
 
 
 def _unreachable(address: str, target: Path, error: BaseException) -> ConnectionError:
-    """Returns the error of a host that does not answer: its cause without all that wraps it."""
+    """Returns the error of a host that does not answer: its cause without all that wraps it.
+
+    It is raised alone: the libraries' own tracebacks are a hundred lines that say no more.
+    """
     cause: BaseException | None = error
     while cause is not None and type(cause).__module__ not in ("builtins", "socket", "ssl"):
         cause = cause.__cause__ or cause.__context__
@@ -200,7 +203,7 @@ def _fetch_web(address: str, target: Path, checksum: str | None, names: Sequence
     except _NoUseError as refused:
         error = refused.__cause__
         if not isinstance(error, requests.HTTPError):
-            raise _unreachable(address, target, error) from error
+            raise _unreachable(address, target, error) from None
         raise FileNotFoundError(
             f"Expected a file. Received: HTTP status {error.response.status_code}. {advice}"
         ) from error
@@ -272,7 +275,7 @@ def _fetch_hub(address: str, target: Path, names: Sequence[str]) -> str:
         except errors.EntryNotFoundError:
             return _get_shards(get, folder)
     except _NoUseError as refused:
-        raise _unreachable(address, target, refused.__cause__) from refused.__cause__
+        raise _unreachable(address, target, refused.__cause__) from None
     except errors.EntryNotFoundError as error:
         raise FileNotFoundError(
             f"Expected {file} or {INDEX} in the repository. Received: neither is there. If it has "

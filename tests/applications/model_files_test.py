@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import keras_vit
-from keras_vit.applications.model_files import load_model
+from keras_vit.applications.model_files import display_name, load_model
 
 CONFIG = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_layers": 1, "num_heads": 2,
           "mlp_dim": 16, "num_classes": 3}  # fmt: skip
@@ -53,3 +53,12 @@ def test_another_image_size_resizes_the_positions(tmp_path, file):
         assert load_model(tmp_path / file, image_size=16).config == config
     with pytest.raises(ValueError, match="30"):
         load_model(tmp_path / file, image_size=30)
+
+
+@pytest.mark.parametrize(
+    "file, name",
+    [("ants/checkpoints/best.safetensors", "ants"), ("vit/model.safetensors", "vit"),
+     ("vit/ViT-B_16.npz", "ViT-B_16"), ("hf://owner/vit", "owner/vit")],
+)  # fmt: skip
+def test_a_file_of_a_common_name_is_called_by_its_folder(file, name):
+    assert display_name(None, file) == name

@@ -38,7 +38,8 @@ def test_a_worker_that_fails_says_so():
 
 @pytest.mark.slow
 def test_a_measurement_has_figures_of_every_subject():
-    result = measure("ViT_Ti16", batch_size=1, repeats=2, train=False, peers=[])
+    result = measure("ViT_Ti16", batch_size=1, image_size=32, repeats=2, train=False, peers=[])
     assert [subject["subject"] for subject in result["subjects"]] == ["keras_vit"]
     assert len(result["subjects"][0]["infer_s"]) == 2
     assert result["matrix_product_gflops"] > 1
+    assert result["gflop_per_image"] < 0.1  # 2.5 at its own size

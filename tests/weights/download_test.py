@@ -170,6 +170,7 @@ def _assert_short(error, address):
     text = str(error.value)
     assert "Connection refused" in text and address in text and "put by hand" in text
     assert len(text) < 200 + len(address) + len(str(cached_path(address)))
+    assert error.value.__cause__ is None and error.value.__suppress_context__
 
 
 def test_a_machine_without_network_is_one_short_error_at_once(server, address, monkeypatch):
