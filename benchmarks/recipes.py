@@ -3,8 +3,9 @@
 The tables of `docs/training.md`, "Small folders". What is measured already stands in the JSON file,
 so that a search can be stopped at any moment and goes on when it is started again:
 
-    python -m benchmarks.recipes benchmarks/recipes.json --model dinov2-small.safetensors --size 42
-    python -m benchmarks.recipes benchmarks/recipes.json  # the tables alone
+    python -m benchmarks.recipes benchmarks/recipes_dinov2.json --name DINOv2-S/14 \
+        --model dinov2-small.safetensors --size 42
+    python -m benchmarks.recipes benchmarks/recipes_dinov2.json  # the tables alone
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ import json
 import pathlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.small_sets import SmallSet, with_folder
 from keras_vit.files import write_json
 
+if TYPE_CHECKING:
+    from keras_vit.data.dataset import ImageDataset
+    from keras_vit.training.recipes import Recipe
+
 SEEDS = (0, 1, 2)
 """Of the images that are drawn, and of the run."""
 
 _TEST_BATCH = 100
-_ADAMW = ("weight_decay=0.05", "warmup=0.1", "batch_size=16", "learning_rate=2e-4")
-_CROPS = ("augmentation.crop_min_area=0.5",)
-_DECAY = ("layer_decay=0.75",)
+_POINTS = 10  # of a run, at which its best epoch is looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,39 +41,33 @@ class Way:
 
     Attributes:
         what: in words.
-        settings: fields of the recipe, as a command line gives them.
-        passes: images seen, from which the epochs follow; None where `settings` has steps.
+        settings: fields that differ from the recipe `auto`, as a command line gives them.
+        passes: images seen, from which the epochs follow.
+        named: the recipe itself, with its own length, instead of `auto`.
         frozen: share of the blocks that are frozen, the first ones.
+        watched: whether the accuracy of the best epoch is measured too.
     """
 
     what: str
     settings: tuple[str, ...] = ()
-    passes: int | None = 800
+    passes: int = 2400
+    named: str | None = None
     frozen: float = 0.0
+    watched: bool = False
 
 
 PROBE = "probe"
-_FROM_PROBE = ("probe_first=true",)
 WAYS: dict[str, Way] = {
     PROBE: Way("linear probe"),
-    "sgd": Way(
-        "all by SGD 3e-3, 500 steps of 32",
-        ("optimizer=sgd", "learning_rate=3e-3", "batch_size=32", "warmup=0.1", "steps=500",
-         *_CROPS), None,
-    ),
-    "head": Way("last layer, AdamW 1e-3", (*_ADAMW, *_CROPS, "learning_rate=1e-3",
-                                           "freeze=backbone")),
-    "adamw": Way("AdamW 2e-4, layer decay .75", (*_ADAMW, *_CROPS, *_DECAY)),
-    "lpft": Way("the same, probe first", (*_ADAMW, *_CROPS, *_DECAY, *_FROM_PROBE)),
-    "lpft 5e-5": Way("probe first, 5e-5", (*_ADAMW, *_CROPS, *_DECAY, *_FROM_PROBE,
-                                           "learning_rate=5e-5")),
-    "lpft frozen": Way("probe first, two thirds frozen",
-                       (*_ADAMW, *_CROPS, *_DECAY, *_FROM_PROBE), frozen=2 / 3),
-    "adamw frozen": Way("AdamW, two thirds frozen", (*_ADAMW, *_CROPS, *_DECAY), frozen=2 / 3),
-    "lpft plain": Way("probe first, no crops", (*_ADAMW, *_DECAY, *_FROM_PROBE)),
-    "lpft long": Way("probe first, thrice as long", (*_ADAMW, *_CROPS, *_DECAY, *_FROM_PROBE),
-                     2400),
-    "adamw long": Way("AdamW, thrice as long", (*_ADAMW, *_CROPS, *_DECAY), 2400),
+    "sgd": Way("all by SGD 3e-3, 16,000 images", named="finetune_small"),
+    "head": Way("last layer, AdamW 1e-3", ("probe_first=false", "freeze=backbone",
+                                           "learning_rate=1e-3")),
+    "adamw": Way("AdamW 2e-4, layer decay .75", ("probe_first=false",)),
+    "lpft": Way("the same, probe first", watched=True),
+    "lpft short": Way("probe first, 800 images", passes=800),
+    "lpft long": Way("probe first, 9,600 images", passes=9600, watched=True),
+    "lpft fast": Way("probe first, 1e-3", ("learning_rate=1e-3",)),
+    "lpft frozen": Way("probe first, two thirds frozen", frozen=2 / 3),
 }  # fmt: skip
 
 
@@ -83,24 +80,28 @@ class Bench:
         self.subject = subject
         self.model = build_model(source, subject.draw(0), Recipe(epochs=1), image_size=size)
         self._heads: dict[int, list[np.ndarray]] = {}
+        self._tests: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
 
-    def recipe(self, way: Way, images: int) -> Any:
-        """Returns the recipe of a way for a number of training images."""
-        from keras_vit.training import Recipe
+    def recipe(self, way: Way, data: ImageDataset) -> Recipe:
+        """Returns the recipe of a way for a data set."""
+        from keras_vit.training import auto_recipe, get_recipe
 
-        length = [] if way.passes is None else [f"epochs={max(1, round(way.passes / images))}"]
-        depth = len(self.model.parts.blocks)
+        images = data.split("train").num_examples
+        recipe = get_recipe(way.named) if way.named else auto_recipe(data, self.model).recipe
+        settings = [f"augmentation.horizontal_flip={self.subject.mirrors}", *way.settings]
+        if not way.named:
+            settings.append(f"epochs={max(1, round(way.passes / images))}")
         if way.frozen:
-            length.append(f"freeze=blocks:0-{round(depth * way.frozen) - 1}")
-        flip = [f"augmentation.horizontal_flip={self.subject.mirrors and bool(way.settings)}"]
-        return Recipe(epochs=1).with_settings([*way.settings, *length, *flip])
+            last = round(len(self.model.parts.blocks) * way.frozen) - 1
+            settings.append(f"freeze=blocks:0-{last}")
+        return recipe.with_settings(settings)
 
     def runs(self, ways: Iterable[tuple[str, int]]) -> Iterator[dict[str, Any]]:
         """Yields a row for each way and seed; those that share a graph follow each other."""
         data = {seed: self.subject.draw(seed) for seed in {seed for _, seed in ways}}
         graphs: dict[Any, list[tuple[str, int]]] = {}
         for name, seed in ways:
-            recipe = self.recipe(WAYS[name], data[seed].train.num_examples)
+            recipe = self.recipe(WAYS[name], data[seed])
             key = None if name == PROBE else recipe.replace(
                 probe_first=False, augmentation=type(recipe.augmentation)()
             )  # fmt: skip
@@ -109,18 +110,18 @@ class Bench:
             network, start = self._compile(key, data[members[0][1]])
             for name, seed in members:
                 begin, work = time.perf_counter(), time.process_time()
-                accuracy = self._run(name, seed, data[seed], network, start)
+                found = self._run(name, seed, data[seed], network, start)
                 yield {
                     "way": name,
                     "seed": seed,
-                    "accuracy": accuracy,
+                    **found,
                     "train": data[seed].train.num_examples,
                     "test": data[seed].test.num_examples,
                     "seconds": round(time.perf_counter() - begin, 2),
                     "processor_seconds": round(time.process_time() - work, 2),
                 }
 
-    def _compile(self, recipe: Any, data: Any) -> tuple[Any, list[np.ndarray]]:
+    def _compile(self, recipe: Recipe | None, data: ImageDataset) -> tuple[Any, list[np.ndarray]]:
         from keras_vit.training.objectives import Classification
         from keras_vit.training.task import Task
 
@@ -136,7 +137,7 @@ class Bench:
         network.optimizer.build(network.trainable_variables)
         return network, [variable.numpy() for variable in network.optimizer.variables]
 
-    def _run(self, name: str, seed: int, data: Any, network: Any, start: Any) -> float:
+    def _run(self, name: str, seed: int, data: Any, network: Any, start: Any):
         import keras
 
         from keras_vit.data.pipeline import training_batches
@@ -144,7 +145,7 @@ class Bench:
 
         keras.utils.set_random_seed(seed)
         self.model.set_weights(self._start)
-        recipe = self.recipe(WAYS[name], data.train.num_examples)
+        recipe = self.recipe(WAYS[name], data)
         if name == PROBE or recipe.probe_first:
             self._set_head(seed, data)
         if name != PROBE:
@@ -158,9 +159,17 @@ class Bench:
                 targets=OneHot(data.num_classes),
                 augmentation=recipe.augmentation,
             )
-            steps = recipe.total_steps(data.train.num_examples)
-            network.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0)
-        return self._accuracy(network, data)
+            steps, points = recipe.total_steps(data.train.num_examples), []
+            parts = _POINTS if WAYS[name].watched else 1
+            watch = keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: points.append(self._right(network, data, seed))
+            )
+            network.fit(batches, steps_per_epoch=steps // parts, epochs=parts, shuffle=False,
+                        verbose=0, callbacks=[watch] * (parts > 1))  # fmt: skip
+            if parts > 1:
+                best = accuracy_of_best(np.array(points), data.train.num_examples // 4)
+                return {"accuracy": float(points[-1].mean()), "accuracy_of_best": best}
+        return {"accuracy": float(self._right(network, data, seed).mean())}
 
     def _set_head(self, seed: int, data: Any) -> None:
         from keras_vit.training.probe_first import fit_head
@@ -170,16 +179,39 @@ class Bench:
             self._heads[seed] = self.model.parts.head.get_weights()
         self.model.parts.head.set_weights(self._heads[seed])
 
-    def _accuracy(self, network: Any, data: Any) -> float:
-        right = 0
-        for images, labels in data.batches(self.model, _TEST_BATCH, "test"):
-            found = network.predict_on_batch(images.numpy()).argmax(-1)
-            right += int((found == labels.numpy().argmax(-1)).sum())
-        return right / data.test.num_examples
+    def _right(self, network: Any, data: Any, seed: int) -> np.ndarray:
+        if seed not in self._tests:
+            self._tests[seed] = [
+                (images.numpy(), labels.numpy().argmax(-1))
+                for images, labels in data.batches(self.model, _TEST_BATCH, "test")
+            ]
+        right = [
+            network.predict_on_batch(images).argmax(-1) == labels
+            for images, labels in self._tests[seed]
+        ]
+        return np.concatenate(right)
+
+
+def accuracy_of_best(right: np.ndarray, held_out: int) -> float:
+    """Returns the accuracy where the epoch that is best on a few images is kept.
+
+    Each group of images chooses once, and the others are measured on.
+
+    Args:
+        right: whether each image is right at each epoch, `(epochs, images)`.
+        held_out: images that choose; at most half of all.
+    """
+    found = []
+    for first in range(0, right.shape[1] - held_out + 1, held_out):
+        chooses = np.zeros(right.shape[1], bool)
+        chooses[first : first + held_out] = True
+        found.append(right[right[:, chooses].mean(axis=1).argmax(), ~chooses].mean())
+    return float(np.mean(found))
 
 
 def measure(
     output: str,
+    name: str,
     source: str,
     size: int,
     folder: str | None,
@@ -188,8 +220,7 @@ def measure(
     sets: list[str],
     seeds: list[int],
 ) -> None:
-    """Measures what is not in the file yet, and adds it row by row."""
-    name = pathlib.Path(source).resolve().parent.name + "/" + pathlib.Path(source).stem
+    """Measures what is not in the file yet, and adds it row by row; `name` is the model's in it."""
     for title, subject in with_folder(folder).items():
         if sets and title not in sets:
             continue
@@ -244,7 +275,8 @@ def main() -> None:
     """Measures what is asked for, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output")
-    parser.add_argument("--model")
+    parser.add_argument("--model", help="its file; nothing is measured without one")
+    parser.add_argument("--name", help="of the model in the tables")
     parser.add_argument("--size", type=int, default=42)
     parser.add_argument("--patch", type=int, default=14, help="sizes are multiples of it")
     parser.add_argument("--photos", help="a folder with train/CLASS/ and val/CLASS/")
@@ -252,9 +284,12 @@ def main() -> None:
     parser.add_argument("--sets", default="")
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     options = parser.parse_args()
+    if options.model and not options.name:
+        parser.error("Expected --name with --model, as the rows have it.")
     if options.model:
         measure(
             options.output,
+            options.name,
             options.model,
             options.size,
             options.photos,

@@ -156,7 +156,8 @@ SETS: dict[str, SmallSet] = {
     "digits, 5 a class": SmallSet("digits", _digits, 5, mirrors=False),
     "digits, 25 a class": SmallSet("digits", _digits, 25, mirrors=False),
     "textures": SmallSet("textures", _textures, 10),
-    "photo tiles": SmallSet("photo tiles", _photo_tiles, 10),
+    "photo tiles, 10 a class": SmallSet("photo tiles", _photo_tiles, 10),
+    "photo tiles, 40 a class": SmallSet("photo tiles", _photo_tiles, 40),
     "faces": SmallSet("faces", _faces, 20, test=160),
 }
 
