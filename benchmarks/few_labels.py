@@ -37,6 +37,7 @@ SEEDS = (0, 1, 2, 3, 4)
 SCRATCH, TUNED = "from scratch", "pre-trained, fine-tuned"
 UNTRAINED, PROBED = "untrained, linear probe", "pre-trained, linear probe"
 ALONE, TAUGHT = "small model alone", "the same, distilled"
+_SMALL_EPOCHS = 30  # of a small model on all images
 _MIN_IMAGES = 320  # of an epoch: a few images are repeated to as many
 _CONFIG = VisionTransformerConfig(
     image_size=32, in_channels=1, patch_size=8, hidden_size=64, num_layers=4, num_heads=4,
@@ -216,32 +217,60 @@ def few_label_runs(subject: Subject, seed: int, smoke: bool = False) -> dict[str
             found[name] = accuracy(model, data)
         return found
 
-    return {f"{shots} labels a class": functools.partial(run, shots) for shots in SHOTS}
+    def taught():
+        _, _, often = few(data.train, SHOTS[-1], seed)
+        labelled = dataclasses.replace(data, train=often)
+        path = pathlib.Path(pretrained().name) / "model.keras"
+        teacher = build_model(path, labelled, tuning)
+        train_on(teacher, labelled, tuning)
+        steps = 2 if smoke else _SMALL_EPOCHS * data.train.num_examples // tuning.batch_size
+        return _alone_and_taught(subject, tuning.replace(steps=steps), teacher, labelled,
+                                 dataclasses.replace(data, train=without_labels(data.train)),
+                                 alpha=1.0)  # fmt: skip
+
+    runs = {f"{shots} labels a class": functools.partial(run, shots) for shots in SHOTS}
+    return {**runs, f"distillation, {SHOTS[-1]} labels a class": taught}
+
+
+def without_labels(split: Split) -> Split:
+    """Returns the images of a split, all with the label 0."""
+    images = [example["image"] for example in split.references().as_numpy_iterator()]
+    return split_of(split.name, images, np.zeros(len(images), int))
 
 
 def distillation_runs(subject: Subject, seed: int, smoke: bool = False) -> dict[str, Callable]:
-    """Returns the same of a small model with all labels, alone and with a teacher."""
+    """Returns the same of a small model with all labels, alone and with a teacher of all labels."""
     data = subject.data
-    recipe = _TUNING.replace(steps=None, epochs=30, seed=seed, augmentation=subject.augmentation)
+    recipe = _TUNING.replace(
+        steps=None, epochs=_SMALL_EPOCHS, seed=seed, augmentation=subject.augmentation
+    )
     if smoke:
         recipe = recipe.replace(epochs=None, steps=2)
-    small = subject.config.replace(
-        hidden_size=16, num_layers=2, num_heads=2, mlp_dim=32, num_classes=data.num_classes
-    )
 
     def run():
         keras.utils.set_random_seed(seed)
         teacher = VisionTransformer(subject.config.replace(num_classes=data.num_classes))
         train_on(teacher, data, recipe)
-        found = {"teacher": accuracy(teacher, data)}
-        for name, objective in ((ALONE, None), (TAUGHT, Distillation(teacher, "soft"))):
-            keras.utils.set_random_seed(seed)
-            model = VisionTransformer(small)
-            train_on(model, data, recipe, objective=objective)
-            found[name] = accuracy(model, data)
-        return found
+        return _alone_and_taught(subject, recipe, teacher, data, data)
 
     return {"distillation": run}
+
+
+def _alone_and_taught(subject, recipe, teacher, labelled, shown, **options):
+    """Trains a small model on labelled images; and by a teacher on what it is shown."""
+    config = subject.config.replace(
+        hidden_size=16, num_layers=2, num_heads=2, mlp_dim=32, num_classes=labelled.num_classes
+    )
+    found = {"teacher": accuracy(teacher, labelled)}
+    for name, data, objective in (
+        (ALONE, labelled, None),
+        (TAUGHT, shown, Distillation(teacher, "soft", **options)),
+    ):
+        keras.utils.set_random_seed(recipe.seed)
+        model = VisionTransformer(config)
+        train_on(model, data, recipe, objective=objective)
+        found[name] = accuracy(model, labelled)
+    return found
 
 
 def measure(path: pathlib.Path, seeds: Sequence[int] = SEEDS, smoke: bool = False) -> list[dict]:

@@ -16,6 +16,13 @@ def test_a_few_of_each_class_are_drawn_and_repeated():
     assert set(often.labels()) == {0, 1, 2, 3}
 
 
+def test_a_split_without_labels_has_its_images():
+    split = few_labels.split_of("train", [b"1", b"2", b"3"], [2, 0, 1])
+    bare = few_labels.without_labels(split)
+    assert bare.labels().tolist() == [0, 0, 0]
+    assert [one["image"] for one in bare.references().as_numpy_iterator()] == [b"1", b"2", b"3"]
+
+
 def test_textures_are_learned_and_tested_on_apart():
     subject = few_labels.textures(train=2, test=1, side=24)
     assert subject.data.train.num_examples == 16 and subject.data.test.num_examples == 8
