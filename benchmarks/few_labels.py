@@ -37,7 +37,7 @@ SEEDS = (0, 1, 2, 3, 4)
 SCRATCH, TUNED = "from scratch", "pre-trained, fine-tuned"
 UNTRAINED, PROBED = "untrained, linear probe", "pre-trained, linear probe"
 ALONE, TAUGHT = "small model alone", "the same, distilled"
-_SMALL_EPOCHS = 30  # of a small model on all images
+_SMALL_EPOCHS = 120  # of a small model on all images
 _MIN_IMAGES = 320  # of an epoch: a few images are repeated to as many
 _CONFIG = VisionTransformerConfig(
     image_size=32, in_channels=1, patch_size=8, hidden_size=64, num_layers=4, num_heads=4,

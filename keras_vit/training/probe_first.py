@@ -65,7 +65,9 @@ def fit_head(
     )
     images, _ = batches.element_spec
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *images.shape[1:]], images.dtype)])
+    spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+
+    @tf.function(input_signature=[spec], autograph=False)
     def features(images):
         return tf.cast(network(images, training=False), "float32")
 

@@ -171,7 +171,7 @@ class Cluster:
             return value
         if not hasattr(self, "_total"):
 
-            @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
+            @tf.function(input_signature=[tf.TensorSpec([], tf.float32)], autograph=False)
             def total(value):
                 def add():
                     context = tf.distribute.get_replica_context()

@@ -1,9 +1,7 @@
 """`train` on two replicas and two workers: the same numbers, and what a death leaves behind."""
 
-import functools
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,57 +16,29 @@ KINDS = ("classes", "masked", "distilled", "labels", "adapters")  # of objective
 pytestmark = pytest.mark.slow
 
 
-def _start(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *map(str, arguments)],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def _start_workers(folder, kind, *death):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    cluster = {"worker": addresses}
-    return [
-        _start("multi_worker", folder, kind, *death, TF_CONFIG=json.dumps(
-            {"cluster": cluster, "task": {"type": "worker", "index": index}}))
-        for index in range(2)
-    ]  # fmt: skip
-
-
-def _finish(process):
-    try:
-        output, errors = process.communicate(timeout=300)
-        return process.returncode, output, errors
-    finally:
-        process.kill()
-
-
-def _outcome(folder, process):
-    code, output, errors = _finish(process)
-    assert code == 0, errors[-3000:]
-    result = json.loads(output.splitlines()[-1])
-    with np.load(folder / "weights.npz") as weights:
-        return result, [weights[name] for name in weights.files]
-
-
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """A function of a kind: the history and the weights of one replica."""
+def runs(tmp_path_factory):
+    """The folder of all runs, and the exit codes of their processes by name."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(folder)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads((folder / "codes.json").read_text())
 
-    @functools.cache
-    def outcome(kind):
-        folder = tmp_path_factory.mktemp("alone")
-        return _outcome(folder, _start("none", folder, kind))
 
-    return outcome
+def _outcome(folder):
+    """What a run told at its end, and its weights."""
+    logs = "\n".join(path.read_text()[-3000:] for path in folder.parent.glob("*.log"))
+    assert (folder / "result.json").is_file(), logs
+    with np.load(folder / "weights.npz") as weights:
+        return json.loads((folder / "result.json").read_text()), list(weights.values())
 
 
-def _assert_same(outcome, alone):
-    (result, weights), (expected, expected_weights) = outcome, alone
+def _assert_same(folder, other):
+    (result, weights), (expected, expected_weights) = _outcome(folder), _outcome(other)
     for one, other in zip(weights, expected_weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6 * max(0.01, np.abs(other).max()))
     assert len(result["history"]) == len(expected["history"]) == 4
@@ -77,36 +47,37 @@ def _assert_same(outcome, alone):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_replicas_end_as_one(alone, tmp_path, kind):
-    _assert_same(_outcome(tmp_path, _start("mirrored", tmp_path, kind)), alone(kind))
+def test_two_replicas_end_as_one(runs, kind):
+    folder, codes = runs
+    _assert_same(folder / "mirrored" / kind, folder / "none" / kind)
+    assert codes["none"] == codes["mirrored"] == [0]
 
 
 @pytest.mark.parametrize("kind", ["masked", "distilled", "adapters"])
-def test_two_workers_end_as_one(alone, tmp_path, kind):
-    chief, other = _start_workers(tmp_path, kind)
-    outcome = _outcome(tmp_path, chief)
-    assert _finish(other)[0] == 0
-    _assert_same(outcome, alone(kind))
+def test_two_workers_end_as_one(runs, kind):
+    folder, codes = runs
+    _assert_same(folder / "workers" / kind, folder / "none" / kind)
+    assert codes["workers"] == [0, 0]
 
 
-def test_workers_survive_a_killed_and_a_stopped_one(alone, tmp_path):
+def test_workers_survive_a_killed_and_a_stopped_one(runs):
     """One is killed, all start again; one gets SIGTERM, all start again and finish."""
-    chief, other = _start_workers(tmp_path, "classes", "kill")
-    code, output, errors = _finish(chief)
-    assert _finish(other)[0] == -9
-    assert code != 0
-    assert "WorkerLostError Expected all 2 workers to answer" in output, errors[-3000:]
-    assert "start all workers again" in output
-    assert Checkpoints(tmp_path / "checkpoints").latest().step == 4
+    folder, codes = runs
+    mortal = folder / "mortal"
 
-    for process in _start_workers(tmp_path, "classes", "term"):
-        code, output, errors = _finish(process)
-        assert code != 0
-        assert "SIGTERM: stopped after step 9, saved in" in output, errors[-3000:]
-    assert Checkpoints(tmp_path / "checkpoints").latest().step == 9
+    def said(name, worker):
+        return (mortal / f"{name}{worker}.log").read_text()
 
-    chief, other = _start_workers(tmp_path, "classes")
-    outcome = _outcome(tmp_path, chief)
-    assert _finish(other)[0] == 0
-    assert outcome[0]["resumed"] == [4, 9]
-    _assert_same(outcome, alone("classes"))
+    assert codes["kill"] == [1, -9]
+    assert "WorkerLostError Expected all 2 workers to answer" in said("kill", 0)
+    assert "start all workers again" in said("kill", 0)
+    assert Checkpoints(mortal / "after_kill").latest().step == 4
+
+    assert 0 not in codes["term"]
+    for worker in range(2):
+        assert "SIGTERM: stopped after step 9, saved in" in said("term", worker)
+    assert Checkpoints(mortal / "after_term").latest().step == 9
+
+    assert codes["finish"] == [0, 0]
+    assert _outcome(mortal / "classes")[0]["resumed"] == [4, 9]
+    _assert_same(mortal / "classes", folder / "none" / "classes")
