@@ -24,6 +24,7 @@ class BuildArguments:
     classifier_activation: Any = "softmax"
     name: str | None = None
     dtype: Any = None
+    trainable: bool = True
 
     @property
     def shape_fields(self) -> dict[str, Any]:
@@ -87,6 +88,7 @@ class BuildArguments:
             classifier_activation=activation,
             name=self.name,
             dtype=self.dtype,
+            trainable=self.trainable,
         )
         if preprocessing is not None:
             model.preprocessing = model.preprocessing_before(preprocessing)

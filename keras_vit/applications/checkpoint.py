@@ -45,8 +45,9 @@ def from_checkpoint(
             pre-training too, which is an error otherwise.
         channels: which channels of the checkpoint those of the images are read as, as in
             `load_weights`.
-        **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype` and `name`; and
-            `stored_grid`, (rows, columns) of the stored position embedding, where nothing tells it.
+        **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype`, `name` and
+            `trainable`; and `stored_grid`, (rows, columns) of the stored position embedding, where
+            nothing tells it.
 
     Returns:
         The model, with `config` and `preprocessing` of the checkpoint.
@@ -56,7 +57,8 @@ def from_checkpoint(
         ValueError: a broken file, no Vision Transformer, one with a decoder, or an argument that is
             needed or does not fit.
     """
-    own = {k: config_overrides.pop(k) for k in ("dtype", "name") if k in config_overrides}
+    names = ("dtype", "name", "trainable")
+    own = {name: config_overrides.pop(name) for name in names if name in config_overrides}
     arguments = BuildArguments(
         include_top=include_top,
         pooling=pooling,

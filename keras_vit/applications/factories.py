@@ -28,7 +28,7 @@ _DOCUMENT = """Builds {title}, a Vision Transformer.
             variant's own ({classes} classes). Not used without the head.
         classifier_activation: activation of the head; None returns logits.
         name: name of the model; None is `"{variant}"`.{own_argument}
-        **config_overrides: fields of `keras_vit.VisionTransformerConfig`, and `dtype`.
+        **config_overrides: fields of `keras_vit.VisionTransformerConfig`, `dtype` and `trainable`.
 
     Returns:
         A `keras_vit.VisionTransformer`: `(batch, height, width, channels)` to `(batch, classes)`;
@@ -89,8 +89,8 @@ def _build(
     variant: str, weights: Any, arguments: BuildArguments, overrides: dict[str, Any]
 ) -> VisionTransformer:
     """The body of every factory."""
-    dtype = overrides.pop("dtype", None)
-    arguments = dataclasses.replace(arguments, name=arguments.name or variant, dtype=dtype)
+    own = {name: overrides.pop(name) for name in ("dtype", "trainable") if name in overrides}
+    arguments = dataclasses.replace(arguments, name=arguments.name or variant, **own)
     config = get_variant(variant)
     if weights is None:
         return arguments.build(config, **overrides)

@@ -90,8 +90,11 @@ def test_one_channel_is_read_as_all():
 
 
 def test_overrides_reach_the_config_and_the_model():
-    model = from_checkpoint(_TOKEN, dropout_rate=0.1, name="mine", gelu="erf", dtype="float32")
+    model = from_checkpoint(
+        _TOKEN, dropout_rate=0.1, name="mine", gelu="erf", dtype="float32", trainable=False
+    )
     assert (model.config.dropout_rate, model.config.gelu, model.name) == (0.1, "erf", "mine")
+    assert not model.trainable_variables
     with pytest.raises(ValueError, match="gelu_kind"):
         from_checkpoint(_TOKEN, gelu_kind="erf")
 

@@ -166,13 +166,15 @@ def test_output_shape_follows_the_arguments(arguments, shape):
     assert keras_vit.ViT_B16(**SMALL, **arguments).output.shape == shape
 
 
-def test_activation_name_and_tensor_are_used():
+def test_activation_name_tensor_and_freezing_are_used():
     images = keras.Input((32, 32, 3))
     model = keras_vit.ViT_B16(
-        **SMALL, classes=3, input_tensor=images, classifier_activation=None, name="mine"
-    )
+        **SMALL, classes=3, input_tensor=images, classifier_activation=None, name="mine",
+        trainable=False,
+    )  # fmt: skip
     assert model.name == "mine"
     assert model.input is images
+    assert not model.trainable_variables
     generator = np.random.default_rng(0)
     model.get_layer("head").kernel.assign(generator.normal(size=(12, 3)))
     output = np.asarray(model(generator.normal(size=(2, 32, 32, 3)).astype("float32")))
