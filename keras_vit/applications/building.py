@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_vit.checks import is_int
 from keras_vit.images.spec import Preprocessing
+from keras_vit.layers.dense import values_follow
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.weights.layouts import BoundCheckpoint
@@ -113,6 +114,7 @@ class BuildArguments:
         if preprocessing is None:
             size = config.image_size
             preprocessing = bound.layout.preprocessing(bound, size, config.in_channels)
-        model = self.build(config, preprocessing)
+        with values_follow():
+            model = self.build(config, preprocessing)
         assign(model, bound, channels=channels, careful=False)
         return model

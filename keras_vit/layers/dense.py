@@ -1,5 +1,8 @@
 """The matrices of a block, which take a low-rank adapter (LoRA)."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -7,6 +10,21 @@ import numpy as np
 from keras import ops
 
 _ADAPTER = ("lora_kernel_a", "lora_kernel_b")
+_VALUES_FOLLOW = contextvars.ContextVar("values_follow", default=False)
+
+
+@contextlib.contextmanager
+def values_follow() -> Iterator[None]:
+    """Within it, the matrices of new layers begin at zero, and nothing is drawn for them.
+
+    For a model whose weights are all set before anyone sees it: drawing them is most of the time
+    that building takes.
+    """
+    token = _VALUES_FOLLOW.set(True)
+    try:
+        yield
+    finally:
+        _VALUES_FOLLOW.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -22,6 +40,10 @@ class Dense(keras.layers.Dense):
 
     Reference: "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685), section 4.1.
     """
+
+    def add_weight(self, *args, initializer: Any = None, **kwargs) -> Any:
+        initializer = "zeros" if _VALUES_FOLLOW.get() else initializer
+        return super().add_weight(*args, initializer=initializer, **kwargs)
 
     @property
     def trainable(self) -> bool:

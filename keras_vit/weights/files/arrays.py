@@ -1,10 +1,11 @@
 """An open file of named arrays: names, shapes and dtypes at once, values one array at a time."""
 
+import collections
 import dataclasses
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ _MOST_ARRAYS = 20_000
 _MOST_AXES = 32
 _MOST_BYTES = 2**60
 _ALIGNMENT = 64
+_READERS = 2  # arrays that are held ahead of the one in use
 FLOAT_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
@@ -113,20 +115,19 @@ class ArrayFile:
             return to_float32(self._read_raw(name), spec.dtype)
 
     def read_each(self, names: Iterable[str]) -> Iterator[np.ndarray]:
-        """Reads arrays in turn; while one is used, a thread reads the next.
+        """Reads arrays in turn; while one is used, threads read those that come next.
 
         Yields:
             What `read` returns.
         """
-        with ThreadPoolExecutor(1) as pool:
-            ahead = None
+        with ThreadPoolExecutor(_READERS) as pool:
+            ahead: collections.deque[Future] = collections.deque()
             for name in names:
-                following = pool.submit(self.read, name)
-                if ahead is not None:
-                    yield ahead.result()
-                ahead = following
-            if ahead is not None:
-                yield ahead.result()
+                ahead.append(pool.submit(self.read, name))
+                if len(ahead) > _READERS:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
 
     def _read_raw(self, name: str) -> np.ndarray:
         """Reads one array as it is stored; bfloat16 as uint16."""

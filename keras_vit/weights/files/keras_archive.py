@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_vit.models.adapters import adapted_layers
+from keras_vit.layers.dense import values_follow
 from keras_vit.models.config import VisionTransformerConfig, config_of
 from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable, unfit
 from keras_vit.weights.files.suffixes import is_keras_model
@@ -158,7 +159,8 @@ def load_archive(path: Any) -> keras.Model:
     check_readable(path, _KIND)
     try:
         _check_sizes(path)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with values_follow():
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds
         raise _refusal(path, error, _KIND) from error
 

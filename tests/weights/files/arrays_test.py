@@ -52,11 +52,11 @@ class _Counted(ArrayFile):
         return np.array([float(name)], "float32")
 
 
-def test_arrays_are_read_in_turn_one_ahead_and_an_error_comes_in_its_place():
+def test_arrays_are_read_in_turn_two_ahead_and_an_error_comes_in_its_place():
     file = _Counted()
     arrays = file.read_each("20143")
     assert next(arrays)[0] == 2
-    assert file.read_so_far in (["2"], ["2", "0"])  # no further than the next
+    assert "2" in file.read_so_far and set(file.read_so_far) <= set("201")  # no further than two
     assert [next(arrays)[0] for _ in range(3)] == [0, 1, 4]
     with pytest.raises(ValueError, match="a hole"):
         next(arrays)
