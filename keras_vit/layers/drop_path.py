@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_vit.checks import check_number
 from keras_vit.layers.configured import ConfiguredLayer
-from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
+from keras_vit.layers.seeds import seed_of_replica, uniform
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -42,7 +42,7 @@ class DropPath(ConfiguredLayer):
         shape = (ops.shape(inputs)[0], *(1 for _ in inputs.shape[1:]))
         keep = 1.0 - self.rate
         seed = self.draw_seed() if seed is None else seed
-        kept = keras.random.uniform(shape, seed=DrawnSeed(seed)) < keep
+        kept = uniform(shape, seed) < keep
         return inputs * ops.cast(kept, inputs.dtype) / keep
 
     def compute_output_shape(self, input_shape):

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
+from keras_vit.layers.seeds import dropout, seed_of_replica
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -31,4 +31,4 @@ class Dropout(keras.layers.Dropout):
             seed = self.draw_seed()
         if seed is None or not training:
             return super().call(inputs, training=training)
-        return keras.random.dropout(inputs, self.rate, self.noise_shape, seed=DrawnSeed(seed))
+        return dropout(inputs, self.rate, self.noise_shape, seed)

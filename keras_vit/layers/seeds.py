@@ -1,10 +1,15 @@
-"""Random seeds that were drawn before they are needed, and differ from replica to replica."""
+"""Random seeds that were drawn before they are needed, and differ from replica to replica.
+
+What is drawn from them is the same with XLA and without, where TensorFlow by itself takes another
+generator.
+"""
 
 from typing import Any
 
 import keras
 from keras import ops
 
+_DIGITS = {"float32": 23, "bfloat16": 7, "float16": 10}  # binary, of a number in [1, 2)
 _STRIDE = 0x9E3779B9  # far apart, so that the seeds of two layers do not meet
 
 
@@ -51,3 +56,34 @@ def seed_of_replica(seed: Any) -> Any:
         return seed
     replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
     return seed + tf.stack([replica * _STRIDE, tf.zeros_like(replica)])
+
+
+def uniform(shape: Any, seed: Any, dtype: Any = "float32") -> Any:
+    """Draws numbers of [0, 1) from a seed, the bits of `keras.random.uniform` without XLA."""
+    digits = _DIGITS.get(keras.backend.standardize_dtype(dtype))
+    if keras.backend.backend() != "tensorflow" or digits is None:
+        return keras.random.uniform(shape, dtype=dtype, seed=DrawnSeed(seed))
+    import tensorflow as tf
+
+    # Integers come out alike everywhere; what TensorFlow and XLA make floats of does not.
+    whole = {"minval": None, "maxval": None, "dtype": tf.int32, "alg": "philox"}
+    bits = tf.random.stateless_uniform(shape, _of_32_bits(seed), **whole)
+    bits = tf.bitwise.bitwise_and(bits, 2**digits - 1)
+    return tf.cast(tf.cast(bits, tf.float32) * 2.0**-digits, dtype)
+
+
+def dropout(inputs: Any, rate: float, noise_shape: Any, seed: Any) -> Any:
+    """Drops what `keras.random.dropout` drops without XLA."""
+    if keras.backend.backend() != "tensorflow" or rate == 1:
+        return keras.random.dropout(inputs, rate, noise_shape, seed=DrawnSeed(seed))
+    sizes = ops.shape(inputs)
+    if noise_shape is not None:
+        sides = zip(sizes, noise_shape, strict=True)
+        sizes = [own if side is None else side for own, side in sides]
+    kept = uniform(sizes, seed, inputs.dtype) >= ops.cast(rate, inputs.dtype)
+    return ops.where(kept, inputs * ops.cast(1 / (1 - rate), inputs.dtype), 0)
+
+
+def _of_32_bits(seed: Any) -> Any:
+    """Returns a seed as XLA takes it, by the rule of Keras."""
+    return ops.cast(ops.mod(seed, 2**31 - 2), "int32")

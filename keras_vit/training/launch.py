@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import remove_leftovers
+from keras_vit.training.compiling import Compiling
 from keras_vit.training.objectives import OF_TASKS, Objective
 from keras_vit.training.plan import Plan
 from keras_vit.training.progress import BAR, LINES, SILENT
@@ -113,7 +114,9 @@ def train(
         cluster.check_start(earlier.checkpoint.step if earlier.checkpoint else 0, output_dir)
         if cluster.is_chief:
             remove_leftovers(output_dir)
-        run = Run(task, cluster, checkpoints, earlier, cluster.output_dir(output_dir))
+        compiling = Compiling(False, "deterministic") if deterministic else None
+        folder = cluster.output_dir(output_dir)
+        run = Run(task, cluster, checkpoints, earlier, folder, compiling)
         if verbose != SILENT:
             print(run.describe(), flush=True)
         if earlier.summary is not None:

@@ -21,6 +21,7 @@ from keras_vit.training.callbacks import (
     History,
     StopOnBrokenLoss,
 )
+from keras_vit.training.compiling import Compiling, compile_step
 from keras_vit.training.curves import plot_curves
 from keras_vit.training.interruption import Interruption
 from keras_vit.training.optimizers import make_schedule
@@ -58,7 +59,8 @@ class TrainingResult:
 class Run:
     """One call of `train`, ready to go on from where an earlier one stopped.
 
-    The weights of that one go into the model; in `folder` this process writes.
+    The weights of that one go into the model; in `folder` this process writes. `compiling` is how
+    the step of a new run is compiled; None lets a race tell.
     """
 
     def __init__(
@@ -68,13 +70,14 @@ class Run:
         checkpoints: Checkpoints,
         earlier: EarlierRun,
         folder: Path,
+        compiling: Compiling | None = None,
     ):
         self.task, self.cluster, self.checkpoints = task, cluster, checkpoints
         self.resumed, self.earlier_summary = earlier.checkpoint, earlier.summary
         plan = Plan.of(task.recipe, task.data)
         start = self.resumed.step if self.resumed else 0
         self.plan = dataclasses.replace(plan, start_step=start)
-        self.record = _record(self.resumed, task.identity())
+        self.record = _record(self.resumed, task.identity(), compiling)
         self.files = _files(folder, self.record["tensorboard"])
         if task.recipe.lora_rank is not None:
             self.files["adapter"] = folder / "adapter"
@@ -150,6 +153,8 @@ class Run:
                 else:  # makes the variables of the metrics, which then get their saved values
                     self.network.evaluate(self.batches, steps=1, verbose=0)
                 if plan.start_step < plan.total_steps:
+                    left = plan.total_steps - plan.start_step
+                    compile_step(self.network, self.batches, left, self.record, verbose != SILENT)
                     self.network.fit(
                         self.batches,
                         initial_epoch=plan.start_step // plan.steps_an_epoch,
@@ -279,7 +284,9 @@ class Run:
         return TrainingResult(summary, history, self.files)
 
 
-def _record(resumed: Checkpoint | None, identity: dict[str, Any]) -> dict[str, Any]:
+def _record(
+    resumed: Checkpoint | None, identity: dict[str, Any], compiling: Compiling | None
+) -> dict[str, Any]:
     """Returns what every checkpoint of the run says."""
     if resumed is None:
         return {
@@ -287,10 +294,12 @@ def _record(resumed: Checkpoint | None, identity: dict[str, Any]) -> dict[str, A
             "identity": identity,
             "tensorboard": time.strftime("tensorboard/%Y%m%d-%H%M%S"),
             "resumed_at_steps": [],
+            "compiling": compiling and compiling.to_dict(),
             "versions": versions(),
         }
     kept = {name: resumed.record[name] for name in ("run_id", "identity", "tensorboard")}
     steps = [*resumed.record["resumed_at_steps"], resumed.step]
+    kept["compiling"] = resumed.record.get("compiling")
     return {**kept, "resumed_at_steps": steps, "versions": versions()}
 
 

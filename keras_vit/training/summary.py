@@ -43,6 +43,7 @@ def summarize(
         **{f"training_{figure.name}": history[-1][figure.name] for figure in objective.figures},
         "steps": history[-1]["step"],
         "resumed_at_steps": list(record["resumed_at_steps"]),
+        "compiling": record["compiling"],
         "seconds": round(seconds, 2),
         "images_per_second": round(statistics.median(speeds), 1) if speeds else None,
         "parameters": model.count_params(),

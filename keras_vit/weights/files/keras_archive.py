@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vit.models.adapters import adapted_layers
 from keras_vit.layers.dense import values_follow
+from keras_vit.models.adapters import adapted_layers
 from keras_vit.models.config import VisionTransformerConfig, config_of
 from keras_vit.weights.files.arrays import ArrayFile, ArraySpec, broken, check_readable, unfit
 from keras_vit.weights.files.suffixes import is_keras_model
