@@ -18,7 +18,9 @@ NEEDS_KERAS = False
 FLAGS = flags.FLAGS
 section("What is measured")
 flags.DEFINE_string("model", "ViT_B16", "Name of a variant.")
-flags.DEFINE_list("dtype", ["float32"], "One or more of float32, bfloat16, float16.")
+flags.DEFINE_list(
+    "dtype", ["float32"], "One or more of float32, bfloat16, float16; `auto`: what is faster here."
+)
 flags.DEFINE_integer("batch_size", 8, "Images a batch.", lower_bound=1)
 flags.DEFINE_integer(
     "image_size", None, "Height and width in pixels; default: the model's own.", lower_bound=1
@@ -32,7 +34,7 @@ section("Output")
 flags.DEFINE_string("output", None, "JSON file for the figures.")
 
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
 def check() -> None:
@@ -59,6 +61,13 @@ def measure() -> tuple[dict[str, Any], str]:
 
     results, texts = [], []
     for dtype in FLAGS.dtype:
+        if dtype == "auto":
+            from keras_vit.models.variants import get_variant
+            from keras_vit.training import choose_dtype
+
+            choice = choose_dtype(get_variant(FLAGS.model), train=FLAGS.train)
+            dtype = choice.dtype.removeprefix("mixed_")
+            texts.append(f"chosen: {dtype}, {choice.why}\n")
         say(f"{FLAGS.model} {dtype}")
         result = benchmark.measure(
             FLAGS.model,

@@ -29,6 +29,7 @@ from keras_vit.commands.sources import check_model_file, dataset_flag, task_flag
 
 if TYPE_CHECKING:
     from keras_vit.training.objectives import Objective
+    from keras_vit.training.precision import DtypeChoice
     from keras_vit.training.recipes import Recipe
 
 section("Data")
@@ -53,7 +54,11 @@ _IMAGE_SIZE = flags.DEFINE_integer(
     "Side of the square input in pixels; default: the recipe's, else the model's own.",
     lower_bound=1,
 )
-_DTYPE = flags.DEFINE_string("dtype", None, "Such as mixed_bfloat16; default: float32.")
+_DTYPE = flags.DEFINE_string(
+    "dtype",
+    None,
+    "Such as mixed_bfloat16; `auto` measures what is faster here; default: float32.",
+)
 
 section("Teacher")
 _TEACHER = flags.DEFINE_string(
@@ -179,6 +184,24 @@ def run() -> None:
     train(Distillation(_TEACHER.value, _DISTILLATION.value) if _TEACHER.value else None)
 
 
+def choose_dtype(spec: str, replicas: int) -> DtypeChoice:
+    """Measures what is faster; a run that is gone on with keeps what it began with."""
+    from pathlib import Path
+
+    from keras_vit.training import models, precision
+
+    if replicas > 1:
+        raise ValueError(
+            f"Expected --dtype=auto with one replica. Received: {replicas}, which might choose "
+            "differently. Name a type, such as mixed_bfloat16."
+        )
+    return precision.chosen_before(
+        Path(_OUTPUT_DIR.value),
+        lambda: precision.choose_dtype(models.known_config(spec)),
+        resume=_RESUME.value,
+    )
+
+
 def train(objective: Objective | None = None, recipe_name: str | None = None) -> None:
     """Trains as the flags say.
 
@@ -207,6 +230,10 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     if recipe_name == "auto" and not follows:
         recipe_name = models.scratch_recipe(data)
     recipe = changed(training.Recipe(epochs=1) if follows else training.get_recipe(recipe_name))
+    dtype, why = _DTYPE.value, ""
+    if dtype == "auto":
+        choice = choose_dtype(spec, strategy.num_replicas_in_sync)
+        dtype, why = choice.dtype, choice.why
     with strategy.scope():
         model = training.build_model(
             spec,
@@ -214,7 +241,7 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
             recipe,
             weights=_WEIGHTS.value,
             image_size=_IMAGE_SIZE.value,
-            dtype=_DTYPE.value,
+            dtype=dtype,
         )
     reasons = ""
     if follows:
@@ -224,6 +251,8 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     height, width = model.preprocessing.size
     print(f"Data:   {data.describe()}" + f"; task: {data.task}" * labelled)
     print(f"Model:  {spec}, {model.count_params():,} parameters, {height} x {width} pixels")
+    if why:
+        print(f"Type:   {dtype}: {why}")
     print(f"Recipe: {recipe_name}, seed {recipe.seed}{reasons}", flush=True)
     try:
         result = training.train(

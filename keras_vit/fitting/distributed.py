@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_vit.fitting import keras_internals, step
@@ -12,6 +13,7 @@ from keras_vit.fitting.options import StepOptions
 REDUCTIONS = ("sum_over_batch_size", "mean", step.WEIGHTED_MEAN, "sum")
 # The key of the step's options in the config of a compiled model's optimizer.
 _OPTIONS = "step_options"
+_KERAS_BATCH = 32  # images a batch of `predict` where none are told
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -80,6 +82,21 @@ class TrainableModel(keras_internals.BuildsFromLocalBatch, keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Runs `keras_vit.fitting.step.test_step`."""
         return step.test_step(self, data)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Predicts as Keras does; with `verbose=0` one batch without the cost of a data set.
+
+        Keras makes a `tf.data.Dataset` of any array, which takes longer than a small model.
+        """
+        is_batch = (
+            isinstance(x, np.ndarray)
+            and x.dtype == np.float32
+            and 0 < len(x) <= (batch_size or _KERAS_BATCH)
+        )
+        alone = self.distribute_strategy.num_replicas_in_sync == 1
+        if is_batch and alone and verbose == 0 and steps is None and callbacks is None:
+            return self.predict_on_batch(x)
+        return super().predict(x, batch_size, verbose, steps, callbacks)
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns Keras's config, the step's options in its optimizer's.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from keras_vit.training.launch import train
     from keras_vit.training.layer_rates import layer_decay
     from keras_vit.training.models import SMALL_MODELS, build_model
+    from keras_vit.training.precision import DtypeChoice, choose_dtype
     from keras_vit.training.recipe_table import RECIPES, get_recipe
     from keras_vit.training.recipes import Recipe
     from keras_vit.training.run import TrainingResult
@@ -22,6 +23,7 @@ __all__ = [
     "RECIPES",
     "SMALL_MODELS",
     "BrokenLossError",
+    "DtypeChoice",
     "Recipe",
     "TrainingInterrupted",
     "TrainingResult",
@@ -29,6 +31,7 @@ __all__ = [
     "WorkerLostError",
     "auto_recipe",
     "build_model",
+    "choose_dtype",
     "get_recipe",
     "layer_decay",
     "make_strategy",

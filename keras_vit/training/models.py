@@ -56,6 +56,11 @@ def is_checkpoint(spec: str) -> bool:
     return is_address(spec) or spec.endswith(SUFFIXES) or Path(spec).exists()
 
 
+def known_config(spec: str) -> VisionTransformerConfig | None:
+    """Returns the config of a small model or a variant, None for a checkpoint."""
+    return SMALL_MODELS.get(spec) or VARIANTS.get(spec)
+
+
 def check_model(spec: str, weights: str | None = None) -> None:
     """Refuses what `build_model` cannot build, and unknown names of weights; needs no Keras.
 
@@ -99,7 +104,8 @@ def build_model(
             size where it has any.
         weights: for a variant, what its factory takes as `weights`; None for initial values.
         image_size: side of the square image in pixels; None for the recipe's, else the model's own.
-        dtype: dtype or policy of the layers; None for Keras's global one.
+        dtype: dtype or policy of the layers; None for Keras's global one, `"auto"` for what
+            `choose_dtype` finds faster here.
 
     Returns:
         The model, with a fresh head where its own has another number of classes.
@@ -111,6 +117,10 @@ def build_model(
 
     spec = os.fspath(spec)
     check_model(spec, weights)
+    if dtype == "auto":
+        from keras_vit.training.precision import choose_dtype
+
+        dtype = choose_dtype(known_config(spec)).dtype
     keras.utils.set_random_seed(recipe.seed)
     overrides = {
         name: value

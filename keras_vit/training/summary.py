@@ -44,6 +44,7 @@ def summarize(
         "steps": history[-1]["step"],
         "resumed_at_steps": list(record["resumed_at_steps"]),
         "compiling": record["compiling"],
+        "dtype": model.dtype_policy.name,
         "seconds": round(seconds, 2),
         "images_per_second": round(statistics.median(speeds), 1) if speeds else None,
         "parameters": model.count_params(),

@@ -281,3 +281,17 @@ def test_impossible_options_are_refused(arguments, message):
 def test_a_loss_that_cannot_be_added_is_refused():
     with pytest.raises(ValueError, match="one reduction.*Received: .*None"):
         _model().compile("sgd", keras.losses.MeanSquaredError(reduction=None), accumulation_steps=2)
+
+
+def test_one_batch_is_predicted_without_a_data_set_and_more_as_keras_does(monkeypatch):
+    model, asked = _model(), []
+    expected = keras.Model.predict(model, IMAGES, verbose=0)
+    monkeypatch.setattr(keras.Model, "predict", lambda *rest: asked.append(rest[2:]))
+    one, several = (model.predict(IMAGES[:count], verbose=0) for count in (1, 20))
+    np.testing.assert_allclose(several, expected, atol=1e-6)
+    np.testing.assert_allclose(one, expected[:1], atol=1e-6)
+    assert not asked
+    model.predict(IMAGES, 8, verbose=0)
+    model.predict(IMAGES.astype("float64"), verbose=0)
+    model.predict(IMAGES)
+    assert asked == [(8, 0, None, None), (None, 0, None, None), (None, "auto", None, None)]
