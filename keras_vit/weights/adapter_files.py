@@ -15,9 +15,16 @@ import numpy as np
 
 from keras_vit.models.adapters import Adapter, adaptable_layers
 from keras_vit.models.config import config_of
+from keras_vit.weights.download import local_folder
 from keras_vit.weights.files.arrays import unfit
 from keras_vit.weights.files.keras_archive import layer_variables
-from keras_vit.weights.files.peft_folder import Module, PeftAdapter, read_peft, write_peft
+from keras_vit.weights.files.peft_folder import (
+    PEFT_FILES,
+    Module,
+    PeftAdapter,
+    read_peft,
+    write_peft,
+)
 from keras_vit.weights.files.suffixes import SAFETENSORS
 from keras_vit.weights.layouts import LAYOUTS, Layout, layout_for
 from keras_vit.weights.load import LoadReport
@@ -76,7 +83,8 @@ def load_adapter(model: keras.Model, path: Any) -> LoadReport:
 
     Args:
         model: a `VisionTransformer` of the weights that the adapter was trained on.
-        path: a folder that `save_adapter` or PEFT wrote, on a model of timm or transformers.
+        path: a folder that `save_adapter` or PEFT wrote, on a model of timm or transformers; or its
+            address, such as `"hf://owner/repo"`.
 
     Returns:
         What was loaded and left out. The head of the file is left out for a model without one; a
@@ -84,10 +92,12 @@ def load_adapter(model: keras.Model, path: Any) -> LoadReport:
 
     Raises:
         FileNotFoundError: no such files.
+        ConnectionError: an address that cannot be reached.
         ValueError: a broken file, what PEFT knows and this package does not (DoRA, trained biases),
             modules or shapes that the model does not have; the model is as it was.
     """
     config = config_of(model)
+    path = local_folder(path, PEFT_FILES)
     found = read_peft(path)
     layers = {name: tuple(layer.kernel.shape) for name, layer in adaptable_layers(model).items()}
     layout = _reader(path, found.modules, config)
@@ -96,7 +106,7 @@ def load_adapter(model: keras.Model, path: Any) -> LoadReport:
     model.set_adapters(adapters)
     for variable, array in head.values():
         variable.assign(array)
-    return LoadReport(os.fspath(path), layout.name, (*adapters, *head), left_out=left_out)
+    return LoadReport(path, layout.name, (*adapters, *head), left_out=left_out)
 
 
 def unpack(adapter: Adapter, count: int) -> list[Module | None]:

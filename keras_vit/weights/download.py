@@ -43,6 +43,13 @@ def local_path(source: Any) -> str:
     return fetch(source) if is_address(source) else os.path.expanduser(os.fspath(source))
 
 
+def local_folder(source: Any, names: Sequence[str]) -> str:
+    """Returns the path of a folder; where `source` is an address, its files `names` come first."""
+    if not is_address(source):
+        return os.path.expanduser(os.fspath(source))
+    return os.path.dirname([fetch(f"{source.rstrip('/')}/{name}") for name in names][-1])
+
+
 def cached_path(address: str) -> Path:
     """Returns where the file behind an address is kept, or may be put by hand.
 

@@ -16,6 +16,7 @@ from keras_vit.models.adapters import Adapter
 from keras_vit.weights.adapter_files import load_adapter, pack, save_adapter, unpack
 from keras_vit.weights.architecture import infer_config
 from keras_vit.weights.binding import bind
+from keras_vit.weights.download import cached_path
 from keras_vit.weights.files.opening import open_checkpoint
 from keras_vit.weights.files.peft_folder import CONFIG, WEIGHTS, Module
 from keras_vit.weights.files.safetensors import SafetensorsFile, write_safetensors
@@ -57,6 +58,17 @@ def logits(model, images):
 def arrays_in(folder):
     file = SafetensorsFile(folder / WEIGHTS)
     return {name: file.read(name) for name in file.specs}
+
+
+def test_an_adapter_of_an_address_is_that_in_the_cache(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_VIT_CACHE", str(tmp_path))
+    model, images = base("timm_vit")
+    address = "hf://owner/adapter"
+    shutil.copytree(PEFT / "timm_vit", cached_path(f"{address}/{WEIGHTS}").parent)
+    assert load_adapter(model, address).loaded
+    found = logits(model, images)
+    load_adapter(model, PEFT / "timm_vit")
+    np.testing.assert_array_equal(logits(model, images), found)
 
 
 @every_case

@@ -395,6 +395,17 @@ def test_one_file_of_a_repository_is_fetched(hub):
     assert path.endswith("owner/vit/sub/other.safetensors") and os.path.isfile(path)
 
 
+def test_a_folder_of_a_repository_is_fetched_or_is_a_path(hub, tmp_path):
+    hub.add("owner/adapter", **{"last/a.json": b"{}", "last/b.safetensors": _safetensors(a=2)})
+    hub.absent("owner/adapter", *download.BESIDE)
+    folder = download.local_folder("hf://owner/adapter/last/", ("a.json", "b.safetensors"))
+    assert {"a.json", "b.safetensors"} <= set(os.listdir(folder))
+    assert download.local_folder(tmp_path, ("a.json",)) == str(tmp_path)
+    hub.absent("owner/adapter", "last/c.json")
+    with pytest.raises(FileNotFoundError, match="last/c.json"):
+        download.local_folder("hf://owner/adapter/last", ("c.json",))
+
+
 def test_shards_are_all_fetched(hub):
     weight_map = {"a": "one.safetensors", "b": "two.safetensors"}
     hub.absent("owner/big", "model.safetensors", *download.BESIDE)

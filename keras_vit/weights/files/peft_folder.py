@@ -15,7 +15,7 @@ from keras_vit.files import read_json, replacing, write_json
 from keras_vit.weights.files.arrays import unfit
 from keras_vit.weights.files.safetensors import SafetensorsFile, write_safetensors
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PEFT_FILES = CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _KIND = "a LoRA adapter of PEFT"
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
