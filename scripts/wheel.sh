@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Builds the wheel, runs it out of a folder of its own, and resolves every extra beside it. What is
+# built is this working copy without what git does not know.
+set -euo pipefail
+. "$(dirname "$0")/environment.sh"
+prepare_environment
+
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+git archive HEAD | tar -x -C "$(mkdir "$place/source"; echo "$place/source")"
+"$venv_python" -m pip install --quiet --disable-pip-version-check uv
+python=$PWD/$venv_python
+cd "$place"
+"$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir . ./source
+"$python" -m pip install --quiet --disable-pip-version-check --no-deps --target alone ./*.whl
+
+# Every module and every file beside one is in it.
+missing=$(diff <(cd source && find keras_vit -type f | sort) \
+    <(cd alone && find keras_vit -type f ! -path "*__pycache__*" | sort) || true)
+[ -z "$missing" ] || { echo "error: the wheel differs from the package: $missing" >&2; exit 1; }
+PYTHONPATH=$place/alone "$python" -c "
+import keras_vit, keras_vit_command
+assert keras_vit.__file__.startswith('$place'), keras_vit.__file__
+keras_vit.VisionTransformer, keras_vit.training.train
+" 2>/dev/null || { echo "error: the wheel cannot be imported" >&2; exit 1; }
+
+extras=$("$python" -c "
+import configparser
+parser = configparser.ConfigParser()
+parser.read('source/setup.cfg')
+print(','.join(parser['options.extras_require']))")
+for extra in "$extras" ${extras//,/ }; do
+    echo "keras-vit[$extra] @ file://$(echo "$place"/*.whl)" |
+        "$python" -m uv pip compile --quiet --no-header - >/dev/null ||
+        { echo "error: the extra $extra does not resolve" >&2; exit 1; }
+done
+echo "$(basename "$place"/*.whl): complete, imported alone; extras resolved: $extras"
