@@ -7,9 +7,9 @@ prepare_environment
 
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-git archive HEAD | tar -x -C "$(mkdir "$place/source"; echo "$place/source")"
+mkdir "$place/source" && git archive HEAD | tar -x -C "$place/source"
 "$venv_python" -m pip install --quiet --disable-pip-version-check uv
-python=$PWD/$venv_python
+python=$(cd "$(dirname "$venv_python")" && pwd)/python
 cd "$place"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir . ./source
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target alone ./*.whl
