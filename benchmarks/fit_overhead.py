@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras_vit.benchmark.machine import describe_machine
 
 BLOCK = 6
 """Steps of `fit` between two pauses."""
+BARE = "bare step"
 SKIPPED = 2
 """Steps after a pause that do not count: the pipeline filled its buffers in the pause."""
 
@@ -70,7 +72,7 @@ def measure_fit(
             photos = Path(folder) / "photos"
             photos.mkdir()
             write_photos(photos, num_images)
-            pauses = _Pauses(_bare_step(bare, recipe))
+            pauses = Pauses({BARE: _bare_step(bare, recipe)})
             data = load(photos, held_out_fraction=2 / num_images)
             output = Path(folder) / "run"
             train(recipe, trained, data, output_dir=output, callbacks=[pauses], verbose=0)
@@ -82,13 +84,8 @@ def measure_fit(
         "batch_size": batch_size,
         "machine": describe_machine(),
         "fit_s": [second for block in pauses.fit_s for second in block],
-        "bare_s": [second for block in pauses.bare_s for second in block],
-        "ratio": statistics.median(
-            statistics.mean(fitted) / statistics.mean(before + after)
-            for fitted, before, after in zip(
-                pauses.fit_s, pauses.bare_s[:-1], pauses.bare_s[1:], strict=True
-            )
-        ),
+        "bare_s": [second for pause in pauses.bare_s for second in pause[BARE]],
+        "ratio": statistics.median(pauses.summary()[1]),
     }
 
 
@@ -110,26 +107,44 @@ def _bare_step(model: Any, recipe: Any) -> Any:
     return lambda: model.train_on_batch(images, labels)
 
 
-class _Pauses(keras.callbacks.Callback):
+class Pauses(keras.callbacks.Callback):
     """Times steps in blocks, and bare steps between the blocks.
 
     The first block only warms up, compilation included.
+
+    Args:
+        bare_steps_of: functions that run one bare step, by name.
+        block: steps between two pauses.
+        skipped: steps after a pause that do not count.
+        bare_steps: timed in a pause, of each function.
+
+    Attributes:
+        fit_s: seconds of the counted steps of each block.
+        bare_s: seconds of the bare steps of each pause, by name.
     """
 
-    def __init__(self, bare_step: Any):
+    def __init__(
+        self,
+        bare_steps_of: Mapping[Any, Callable[[], Any]],
+        *,
+        block: int = BLOCK,
+        skipped: int = SKIPPED,
+        bare_steps: int = 2,
+    ):
         super().__init__()
-        self.bare_step = bare_step
+        self._bare, self._size, self._skipped = dict(bare_steps_of), block, skipped
+        self._bare_steps = bare_steps
         self.fit_s: list[list[float]] = []
-        self.bare_s: list[list[float]] = []
+        self.bare_s: list[dict[Any, list[float]]] = []
         self._count, self._last, self._block = 0, 0.0, []
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
-        position = self._count % BLOCK
-        if self._count >= BLOCK and position >= SKIPPED:
+        position = self._count % self._size
+        if self._count >= self._size and position >= self._skipped:
             self._block.append(now - self._last)
         self._count += 1
-        if self._count % BLOCK == 0:
+        if self._count % self._size == 0:
             if self._block:
                 self.fit_s.append(self._block)
                 self._block = []
@@ -137,10 +152,29 @@ class _Pauses(keras.callbacks.Callback):
         self._last = time.perf_counter()
 
     def _pause(self):
-        self.bare_step()  # not timed: what fit left in the caches is gone
-        seconds = []
-        for _ in range(2):
-            start = time.perf_counter()
-            self.bare_step()
-            seconds.append(time.perf_counter() - start)
+        seconds: dict[Any, list[float]] = {}
+        for name, run in self._bare.items():
+            run()  # not timed: what fit left in the caches is gone
+            seconds[name] = []
+            for _ in range(self._bare_steps):
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
         self.bare_s.append(seconds)
+
+    def summary(self) -> tuple[dict[Any, float], list[float]]:
+        """Returns the median seconds of each bare step, and each block as a multiple of the faster.
+
+        A block stands beside the bare steps in the pauses before and after it.
+        """
+        bare = {
+            name: statistics.median(second for each in self.bare_s for second in each[name])
+            for name in self._bare
+        }
+        around = zip(self.bare_s[:-1], self.bare_s[1:], strict=True)
+        fastest = [
+            min(statistics.mean(before[name] + after[name]) for name in self._bare)
+            for before, after in around
+        ]
+        blocks = zip(self.fit_s, fastest, strict=True)
+        return bare, [statistics.mean(fitted) / second for fitted, second in blocks]

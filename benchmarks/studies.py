@@ -1,7 +1,7 @@
 """Measures speed and memory of a model and its peers, or makes one of the studies of a checkout.
 
 Without a mode it times inference and training of one model beside its peers, which are measured
-when they are installed: pip install "keras-vit[peers]". --suite takes twenty minutes for ViT-B/16.
+when they are installed: pip install "keras-vit[peers]". --suite takes forty minutes for ViT-B/16.
 
 Examples:
   keras-vit benchmark --model=ViT_B16 --dtype=float32,bfloat16 --output=b16.json
@@ -12,11 +12,15 @@ Examples:
 
 from __future__ import annotations
 
+import os
+
 from absl import flags
 
+from keras_vit.checks import check_choice
 from keras_vit.command_line import load_libraries, section
 from keras_vit.commands import benchmark
 from keras_vit.commands.sources import check_model_file
+from keras_vit.files import read_json
 from keras_vit.weights.files.suffixes import KERAS
 
 NEEDS_KERAS = False
@@ -57,6 +61,11 @@ flags.DEFINE_bool(
 flags.DEFINE_bool("gpu", False, "One GPU: ours on JAX beside timm (set KERAS_BACKEND=jax).")
 
 section("For some of them")
+flags.DEFINE_list(
+    "sections",
+    None,
+    "With --suite: what of it to measure; the rest is taken from --output, if it is there.",
+)
 flags.DEFINE_list("counts", None, "With --merging: tokens merged in each block.")
 flags.DEFINE_string(
     "dataset",
@@ -78,8 +87,16 @@ def suite():
     """Measures everything that is promised."""
     from benchmarks import suite, suite_plot, targets
 
+    earlier, sections = None, tuple(FLAGS.sections or suite.SECTIONS)
+    if FLAGS.sections and FLAGS.output and os.path.exists(FLAGS.output):
+        earlier = read_json(FLAGS.output)
     result = suite.measure_suite(
-        FLAGS.model, repeats=FLAGS.repeats, peers=FLAGS.peers, progress=benchmark.say
+        FLAGS.model,
+        sections=sections,
+        repeats=FLAGS.repeats,
+        peers=FLAGS.peers,
+        progress=benchmark.say,
+        earlier=earlier,
     )
     return result, targets.format_suite(result), suite_plot.plot_suite
 
@@ -257,6 +274,11 @@ def chosen_mode() -> str | None:
 def check() -> None:
     """Refuses flags that do not go together, and unknown names."""
     mode = chosen_mode()
+    if FLAGS.sections:
+        from benchmarks.suite import SECTIONS
+
+        for name in FLAGS.sections:
+            check_choice("--sections", name, SECTIONS)
     if FLAGS.plot and mode not in DRAWN:
         raise ValueError(
             f"Expected --plot with --suite, --growth or --merging. Received: {mode or 'no mode'}."

@@ -6,14 +6,14 @@ What is measured is here; what is promised of it, in `targets.py`.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import pathlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from benchmarks.checkpoint_loading import measure_loading
-from benchmarks.fit_overhead import measure_fit
 from benchmarks.subjects import EXPORTED, load_subject_model
 from keras_vit.benchmark.machine import describe_machine, measure_imports
 from keras_vit.benchmark.peers import available_peers
@@ -29,14 +29,18 @@ BATCH_SIZE = 8
 
 RACES = {
     "inference float32": ("infer", "float32", BATCH_SIZE),
-    "inference float32, one image": ("infer", "float32", 1),
+    "inference float32 of one image": ("infer", "float32", 1),
     "inference bfloat16": ("infer", "bfloat16", BATCH_SIZE),
     "training float32": ("train", "float32", BATCH_SIZE),
     "training bfloat16": ("train", "bfloat16", BATCH_SIZE),
 }
 """What is timed by the name of the race: command, type and images a batch."""
 
-SECTIONS = (*RACES, "fit", "start-up")
+SECTIONS = (
+    *RACES, "fit", "start-up", "small model", "quick start", "type", "folder", "rollout memory",
+    "exports", "growth",
+)  # fmt: skip
+"""What the suite has, in its order."""
 
 
 def measure_suite(
@@ -46,6 +50,7 @@ def measure_suite(
     repeats: int = 5,
     peers: list[str] | None = None,
     progress: Callable[[str], None] = lambda section: None,
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measures one model in every way, beside all peers that are installed.
 
@@ -55,24 +60,67 @@ def measure_suite(
         repeats: rounds of each race, after one that warms up.
         peers: subjects beside ours; None for those that are installed.
         progress: called with the name of each section before it begins.
+        earlier: what an earlier run returned, of which the other sections are kept.
 
     Returns:
         A dictionary that JSON can hold: the machine, `races` as `measure` returns them by their
-        names, `fit` as `measure_fit` returns it, and `start-up` with `import_s` as
-        `measure_imports` and `loading` as `measure_loading` return them.
+        names, the other sections by theirs, each as its own module returns it, and `measured`, the
+        day of each.
     """
-    result: dict[str, Any] = {"model": model, "machine": describe_machine(), "races": {}}
-    with _exports(model) as exports:
+    result: dict[str, Any] = {"races": {}, "measured": {}, **(earlier or {})}
+    result |= {"model": model, "machine": describe_machine()}
+    races = any(name in RACES for name in sections)
+    with _exports(model) if races else contextlib.nullcontext({}) as exports:
         for name in sections:
             progress(name)
             if name in RACES:
                 result["races"][name] = _race(name, model, peers, exports, repeats)
-            elif name == "fit":
-                result["fit"] = measure_fit(model, batch_size=BATCH_SIZE)
             else:
-                loading = measure_loading(model, repeats=repeats)
-                result["start-up"] = {"import_s": measure_imports(repeats), "loading": loading}
+                result[name] = _section(name, model, repeats)
+            result["measured"][name] = time.strftime("%Y-%m-%d")
     return result
+
+
+def _section(name: str, model: str, repeats: int) -> Any:
+    """Measures one section that is no race; each module is imported where it is needed."""
+    if name == "fit":
+        from benchmarks.fit_overhead import measure_fit
+
+        return measure_fit(model, batch_size=BATCH_SIZE)
+    if name == "start-up":
+        from benchmarks.checkpoint_loading import measure_loading
+        from benchmarks.start_up import measure_commands
+
+        imports, loading = measure_imports(repeats), measure_loading(model, repeats=repeats)
+        return {"import_s": imports, "loading": loading, "commands": measure_commands(repeats)}
+    if name == "small model":
+        from benchmarks.small_models import measure_small
+
+        return measure_small()
+    if name == "quick start":
+        from benchmarks.quick_start import measure_quick_start
+
+        return measure_quick_start((0, 1, 2))
+    if name == "type":
+        from keras_vit.models.variants import get_variant
+        from keras_vit.training import choose_dtype
+
+        return dataclasses.asdict(choose_dtype(get_variant(model)))
+    if name == "folder":
+        from benchmarks.folder_speed import measure_folder
+
+        return measure_folder(model, batch_size=BATCH_SIZE)
+    if name == "rollout memory":
+        from benchmarks.rollout_memory import measure_memory
+
+        return measure_memory()
+    if name == "exports":
+        from benchmarks.start_up import measure_exports
+
+        return measure_exports()
+    from benchmarks.many import measure_many
+
+    return measure_many()
 
 
 @contextlib.contextmanager

@@ -132,6 +132,7 @@ def measure_classifier(model, data, role: str, folder: Path) -> dict:
     """Prints accuracy and calibration beside the baselines, and draws the confusion matrix."""
     from keras_vit import evaluation
     from keras_vit.data.pass_progress import show_speed
+    from keras_vit.evaluation.accuracy import MOST_IN_MATRIX
 
     result = evaluation.evaluate(
         model, data.split(role), data.class_names, batch_size=_BATCH_SIZE.value, verbose=1
@@ -153,12 +154,14 @@ def measure_classifier(model, data, role: str, folder: Path) -> dict:
         speed = f"{show_speed(result.images_per_second)} (batch {_BATCH_SIZE.value})"
         cells.append(("Speed", speed))
     print("\n".join(align(cells, left=2)))
-    evaluation.plot_confusion_matrix(
-        result.confusion,
-        data.class_names,
-        folder / "confusion_matrix.png",
-        title=f"{data.name}, {role}: {100 * result.top1:.2f} % of {result.num_examples:,} images",
-    )
+    if len(data.class_names) <= MOST_IN_MATRIX:
+        of = f"{100 * result.top1:.2f} % of {result.num_examples:,} images"
+        evaluation.plot_confusion_matrix(
+            result.confusion,
+            data.class_names,
+            folder / "confusion_matrix.png",
+            title=f"{data.name}, {role}: {of}",
+        )
     return {**result.to_dict(), "baselines": baselines}
 
 

@@ -21,6 +21,9 @@ from keras_vit.models.probability import output_meaning, probabilities
 from keras_vit.tables import align
 
 CALIBRATION_BINS = 15
+# Classes up to which the confusion matrix is part of `to_dict`: beyond it has millions of zeros.
+MOST_IN_MATRIX = 2_000
+_ROWS = 256  # of outputs that are worked on at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Evaluation:
         top5: share whose right class is among the five most probable; None below six classes.
         loss: mean cross-entropy in nats.
         calibration_error: see `expected_calibration_error`, 0 to 1.
-        confusion: `(num_classes, num_classes)` counts, row true and column predicted.
+        pairs: `(3, n)` counts: true class, predicted class and number of images, for each pair that
+            occurs.
         class_names: name of each class.
         images_per_second: of the model alone, from the median batch after the first; None where
             there were fewer than three batches.
@@ -44,15 +48,25 @@ class Evaluation:
     top5: float | None
     loss: float
     calibration_error: float
-    confusion: np.ndarray
+    pairs: np.ndarray
     class_names: tuple[str, ...]
     images_per_second: float | None = None
 
     @property
+    def confusion(self) -> np.ndarray:
+        """`(num_classes, num_classes)` counts, row true and column predicted."""
+        true, predicted, images = self.pairs
+        matrix = np.zeros((len(self.class_names), len(self.class_names)), np.int64)
+        matrix[true, predicted] = images
+        return matrix
+
+    @property
     def balanced_accuracy(self) -> float:
         """Mean over the classes of the share of their images that were found, 0 to 1."""
-        images = self.confusion.sum(axis=1)
-        return float((np.diag(self.confusion)[images > 0] / images[images > 0]).mean())
+        true, predicted, counts = self.pairs
+        images = np.bincount(true, counts)
+        found = np.bincount(true, counts * (true == predicted))
+        return float((found[images > 0] / images[images > 0]).mean())
 
     def per_class(self) -> list[dict[str, Any]]:
         """Returns a row a class: its name, images, recall and precision.
@@ -62,12 +76,12 @@ class Evaluation:
         """
         from sklearn.metrics import precision_recall_fscore_support
 
-        true, predicted = np.nonzero(self.confusion)
+        true, predicted, counts = self.pairs
         precision, recall, _, images = precision_recall_fscore_support(
             true,
             predicted,
             labels=range(len(self.class_names)),
-            sample_weight=self.confusion[true, predicted],
+            sample_weight=counts,
             zero_division=np.nan,
         )
         recall, precision = (
@@ -91,11 +105,18 @@ class Evaluation:
         return "\n".join(align(rows))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns everything as plain values that JSON can hold."""
-        left_out = ("confusion", "class_names")
+        """Returns everything as plain values that JSON can hold.
+
+        The confusion matrix is there up to 2,000 classes, else `confusion_pairs`, rows of true
+        class, predicted class and images.
+        """
+        left_out = ("pairs", "class_names")
         values = {name: value for name, value in vars(self).items() if name not in left_out}
         values["balanced_accuracy"] = self.balanced_accuracy
-        return {**values, "per_class": self.per_class(), "confusion": self.confusion.tolist()}
+        values["per_class"] = self.per_class()
+        if len(self.class_names) > MOST_IN_MATRIX:
+            return {**values, "confusion_pairs": self.pairs.T.tolist()}
+        return {**values, "confusion": self.confusion.tolist()}
 
 
 def evaluate(
@@ -172,27 +193,42 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     Raises:
         ValueError: no examples, or shapes that do not belong together.
     """
-    probabilities, labels = np.asarray(probabilities, "float64"), np.asarray(labels)
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     shape = (len(labels), len(class_names))
     if probabilities.shape != shape or not len(labels):
         raise ValueError(
             f"Expected probabilities of shape (examples, classes) = {shape}, at least one example. "
             f"Received: {probabilities.shape}."
         )
-    from sklearn.metrics import confusion_matrix
-
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    hits = order == labels[:, np.newaxis]
-    right = np.take_along_axis(probabilities, labels[:, np.newaxis], axis=-1)
+    parts = [
+        _ranks(probabilities[start : start + _ROWS], labels[start : start + _ROWS])
+        for start in range(0, len(labels), _ROWS)
+    ]
+    rank, predicted, right = map(np.concatenate, zip(*parts, strict=True))
+    pairs, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
     return Evaluation(
         num_examples=len(labels),
-        top1=float(hits[:, 0].mean()),
-        top5=float(hits[:, :5].any(axis=-1).mean()) if len(class_names) > 5 else None,
+        top1=float((rank == 0).mean()),
+        top5=float((rank < 5).mean()) if len(class_names) > 5 else None,
         loss=float(-np.log(np.maximum(right, 1e-12)).mean()),
         calibration_error=expected_calibration_error(probabilities, labels),
-        confusion=confusion_matrix(labels, order[:, 0], labels=range(len(class_names))),
+        pairs=np.concatenate([pairs, counts[np.newaxis]]).astype(np.int64),
         class_names=tuple(class_names),
     )
+
+
+def _ranks(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns the place of the right class, the predicted class, and the right class's probability.
+
+    Of equal ones the first column comes first. Nothing is sorted: there may be many classes.
+    """
+    values, own = np.asarray(probabilities, "float64"), labels[:, np.newaxis]
+    right = np.take_along_axis(values, own, axis=-1)
+    values = np.where(np.isnan(values), -np.inf, values)
+    found = np.take_along_axis(values, own, axis=-1)
+    before = np.arange(values.shape[1]) < own
+    rank = ((values > found) | ((values == found) & before)).sum(axis=-1)
+    return rank, values.argmax(axis=-1), right[:, 0]
 
 
 def expected_calibration_error(
@@ -213,7 +249,7 @@ def expected_calibration_error(
 
     Reference: "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """
-    confidence = probabilities.max(axis=-1)
+    confidence = probabilities.max(axis=-1).astype("float64")
     correct = probabilities.argmax(axis=-1) == labels
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(index, weights=correct - confidence, minlength=bins)

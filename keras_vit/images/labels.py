@@ -165,11 +165,23 @@ def decode_predictions(
         classes: Sequence[tuple[Any, str]] = imagenet_classes(count)
     else:
         classes = list(enumerate(check_labels(labels, count)))
-    best = np.argsort(-scores, axis=-1, kind="stable")[:, :top]
     return [
-        [(*classes[column], float(row[column])) for column in columns]
-        for row, columns in zip(scores, best, strict=True)
+        [(*classes[column], float(row[column])) for column in best_columns(row, top)]
+        for row in scores
     ]
+
+
+def best_columns(scores: np.ndarray, top: int) -> np.ndarray:
+    """Returns the places of the highest of `(classes,)` scores, best first, equal ones in order.
+
+    It does not sort the others, of which there may be many.
+    """
+    falling = -scores
+    if top < len(falling):
+        candidates = np.flatnonzero(~(falling > np.partition(falling, top - 1)[top - 1]))
+    else:
+        candidates = np.arange(len(falling))
+    return candidates[np.argsort(falling[candidates], kind="stable")][:top]
 
 
 def _to_numpy(values: Any) -> np.ndarray:

@@ -28,7 +28,9 @@ def check_attention(attention: Any, num_prefix_tokens: int, grid: tuple[int, int
     Raises:
         ValueError: another rank, or a number of tokens that is not prefix tokens plus patches.
     """
-    attention = np.asarray(ops.convert_to_numpy(attention), dtype=np.float32)
+    if not isinstance(attention, np.ndarray):  # of which Keras would make a copy
+        attention = ops.convert_to_numpy(attention)
+    attention = np.asarray(attention, dtype=np.float32)
     tokens = num_prefix_tokens + grid[0] * grid[1]
     if attention.ndim != 4 or attention.shape[2:] != (tokens, tokens):
         raise ValueError(

@@ -41,8 +41,8 @@ def attend(query, key, value, dropout=None, training=None, *, bias=None, seed=No
     query = query * ops.cast(query.shape[-1] ** -0.5, query.dtype)
     query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
     # The second transpose is of the last two axes alone, which TensorFlow folds into the product.
-    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-    weights = ops.softmax(scores if bias is None else scores + bias, axis=-1)
+    weights = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+    weights = ops.softmax(weights if bias is None else weights + bias, axis=-1)
     mixed = weights if dropout is None else dropout(weights, training=training, seed=seed)
     return ops.transpose(ops.matmul(mixed, value), (0, 2, 1, 3)), weights
 

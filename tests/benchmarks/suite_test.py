@@ -36,7 +36,23 @@ RESULT = {
     },
     "fit": {"dtype": "float32", "ratio": 1.02, "bare_s": [2.0, 2.0, 4.0]},
     "start-up": {"import_s": {"tensorflow": 4.0, "keras_vit": 4.2},
-                 "loading": {"read_s": 0.2, "load_s": 0.4}},
+                 "loading": {"read_s": 0.2, "load_s": 0.4, "fresh_s": 0.35},
+                 "commands": {"keras-vit --help": 0.1, "a wrong flag": 2.0}},
+    "small model": {"bare_s": 0.014, "bare_xla_s": 0.01, "ratio": 1.05, "call_s": 0.001,
+                    "predict_s": 0.0036},
+    "quick start": {"seconds": [60.0, 70.0, 90.0], "before_s": 280.0},
+    "folder": {"photos": 80, "seconds": {"model": 8.0, "decode": 1.0, "read": 10.0,
+                                         "evaluate": 8.0, "classify": 16.0}},
+    "rollout memory": {"image_size": 518, "forward_mib": 1000.0, "rollout_mib": 1250.0},
+    "exports": {"seconds": {"onnx": 4.0, "openvino": 5.5}},
+    "growth": {
+        "classes": [{"classes": 10, "train_s": 1.0, "decode_s": 1.0},
+                    {"classes": 1_000, "train_s": 1.5, "decode_s": 1.0},
+                    {"classes": 10_000, "train_s": 3.0, "decode_s": 12.0}],
+        "files": [{"files": 10, "scan_s": 1.0, "mib": 50.0}],
+    },
+    "type": {"dtype": "float32", "why": "a block takes 1 ms"},
+    "measured": {"fit": "2026-01-02", "folder": "2026-01-03"},
 }  # fmt: skip
 
 
@@ -55,7 +71,18 @@ def test_promises_are_held_against_what_was_measured():
         ("fit float32", "bare step"): (1.02, True),
         ("import, at most 0.3 s more", "import tensorflow"): (1.05, True),
         ("loading .npz", "reading its arrays"): (2.0, False),
-        ("build", "one second"): (0.5, True),
+        ("build", "0.7 s"): (0.5, True),
+        ("keras-vit --help", "1 s"): (0.1, True),
+        ("a wrong flag", "1 s"): (2.0, False),
+        ("train, digits model", "bare compiled step"): (1.05, True),
+        ("predict, one image", "compiled call + 2 ms"): (1.2, False),
+        ("quick start", "before"): (0.25, True),
+        ("evaluate a folder of photos", "the slower half alone"): (1.0, True),
+        ("classify a folder of photos", "the slower half alone"): (10 / 16, False),
+        ("rollout at 518 px, peak memory", "forward pass"): (1.25, True),
+        ("export of the digits model, all forms", "before"): (0.5, True),
+        ("train_s, 1,000 to 10,000 classes", "times as many classes"): (0.2, True),
+        ("decode_s, 1,000 to 10,000 classes", "times as many classes"): (1.2, False),
     }
     assert rows.keys() == expected.keys()
     for key, (ratio, is_kept) in expected.items():
@@ -80,7 +107,16 @@ def test_a_subject_that_failed_is_said_and_left_out():
     broken["subjects"].append(failed)
     assert rates(broken, "infer") == {"keras_vit": 8.0}
     text = format_suite({**RESULT, "races": {"inference float32": broken}})
-    assert "timm: no compiler" in text
+    assert "timm: no compiler" in text and "folder: measured on 2026-01-03" in text
+    assert "--dtype=auto chooses float32: a block takes 1 ms" in text
+
+
+def test_what_is_not_measured_anew_is_kept_from_an_earlier_run(monkeypatch):
+    monkeypatch.setattr(suite, "_section", lambda name, model, repeats: f"new {name}")
+    result = suite.measure_suite("ViT_X", sections=("folder",), earlier=RESULT)
+    assert result["folder"] == "new folder" and result["fit"] == RESULT["fit"]
+    assert result["races"] == RESULT["races"] and result["measured"]["fit"] == "2026-01-02"
+    assert result["measured"]["folder"] > "2026-01-03"
 
 
 def test_the_drawing_is_a_picture(tmp_path):

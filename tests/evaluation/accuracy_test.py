@@ -63,6 +63,25 @@ def test_the_result_goes_into_json(random_scores):
     assert len(values["per_class"]) == 6
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_equal_and_broken_scores_stand_as_a_stable_sort_has_them():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 4, (300, 8)) / 8
+    scores[rng.random(scores.shape) < 0.1] = np.nan
+    labels = rng.integers(0, 8, 300)
+    places = (np.argsort(-scores, axis=-1, kind="stable") == labels[:, None]).argmax(axis=-1)
+    result = accuracy.score(scores, labels, tuple("abcdefgh"))
+    assert result.top1 == (places == 0).mean() and result.top5 == (places < 5).mean()
+
+
+def test_many_classes_make_no_matrix():
+    labels = np.array([0, 2_999, 2_999])
+    result = accuracy.score(np.eye(3_000)[[0, 2_999, 7]], labels, [str(n) for n in range(3_000)])
+    values = json.loads(json.dumps(result.to_dict()))
+    assert values["confusion_pairs"] == [[0, 0, 1], [2_999, 7, 1], [2_999, 2_999, 1]]
+    assert "confusion" not in values and values["balanced_accuracy"] == 0.75
+
+
 def test_calibration_error_by_hand():
     # Two bins are used: 0.6 sure and right once of two, 0.9 sure and always right.
     probabilities = np.array([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]])

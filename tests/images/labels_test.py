@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_vit.images.labels import (
+    best_columns,
     check_labels,
     decode_predictions,
     imagenet_classes,
@@ -136,3 +137,13 @@ def test_labels_beside_a_model(tmp_path):
     (tmp_path / "summary.json").write_text('{"class_names": ["ant", "bee"]}')
     assert labels_beside(model, 2) == ["ant", "bee"]
     assert labels_beside(model, 3) is None
+
+
+def test_the_best_of_many_are_those_of_a_stable_sort():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 5, (50, 40)) / 4
+    scores[rng.random(scores.shape) < 0.2] = np.nan
+    for top in (1, 5, 39, 40, 41):
+        expected = np.argsort(-scores, axis=-1, kind="stable")[:, :top]
+        found = [best_columns(row, top) for row in scores]
+        np.testing.assert_array_equal(found, expected)
