@@ -15,8 +15,11 @@ Examples:
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from absl import flags
 
@@ -90,7 +93,8 @@ def summary(folder: Path, seconds: dict[str, float]) -> str:
         f"{100 * smoothing:.0f} %, so that the model never says it is sure"
     )
     rows["training"] = f"{training['images_per_second']:,.0f} img/s, {training['steps']:,} steps"
-    rows["inference"] = f"{evaluation['images_per_second']:,.0f} img/s"
+    speed = evaluation["images_per_second"]
+    rows["inference"] = f"{speed:,.0f} img/s, other steps beside it"
     rows["time"] = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     files = {
         "model": "model.keras",
@@ -101,7 +105,7 @@ def summary(folder: Path, seconds: dict[str, float]) -> str:
         "predictions and attention": "pictures/predictions.png",
         "report": "pictures/report.html",
     }
-    if "export" in seconds:
+    if any("export" in name for name in seconds):
         files["SavedModel"] = "saved_model"
     missing = [name for name in files.values() if not (folder / name).exists()]
     if missing:
@@ -110,8 +114,50 @@ def summary(folder: Path, seconds: dict[str, float]) -> str:
     return "\n".join(f"  {line}" for line in align(list(rows.items()), left=2))
 
 
+def run_together(
+    commands: dict[str, list[str]], open_output: Callable[..., IO[str] | None]
+) -> dict[str, float]:
+    """Runs steps side by side, since most of a short one is to load its libraries.
+
+    Args:
+        commands: by what each is for.
+        open_output: makes the file that holds what a step says until its turn to be shown; None
+            is the standard output itself.
+
+    Returns:
+        The seconds of all together, by their names.
+
+    Raises:
+        RuntimeError: one failed.
+    """
+    start, running = time.perf_counter(), {}
+    for what, arguments in commands.items():
+        output = open_output(mode="w+")
+        if output is None:
+            _announce(what, arguments)
+        command = [sys.executable, "-m", "keras_vit_command", *arguments]
+        running[what] = output, subprocess.Popen(command, stdout=output, stderr=output)
+    for what, (output, process) in running.items():
+        failed = process.wait()
+        if output is not None:
+            _announce(what, commands[what])
+            output.seek(0)
+            print(output.read(), flush=True)
+            output.close()
+        if failed:
+            raise RuntimeError(f"The step '{what}' failed; its last lines say why.")
+    return {" and ".join(commands): time.perf_counter() - start}
+
+
+def _announce(what: str, arguments: list[str]) -> None:
+    print(f"\n== {what}: keras-vit {shlex.join(arguments)}", flush=True)
+
+
 def run() -> None:
-    """Runs the steps, each in a process of its own, and prints the summary."""
+    """Runs the steps, each in a process of its own, and prints the summary.
+
+    The first one trains; the others, which need its model alone, run side by side.
+    """
     photos = _PHOTOS.value
     folder = Path(_OUTPUT_DIR.value or ("outputs/photos" if photos else "outputs/quickstart"))
     commands = (photo_steps if photos else steps)(folder, _SEED.value)
@@ -124,14 +170,9 @@ def run() -> None:
 
         write_crops(folder / "crops")
         write_photographs(folder / "photographs")
-    seconds = {}
-    for what, arguments in commands.items():
-        print(f"\n== {what}: keras-vit {shlex.join(arguments)}", flush=True)
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "keras_vit_command", *arguments])
-        if done.returncode:
-            raise RuntimeError(f"The step '{what}' failed; its last lines say why.")
-        seconds[what] = time.perf_counter() - start
+    first, *others = commands
+    seconds = run_together({first: commands[first]}, lambda **_: None)
+    seconds |= run_together({what: commands[what] for what in others}, tempfile.TemporaryFile)
     print(f"\n== Summary\n{summary(folder, seconds)}")
     print(
         f"\nOpen first: {folder / 'pictures' / 'report.html'}, what the model sees, in a browser."

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 # Seconds of training to come from which on a race, most of which is compiling, is worth it.
-WORTH_SECONDS = 20.0
+WORTH_SECONDS = 120.0
 _FEWEST_STEPS = 200
 # Bytes of weights up to which there is a race: it holds a copy of them and of the moments. In the
 # steps of larger models nearly all time is in matrix products, which XLA does not make faster.

@@ -1,6 +1,7 @@
 """The quick start: how long it will take, its steps, and what it says at the end."""
 
 import json
+import tempfile
 
 import pytest
 
@@ -41,6 +42,17 @@ def test_the_summary_explains_the_calibration_and_misses_nothing(tmp_path):
     text = quickstart.summary(tmp_path, {"train": 12.3, "export": 1.0})
     assert "99.00 %" in text and "98.30 %" in text and "train 12 s" in text
     assert "4.0 %; labels were smoothed by 5 %" in text
+
+
+def test_steps_side_by_side_are_shown_in_their_order(capfd, tmp_path):
+    commands = {"first": ["--help"], "second": ["train", "--help"]}
+    seconds = quickstart.run_together(commands, tempfile.TemporaryFile)
+    assert list(seconds) == ["first and second"]
+    said = capfd.readouterr().out
+    places = [said.index(text) for text in ("== first", "usage: ", "== second", "--output_dir")]
+    assert places == sorted(places)
+    with pytest.raises(RuntimeError, match="'wrong' failed"):
+        quickstart.run_together({"wrong": ["train", "--nothing"]}, tempfile.TemporaryFile)
 
 
 def test_photographs_are_a_story_of_their_own(tmp_path):

@@ -63,15 +63,15 @@ def test_the_faster_one_is_chosen_and_all_bits_are_as_before(network, batches, s
     network.optimizer.build(network.trainable_variables)
     before = bits(network)
     short([1.0] * 3 + [1.0, 0.5])
-    won = choose_compiling(network, batches, 100)
+    won = choose_compiling(network, batches, 200)
     short([1.0] * 3 + [1.0, 0.99])
-    lost = choose_compiling(network, batches, 100)
+    lost = choose_compiling(network, batches, 200)
     assert won == Compiling(True, "500 ms a step with XLA, 1e+03 without") and not lost.xla
     assert all(map(np.array_equal, before, bits(network)))
     assert network.jit_compile is False
 
 
-@pytest.mark.parametrize("steps, why", [(19, "19 s of steps"), (0, "too few steps")])
+@pytest.mark.parametrize("steps, why", [(119, "119 s of steps"), (0, "too few steps")])
 def test_a_short_run_has_no_race(network, batches, short, steps, why):
     short([1.0] * 3)
     chosen = choose_compiling(network, batches, steps)
