@@ -55,7 +55,7 @@ class Group:
         Raises:
             RuntimeError: one of them ended; all are stopped.
         """
-        return self._all(Worker.read)
+        return self._all(lambda member: member.read())
 
     def step(self, count: int) -> float:
         """Takes some steps and returns the seconds of one, by the slowest process.

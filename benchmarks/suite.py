@@ -11,7 +11,7 @@ import importlib.util
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.subjects import EXPORTED, load_subject_model
@@ -69,8 +69,7 @@ def measure_suite(
     """
     result: dict[str, Any] = {"races": {}, "measured": {}, **(earlier or {})}
     result |= {"model": model, "machine": describe_machine()}
-    races = any(name in RACES for name in sections)
-    with _exports(model) if races else contextlib.nullcontext({}) as exports:
+    with _exports(model, sections) as exports:
         for name in sections:
             progress(name)
             if name in RACES:
@@ -124,18 +123,22 @@ def _section(name: str, model: str, repeats: int) -> Any:
 
 
 @contextlib.contextmanager
-def _exports(model: str) -> Iterator[Mapping[tuple[str, int], pathlib.Path]]:
-    """Writes the forms whose tools are installed, for each batch size, for as long as needed."""
+def _exports(
+    model: str, sections: Sequence[str]
+) -> Iterator[Mapping[tuple[str, int], pathlib.Path]]:
+    """Writes the forms that race and whose tools are installed, for as long as needed."""
     from keras_vit import export
 
-    built = load_subject_model(model)
+    races = [RACES[name] for name in sections if name in RACES]
+    sizes = sorted({size for command, _, size in races if command == "infer"})
     with tempfile.TemporaryDirectory() as folder:
         written = {}
+        built = load_subject_model(model) if sizes else None
         if importlib.util.find_spec("openvino"):
-            for size in (1, BATCH_SIZE):
+            for size in sizes:
                 path = written[OPENVINO, size] = pathlib.Path(folder) / f"model{size}.xml"
                 export.openvino(built, path, batch_size=size)
-        if importlib.util.find_spec("ai_edge_litert"):
+        if BATCH_SIZE in sizes and importlib.util.find_spec("ai_edge_litert"):
             path = written[INT8, BATCH_SIZE] = pathlib.Path(folder) / "int8.tflite"
             export.litert(built, path, "int8", batch_size=BATCH_SIZE)
         del built

@@ -1,5 +1,6 @@
 """What all tests share: the backend they run on, and what it keeps out."""
 
+import dataclasses
 import gc
 import importlib.abc
 import importlib.metadata
@@ -7,6 +8,7 @@ import importlib.util
 import os
 import pathlib
 import sys
+import types
 
 import pytest
 
@@ -56,6 +58,10 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# Threads that share a product of small matrices wait for each other by turning in circles, which
+# takes seconds from the tests beside; one takes none.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # TensorFlow uses oneDNN by itself on newer processors alone; here it does on all.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -78,8 +84,8 @@ def pytest_collection_modifyitems(items):
 
 
 # TensorFlow improves each graph before it runs; for graphs that run once that takes longer than it
-# saves. Where numbers or times of improved graphs are the matter, it does so, as it does in all
-# programs that tests start.
+# saves. Where numbers or times of improved graphs are the matter, it does so, as in programs that
+# tests start.
 IMPROVED = ("benchmark", "benchmarks", "export", "golden_test.py", "mlp_test.py", "zoo_test.py")
 
 
@@ -152,3 +158,32 @@ def tiny_model(tmp_path_factory):
         )
     ).save(path)  # fmt: skip
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, image_sets):
+    """Who does what a page says: `folder` has photos, and `ViT_Ti16`, whose published weights are
+    random, is as small as `config`."""
+    import numpy as np
+
+    import keras_vit
+    from keras_vit.models.variants import VARIANTS
+    from keras_vit.weights.download import cached_path
+    from keras_vit.weights.lookup import find_checkpoint
+
+    folder = tmp_path_factory.mktemp("reader")
+    image_sets.write_photos(folder)
+    sizes = {"hidden_size": 12, "mlp_dim": 24, "num_heads": 3, "num_layers": 2}
+    small = dataclasses.replace(VARIANTS["ViT_Ti16"], **sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "ViT_Ti16", small)
+        patch.setenv("KERAS_VIT_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        row = find_checkpoint("ViT_Ti16", "imagenet")
+        model = keras_vit.ViT_Ti16(input_shape=(*row.image_size, 3), classes=row.classes)
+        head = model.get_layer("head")
+        head.kernel.assign(np.random.default_rng(0).normal(size=head.kernel.shape) * 0.1)
+        path = cached_path(row.address)
+        path.parent.mkdir(parents=True)
+        keras_vit.save_checkpoint(model, path, layout=row.layout)
+        yield types.SimpleNamespace(folder=folder, config=small)

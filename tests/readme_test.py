@@ -1,19 +1,15 @@
 """What the README shows, runs; what it tables, is so."""
 
 import json
-import os
 import pathlib
 import re
+import runpy
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 import keras_vit
-from keras_vit.weights.download import cached_path
-from keras_vit.weights.lookup import find_checkpoint
 from keras_vit.weights.published import CHECKPOINTS
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -23,50 +19,29 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"(keras-vit (?:train|visualize) --[^`]*)`", README)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory, image_sets):
-    """A folder with photos, and a cache that holds random weights where the published ones go."""
-    folder = tmp_path_factory.mktemp("readme")
-    image_sets.write_photos(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_VIT_CACHE", str(folder / "cache"))
-        patch.chdir(folder)
-        row = find_checkpoint("ViT_Ti16", "imagenet")
-        model = keras_vit.ViT_Ti16(input_shape=(*row.image_size, 3), classes=row.classes)
-        generator = np.random.default_rng(0)
-        head = model.get_layer("head")
-        head.kernel.assign(generator.normal(size=head.kernel.shape) * 0.1)
-        path = cached_path(row.address)
-        path.parent.mkdir(parents=True)
-        keras_vit.save_checkpoint(model, path, layout=row.layout)
-        yield folder
-
-
 @pytest.mark.slow
-def test_the_examples_run_in_their_order(place):
+def test_the_examples_run_in_their_order(reader):
     assert len(PYTHON) == 4
     for example in PYTHON:
         names = {}
         exec(compile(example, "README.md", "exec"), names)
         if "relevance" in names:
             assert names["relevance"].shape == (1, 24, 24)
-            assert names["distance"].shape == (12, 3)
-            assert names["vector"].shape == (1, 192)
-    assert (place / "served" / "photos" / "1" / "saved_model.pb").exists()
+            assert names["distance"].shape == (reader.config.num_layers, reader.config.num_heads)
+            assert names["vector"].shape == (1, reader.config.hidden_size)
+    assert (reader.folder / "served" / "photos" / "1" / "saved_model.pb").exists()
 
     # The commands continue with what the examples have left.
+    run = runpy.run_path(str(ROOT / "tests" / "commands" / "conftest.py"))["_run"]
     assert len(COMMANDS) == 2
     for line in COMMANDS:
         arguments = shlex.split(line.replace("\\\n", " "))[1:]
         if arguments[0] == "train":  # as written, but for three steps
             arguments += ["--set", "steps=3", "--set", "batch_size=4"]
-        subprocess.run(
-            [sys.executable, "-m", "keras_vit_command", *arguments],
-            check=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-    assert (place / "outputs" / "photos" / "model.keras").exists()
-    assert (place / "outputs" / "looks" / "report.html").exists()
+        result = run(*arguments)
+        assert result.returncode == 0, result.stderr
+    assert (reader.folder / "outputs" / "photos" / "model.keras").exists()
+    assert (reader.folder / "outputs" / "looks" / "report.html").exists()
 
 
 def test_it_is_short_and_names_every_model():

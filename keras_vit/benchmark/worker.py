@@ -30,27 +30,37 @@ def _timed(function: Any) -> float:
     return time.perf_counter() - start
 
 
-def serve(text: str) -> None:
-    """Builds the subject of a `Work`, as JSON, and answers commands until the input ends."""
+def build(work: Any) -> tuple[Any, dict[str, float]]:
+    """Builds the subject of a `Work`; returns it and what it took."""
     from keras_vit.benchmark.peers import LIBRARIES, OURS, SUBJECTS
-    from keras_vit.benchmark.work import Work
 
-    def answer(**values: Any) -> None:
-        print(ANSWER + json.dumps(values), flush=True)
-
-    work = Work(**json.loads(text))
     # So that the time to build is not the time to import.
     for library in LIBRARIES.get(work.subject, OURS):
         importlib.import_module(library)
-    build = SUBJECTS.get(work.subject)
-    if build is None:
+    make = SUBJECTS.get(work.subject)
+    if make is None:
         module, function = work.subject.split(":")
-        build = getattr(importlib.import_module(module), function)
+        make = getattr(importlib.import_module(module), function)
     before = peak_memory_mib()
     built: list[Any] = []
-    seconds = _timed(lambda: built.append(build(work)))
-    subject = built[0]
-    answer(build_s=seconds, imported_mib=before)
+    seconds = _timed(lambda: built.append(make(work)))
+    return built[0], {"build_s": seconds, "imported_mib": before}
+
+
+def measure(subject: Any, command: str) -> dict[str, float]:
+    """Runs one command of a subject; returns what it took."""
+    seconds = _timed(getattr(subject, command))
+    return {"seconds": seconds, "peak_mib": peak_memory_mib()}
+
+
+def serve(text: str) -> None:
+    """Builds the subject of a `Work`, as JSON, and answers commands until the input ends."""
+    from keras_vit.benchmark.work import Work
+
+    def answer(values: dict[str, float]) -> None:
+        print(ANSWER + json.dumps(values), flush=True)
+
+    subject, took = build(Work(**json.loads(text)))
+    answer(took)
     for line in sys.stdin:
-        seconds = _timed(getattr(subject, line.strip()))
-        answer(seconds=seconds, peak_mib=peak_memory_mib())
+        answer(measure(subject, line.strip()))

@@ -15,7 +15,7 @@ def test_forms_without_their_tools_are_left_out(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_form_of_each_runtime_is_compared_and_timed(tmp_path):
+def test_a_form_of_each_runtime_is_compared_and_timed(workers_here, tmp_path):
     config = keras_vit.VisionTransformerConfig(
         image_size=16, patch_size=8, hidden_size=32, num_layers=1, num_heads=2, mlp_dim=32,
         num_classes=5,
@@ -36,7 +36,7 @@ def test_a_form_of_each_runtime_is_compared_and_timed(tmp_path):
     assert [row["form"] for row in result["rows"]] == names
     for row in result["rows"]:
         agreement = row["agreement"]
-        assert len(row["infer_s"]) == 2 and row["size_mb"] > 0 and row["memory_mib"] > 0
+        assert len(row["infer_s"]) == 2 and row["size_mb"] > 0 and row["memory_mib"] >= 0
         assert agreement["accuracy"] == agreement["top1_agreement"] > 0.5
         assert agreement["max_difference"] < 1e-4 and agreement["cosine"] > 0.99999
     assert len(export_forms.format_exported(result).splitlines()) == 3 + len(names)

@@ -183,8 +183,7 @@ def test_the_plot(tmp_path, labelled):
     assert files[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and files[0].stat().st_size > 10_000
 
 
-@pytest.mark.slow
-def test_a_file_is_timed_with_each_number(tmp_path):
+def test_a_file_is_timed_with_each_number(workers_here, tmp_path):
     tiny().save(tmp_path / "model.keras")
     result = merging.measure_merging(
         tmp_path / "model.keras", images=images(4), counts=(4,), batch_size=2, repeats=2

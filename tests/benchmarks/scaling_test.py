@@ -1,11 +1,13 @@
 """Steps shared by replicas and workers: figures, failures, and the bytes of two real workers."""
 
+import functools
 import json
 import statistics
 
 import pytest
 
 from benchmarks import scaling, scaling_workers
+from keras_vit.benchmark.runner import Worker
 from keras_vit.benchmark.work import Work
 
 TINY = {"input_shape": [32, 32, 3], "num_layers": 1}
@@ -95,8 +97,22 @@ def test_two_workers_send_what_is_predicted():
         assert statistics.median(figures["step_s"]) > 0
 
 
-@pytest.mark.slow
-def test_a_group_that_fails_says_so_and_ends():
+# Of two processes the first fails; the other waits for it.
+MEMBERS = """
+import json, os, sys
+
+def serve(text):
+    if json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 0:
+        raise ValueError(json.loads(text)["work"]["model"])
+    sys.stdin.read()
+"""
+
+
+def test_a_group_that_fails_says_so_and_ends(monkeypatch, tmp_path):
+    (tmp_path / "members.py").write_text(MEMBERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    start = functools.partial(Worker, module="members")
+    monkeypatch.setattr(scaling_workers, "Worker", lambda work, module, **rest: start(work, **rest))
     group = scaling_workers.Group(Work("keras_vit", "ViT_None"), "multi_worker", 2)
     try:
         with pytest.raises(RuntimeError, match="failed with exit status 1: .*ViT_None"):

@@ -1,11 +1,17 @@
 """The suite: which works race, what is promised of them, and the drawing."""
 
+import dataclasses
+import importlib.util
+import os
+
 import pytest
 from PIL import Image
 
+import keras_vit
 from benchmarks import suite
 from benchmarks.suite_plot import plot_suite
 from benchmarks.targets import Promise, format_promises, format_suite, promises, rates
+from keras_vit.models.variants import VARIANTS
 
 MACHINE = {"processor": "Abacus", "cores": 2, "backend": "tensorflow"}
 
@@ -127,7 +133,32 @@ def test_the_drawing_is_a_picture(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_small_suite_runs_from_end_to_end():
+def test_what_is_exported_races_beside_the_model(monkeypatch):
+    """Each form at the batch of the race; integers where the others are float32."""
+    raced = []
+
+    def measure_works(works, commands, *, repeats):
+        assert all(os.path.exists(work.model) for name, work in works.items() if name != suite.OURS)
+        raced.append([*works])
+
+    config = {"image_size": 16, "patch_size": 8, "hidden_size": 16, "num_layers": 1,
+              "num_heads": 2, "mlp_dim": 16, "num_classes": 3}  # fmt: skip
+    tiny = keras_vit.VisionTransformer(keras_vit.VisionTransformerConfig(**config))
+    monkeypatch.setattr(suite, "load_subject_model", lambda model: tiny)
+    monkeypatch.setattr(suite, "measure_works", measure_works)
+    sections = [name for name in suite.RACES if name.startswith("inference")]
+    suite.measure_suite("ViT_Ti16", sections=sections, peers=[])
+    forms = {"openvino": suite.OPENVINO, "ai_edge_litert": suite.INT8}
+    forms = [name for tool, name in forms.items() if importlib.util.find_spec(tool)]
+    vino = [name for name in forms if name == suite.OPENVINO]
+    assert raced == [[suite.OURS, *forms], [suite.OURS, *vino], [suite.OURS, *vino]]
+
+
+@pytest.mark.slow
+def test_a_small_suite_runs_from_end_to_end(workers_here, monkeypatch):
+    small = dataclasses.replace(VARIANTS["ViT_Ti16"], image_size=32, hidden_size=12, mlp_dim=24,
+                                num_heads=3, num_layers=2)  # fmt: skip
+    monkeypatch.setitem(VARIANTS, "ViT_Ti16", small)
     said = []
     result = suite.measure_suite("ViT_Ti16", sections=["training bfloat16"], repeats=1, peers=[],
                                  progress=said.append)  # fmt: skip

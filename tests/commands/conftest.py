@@ -12,6 +12,17 @@ from absl import flags
 from keras_vit import commands
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _digits_is_small():
+    """The model `digits` has one block here; as it is, it is what the quick start trains."""
+    from keras_vit.training import models
+
+    small = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "mlp_dim": 32}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.SMALL_MODELS, "digits", models.SMALL_MODELS["digits"].replace(**small))
+        yield
+
+
 @pytest.fixture(scope="session")
 def run():
     """A function that runs a command with its flags and says how it ended."""

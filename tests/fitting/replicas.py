@@ -1,16 +1,19 @@
-"""Trains a tiny model under a strategy and writes what came out; a program of its own.
+"""Trains a tiny model under strategies and writes what came out; a program of its own.
 
-    replicas.py KIND OUTPUT.npz CASE...
+    replicas.py '[[KIND, OUTPUT, CASES, TF_CONFIG], ...]'
 
+Each job is done in a process of its own, forked before TensorFlow has run anything, all at once.
 KIND is `mirrored` (without a strategy, then on two logical CPUs), `worker` (TF_CONFIG says which),
-or `refused` (writes the errors of what two replicas cannot do, and what they drop, as JSON). Each
-CASE is a key of CASES.
+or `refused` (writes the errors of what two replicas cannot do, and what they drop, as JSON). CASES
+are keys of CASES.
 """
 
 import contextlib
 import json
 import os
+import signal
 import sys
+import traceback
 
 import keras
 import numpy as np
@@ -24,17 +27,23 @@ CONFIG = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=16, num
                                  num_heads=2, mlp_dim=32, num_classes=3)  # fmt: skip
 BATCH, STEPS = 8, 5
 
-# optimizer: class and arguments; compile: more arguments of compile; fit: batch, weights, dtype.
+# optimizer: class and arguments; compile: more arguments of compile; fit: batch, weights, dtype;
+# alone: without validation, which knows nothing of the optimizer.
 CASES = {
     "sgd": {"optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9}]},
     "sgd_clipped": {
-        "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9, "global_clipnorm": 0.1}]
+        "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9, "global_clipnorm": 0.1}],
+        "alone": True,
     },
     "sgd_clipped_accumulated": {
         "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9, "global_clipnorm": 0.1}],
         "compile": {"accumulation_steps": 4},
+        "alone": True,
     },
-    "adamw": {"optimizer": ["AdamW", {"learning_rate": 1e-3, "weight_decay": 0.1}]},
+    "adamw": {
+        "optimizer": ["AdamW", {"learning_rate": 1e-3, "weight_decay": 0.1}],
+        "alone": True,
+    },
     "adamw_everything": {
         "optimizer": ["AdamW", {"learning_rate": 1e-3, "weight_decay": 0.1,
                                 "global_clipnorm": 0.1, "use_ema": True, "ema_momentum": 0.5}],
@@ -45,9 +54,10 @@ CASES = {
     "sharpness": {
         "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9}],
         "compile": {"sharpness_radius": 0.05},
+        "alone": True,
     },
-    "clipnorm": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipnorm": 0.01}]},
-    "clipvalue": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipvalue": 0.001}]},
+    "clipnorm": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipnorm": 0.01}], "alone": True},
+    "clipvalue": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipvalue": 0.001}], "alone": True},
     "weighted_mean": {
         "optimizer": ["SGD", {"learning_rate": 0.1}],
         "reduction": "mean_with_sample_weight",
@@ -113,7 +123,7 @@ def train(case):
         weighted_metrics=[keras.metrics.CategoricalCrossentropy(from_logits=True, name="nats")],
         **case.get("compile", {}),
     )
-    validation = data({**case, "examples": 11})
+    validation = None if case.get("alone") else data({**case, "examples": 11})
     history = model.fit(data(case), epochs=1, validation_data=validation, verbose=0).history
     arrays = {f"weight {v.path}": _without_key_bias(v) for v in model.trainable_variables}
     state = model.optimizer.variables
@@ -172,7 +182,9 @@ def refusals(strategy):
     return messages
 
 
-def main(kind, output, *cases):
+def work(kind, output, cases):
+    # Graphs that run five times are not worth improving.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     results = {}
     if kind == "refused":
         strategy = two_replicas()
@@ -189,10 +201,37 @@ def main(kind, output, *cases):
                 arrays = train(CASES[case])
             results |= {f"{name}|{case}|{key}": value for key, value in arrays.items()}
             print(name, case, flush=True)
-    is_chief = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0
+    is_chief = json.loads(os.environ["TF_CONFIG"]).get("task", {}).get("index", 0) == 0
     if is_chief:
         np.savez(output, **results)
 
 
+def start(kind, output, cases, cluster):
+    """Returns the process that does a job."""
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        os.environ["TF_CONFIG"] = json.dumps(cluster)
+        work(kind, output, cases)
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def main(jobs):
+    pids = [start(*job) for job in json.loads(jobs)]
+    while pids:
+        pid, status = os.wait()
+        pids.remove(pid)
+        if status:
+            for other in pids:
+                os.kill(other, signal.SIGKILL)
+            sys.exit(1)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1])

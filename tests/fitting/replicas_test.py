@@ -23,22 +23,14 @@ ON_WORKERS = (
 )  # fmt: skip
 
 
-def _start(kind, output, cases=(), **environment):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), kind, str(output), *cases],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+def _do(*jobs):
+    """Lets the program do jobs of kind, file, cases and `TF_CONFIG`."""
+    result = subprocess.run(
+        [sys.executable, str(PROGRAM), json.dumps(jobs)], timeout=400,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-
-
-def _finish(processes):
-    try:
-        for process in processes:
-            output, _ = process.communicate(timeout=400)
-            assert process.returncode == 0, output[-3000:]
-    finally:
-        for process in processes:
-            process.kill()
+    assert result.returncode == 0, result.stdout[-3000:]
 
 
 def _free_ports(count):
@@ -52,30 +44,35 @@ def _free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def mirrored(tmp_path_factory):
-    """The arrays of one and of two mirrored replicas, by `strategy|case|name`."""
-    path = tmp_path_factory.mktemp("mirrored") / "results.npz"
-    _finish([_start("mirrored", path, [*EXACT, *HALF])])
-    return dict(np.load(path))
+def trained(tmp_path_factory):
+    """The folder with what all have trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+             for index in range(2)]  # fmt: skip
+    _do(
+        ["mirrored", str(folder / "mirrored.npz"), [*EXACT, *HALF], {}],
+        *(["worker", str(folder / "workers.npz"), ON_WORKERS, task] for task in tasks),
+    )
+    return folder
 
 
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory):
+def mirrored(trained):
+    """The arrays of one and of two mirrored replicas, by `strategy|case|name`."""
+    return dict(np.load(trained / "mirrored.npz"))
+
+
+@pytest.fixture(scope="module")
+def workers(trained):
     """The arrays that the chief of two workers ends with."""
-    path = tmp_path_factory.mktemp("workers") / "results.npz"
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
-    _finish([
-        _start("worker", path, ON_WORKERS, TF_CONFIG=json.dumps(
-            {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}))
-        for index in range(2)
-    ])  # fmt: skip
-    return dict(np.load(path))
+    return dict(np.load(trained / "workers.npz"))
 
 
 def _differences(one, other, kind, case):
     """Largest difference of each array, as a share of its scale."""
     names = [key.split("|")[2] for key in one if key.startswith(f"one|{case}|")]
-    assert any(name.startswith("history val_loss") for name in names)
+    assert "history loss" in names
     differences = {}
     for name in names:
         expected, found = one[f"one|{case}|{name}"], other[f"{kind}|{case}|{name}"]
@@ -115,6 +112,13 @@ def test_two_workers_train_as_one_replica(mirrored, workers, case):
 
 
 @pytest.mark.slow
+def test_validation_is_compared_too(mirrored, workers):
+    for kind, arrays in (("mirrored", mirrored), ("workers", workers)):
+        for case in ("small_last_batch", "adamw_everything"):
+            assert f"{kind}|{case}|history val_nats" in arrays
+
+
+@pytest.mark.slow
 def test_the_comparison_sees_a_fault(mirrored):
     """Accumulation changes no number, clipping does: the cases tell them apart."""
     alike = "one|sgd_clipped|weight head/kernel", "one|sgd_clipped_accumulated|weight head/kernel"
@@ -126,7 +130,7 @@ def test_the_comparison_sees_a_fault(mirrored):
 def refused(tmp_path_factory):
     """What the program writes of mistakes and of dropping."""
     path = tmp_path_factory.mktemp("refused") / "messages.json"
-    _finish([_start("refused", path)])
+    _do(["refused", str(path), [], {}])
     return json.loads(path.read_text())
 
 
