@@ -10,6 +10,12 @@ fail() {
     exit 1
 }
 
+# Whether a list of extras holds all of another.
+holds() {
+    local extra
+    for extra in ${2//,/ }; do [[ ",$1," == *",$extra,"* ]] || return 1; done
+}
+
 prepare_environment() {
     local extras=${1:-} base_python=${PYTHON:-python3} venv=${VENV:-.venv} root stamp state log
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -28,11 +34,12 @@ prepare_environment() {
         "$base_python" -m venv "$venv" || fail "could not make the environment $venv"
     fi
 
-    stamp=$venv/installed-${extras:-base}
-    # An environment for the tests holds the base too.
-    [ -z "$extras" ] && [ -e "$venv/installed-test" ] && stamp=$venv/installed-test
     state=$(cat setup.cfg pyproject.toml | cksum; pwd)
-    [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
+    for stamp in "$venv"/installed-*; do
+        holds "${stamp##*/installed-}" "$extras" &&
+            [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
+    done
+    stamp=$venv/installed-${extras:-base}
     echo "Installing keras_vit${extras:+ with the extra \"$extras\"} into $venv (minutes the first time) ..."
     log=$venv/install.log
     "$venv_python" -m pip install --disable-pip-version-check \
