@@ -34,7 +34,7 @@ _ACTIVATIONS_A_BATCH = 7e8  # tokens x width x depth that fit twice into 80 GB w
 
 def measure_gpu(
     *,
-    models: Sequence[str] = ("ViT_B16", "ViT_L16"),
+    models: Sequence[str] = ("ViT_B16", "ViT_L16", "ViT_H14"),
     sizes: Sequence[int] = (224, 384),
     dtype: str = "bfloat16",
     batch_sizes: Mapping[str, int] | int | None = None,
@@ -57,7 +57,8 @@ def measure_gpu(
 
     Args:
         models: names of variants.
-        sizes: of the images, in pixels.
+        sizes: of the images, in pixels; the largest multiple of the patch size that is not larger
+            is taken.
         dtype: `"bfloat16"` or `"float32"` (which a GPU multiplies in TF32 on both sides).
         batch_sizes: images a step: one number, or one for each of `"infer"` and `"train"`; None
             takes the power of two up to 256 that suits a card of 80 GB.
@@ -92,6 +93,7 @@ def measure_gpu(
     rows: list[dict[str, Any]] = []
     ours: dict[str, Any] = {}
     for model, size, task in itertools.product(models, sizes, tasks):
+        size -= size % get_variant(model).patch_size
         work = GpuWork("keras_vit", task, model, size, dtype, 1, compile_mode, class_token)
         work = dataclasses.replace(work, batch_size=_batch_size(batch_sizes, work))
         works = [dataclasses.replace(work, subject=subject) for subject in subjects]

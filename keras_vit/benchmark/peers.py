@@ -25,6 +25,7 @@ TIMM_NAMES = {
     "ViT_B8": "vit_base_patch8_224",
     "ViT_L32": "vit_large_patch32_224",
     "ViT_L16": "vit_large_patch16_224",
+    "ViT_H14": "vit_huge_patch14_224",
 }
 
 

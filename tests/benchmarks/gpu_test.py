@@ -103,7 +103,8 @@ def test_without_a_class_token_the_work_is_less(workers):
 
 def test_batches_suit_the_memory(workers):
     gpu.measure_gpu(peers=[], tasks=["train"], repeats=1)
-    assert [work.batch_size for work in workers.started] == [256, 128, 128, 32]
+    assert [work.batch_size for work in workers.started] == [256, 128, 128, 32, 64, 16]
+    assert [work.size for work in workers.started] == [224, 384, 224, 384, 224, 378]
 
 
 @pytest.mark.parametrize(

@@ -86,4 +86,5 @@ OPENVINO = Form(
     needs=("openvino",),
     companions=(".bin",),
     precisions=("f32", "bf16"),
+    tolerance=1e-4,
 )
