@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_vit.data import scan
 from keras_vit.data.scan import check_images, unreadable_images
 
 
+@pytest.fixture(params=[scan._MANY, 1], ids=["one by one", "in one graph"])
+def _both_ways(request, monkeypatch):
+    monkeypatch.setattr(scan, "_MANY", request.param)
+
+
+@pytest.mark.usefixtures("_both_ways")
 def test_whole_images_of_every_kind_pass(tmp_path, image_sets):
     for suffix in (".png", ".jpg", ".gif", ".bmp", ".webp"):
         image_sets.write_folder(tmp_path / suffix[1:], {"a": 1}, suffix, size=(40, 30))
@@ -34,6 +41,7 @@ def _as(kind):
     return file.getvalue()
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_every_file_that_training_would_refuse_is_named_with_its_reason(tmp_path, image_sets):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     jpeg = image_sets.encode(noise, "JPEG")
