@@ -72,7 +72,7 @@ SHORT = ("command_line_test.py", "quickstart_test.py")
 
 
 # What takes longest begins first, so that the processes which share the files end together.
-FIRST = ("resume_test.py", "workers_test.py", "readme_test.py", "train_test.py")
+FIRST = ("resume_test.py", "workers_test.py", "replicas_test.py", "train_test.py")
 
 
 def pytest_collection_modifyitems(items):

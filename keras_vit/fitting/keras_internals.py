@@ -46,6 +46,17 @@ def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Varia
     return list(optimizer._trainable_variables)
 
 
+def moving_averages(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Returns each of `trained_variables` with its moving average, of an optimizer that has them.
+
+    They are among its public `variables`, which do not say whose they are.
+    """
+    averages = optimizer._model_variables_moving_average
+    return list(zip(trained_variables(optimizer), averages, strict=True))
+
+
 def index_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
     """Returns the place of a variable, or of one replica's copy of it, in `trained_variables`."""
     return optimizer._get_variable_index(variable)

@@ -108,7 +108,7 @@ class AveragedWeights(keras.callbacks.Callback):
         self._kept: list[tuple[keras.Variable, np.ndarray]] = []
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        for variable, average in averages(self.model.optimizer, self.model.trainable_variables):
+        for variable, average in averages(self.model.optimizer):
             self._kept.append((variable, np.array(variable.numpy())))
             variable.assign(average)
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_vit.fitting.keras_internals import moving_averages
 from keras_vit.models.parts import decays
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.schedules import WarmupSchedule
@@ -44,11 +45,8 @@ def make_optimizer(
 
 
 def averages(
-    optimizer: keras.optimizers.Optimizer, trained: list[keras.Variable]
+    optimizer: keras.optimizers.Optimizer,
 ) -> list[tuple[keras.Variable, keras.Variable]]:
     """Returns pairs of a trained variable and its moving average; empty without averaging."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not optimizer.use_ema:
-        return []
-    found = [variable for variable in optimizer.variables if variable.name.endswith("_average")]
-    return list(zip(trained, found, strict=True))
+    return moving_averages(optimizer) if optimizer.use_ema else []

@@ -48,6 +48,16 @@ def test_a_variable_is_found_by_itself_and_by_its_tensor():
         assert internals.index_of(optimizer, variable.value) == index
 
 
+def test_each_variable_has_its_own_moving_average():
+    optimizer, variables = _optimizer(use_ema=True, ema_momentum=0.0)
+    optimizer.apply([keras.ops.ones((2,)), keras.ops.zeros((1,))], variables)
+    pairs = internals.moving_averages(optimizer)
+    assert [variable for variable, _ in pairs] == variables
+    assert [average.numpy().tolist() for _, average in pairs] == [
+        variable.numpy().tolist() for variable in variables
+    ]
+
+
 def test_the_strategy_of_a_model_can_be_read():
     import tensorflow as tf
 

@@ -51,8 +51,8 @@ def test_each_variable_has_its_moving_average(name):
     optimizer = make_optimizer(recipe, model, 1)
     trained = model.trainable_variables
     optimizer.apply([keras.ops.ones_like(variable) for variable in trained], trained)
-    pairs = averages(keras.optimizers.LossScaleOptimizer(optimizer), trained)
+    pairs = averages(keras.optimizers.LossScaleOptimizer(optimizer))
     assert [variable for variable, _ in pairs] == trained
     for variable, average in pairs:
         np.testing.assert_array_equal(variable.numpy(), average.numpy())
-    assert averages(make_optimizer(recipe.replace(ema_momentum=None), model, 1), trained) == []
+    assert averages(make_optimizer(recipe.replace(ema_momentum=None), model, 1)) == []
