@@ -15,6 +15,24 @@ from keras import ops
 from keras_vit.checks import check_choice, check_number
 
 HEAD_FUSIONS = {"mean": np.mean, "max": np.max, "min": np.min}
+_TWO_HEADS = {"mean": np.add, "max": np.maximum, "min": np.minimum}
+
+
+def fuse_heads(heads: Iterable[np.ndarray], fusion: str) -> np.ndarray:
+    """Fuses heads that come one after the other, to the bits of `HEAD_FUSIONS` over all of them.
+
+    Args:
+        heads: maps of one head each, (batch, 1, tokens, tokens).
+        fusion: a key of `HEAD_FUSIONS`.
+
+    Returns:
+        (batch, 1, tokens, tokens).
+    """
+    fused, count = None, 0
+    for head in heads:
+        fused = np.array(head) if fused is None else _TWO_HEADS[fusion](fused, head, out=fused)
+        count += 1
+    return np.divide(fused, count, out=fused) if fusion == "mean" else fused
 
 
 def check_attention(attention: Any, num_prefix_tokens: int, grid: tuple[int, int]) -> np.ndarray:

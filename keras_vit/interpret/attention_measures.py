@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_vit.interpret.attention_flow import read_rollout, rollout_matrix
+from keras_vit.checks import check_choice
+from keras_vit.interpret.attention_flow import (
+    HEAD_FUSIONS,
+    fuse_heads,
+    read_rollout,
+    rollout_matrix,
+)
 from keras_vit.interpret.distance import mean_attention_distance
 from keras_vit.interpret.merged import (
     average_merged,
@@ -38,15 +44,22 @@ class AttentionWalk:
         model: a `keras_vit.VisionTransformer`.
         images: prepared images, (batch, height, width, channels).
         blocks: numbers of those whose maps are handed out; None is all.
+        head_fusion: how the heads of a map are fused, a key of `HEAD_FUSIONS`; None for all heads.
 
     Attributes:
         state: the sequence behind the last block walked, a `TokenState`.
         tokens: the same, (batch, tokens, hidden), merged tokens at all their places.
     """
 
-    def __init__(self, model: Any, images: Any, blocks: Container[int] | None = None):
+    def __init__(
+        self,
+        model: Any,
+        images: Any,
+        blocks: Container[int] | None = None,
+        head_fusion: str | None = None,
+    ):
         images = check_images(model, images)
-        self._blocks, self._asked = model.blocks, blocks
+        self._blocks, self._asked, self._fusion = model.blocks, blocks, head_fusion
         self.state = TokenState.of(model.embed(images))
 
     @property
@@ -54,14 +67,21 @@ class AttentionWalk:
         return full_tokens(self.state)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yields (batch, heads, tokens, tokens) float32 for each block; no map is kept."""
+        """Yields (batch, heads or 1, tokens, tokens) float32 for each block; no map is kept."""
         for number, block in enumerate(self._blocks):
             before = self.state
             if self._asked is not None and number not in self._asked:
                 self.state = run_block(block, before)
                 continue
             self.state, attention = observe_block(block, before)
-            array = full_attention(to_array(attention), before)
+            if self._fusion is None:
+                array = full_attention(to_array(attention), before)
+            else:  # a whole map in a second place would be most of the memory
+                places = range(attention.shape[1])
+                heads = (attention[:, place : place + 1] for place in places)
+                heads = (full_attention(to_array(head), before) for head in heads)
+                array = fuse_heads(heads, self._fusion)
+                del heads
             del attention, before
             yield array
             del array
@@ -143,13 +163,14 @@ def attention_rollout(
     Reference: arXiv 2005.00928, section 3; arXiv 2010.11929, appendix D.8, Figure 6.
     """
     config = config_of(model)
+    check_choice("head_fusion", head_fusion, tuple(HEAD_FUSIONS))
     images = check_images(model, images)
     (first_block,) = block_numbers(config.num_layers, [first_block])
     grid, prefix = grid_of(model, images), config.num_prefix_tokens
     left_out = _check_left_out(left_out, (len(images), *grid))
     maps = []
     for index, piece in enumerate(batches(images, batch_size)):
-        walk = AttentionWalk(model, piece, range(first_block, config.num_layers))
+        walk = AttentionWalk(model, piece, range(first_block, config.num_layers), head_fusion)
         start = index * batch_size
         matrix = rollout_matrix(
             walk,

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from keras_vit.interpret.attention_flow import rollout, rollout_matrix
+from keras_vit.interpret.attention_flow import HEAD_FUSIONS, fuse_heads, rollout, rollout_matrix
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "fixtures" / "analysis" / "rollout"
 
@@ -118,3 +118,10 @@ def test_errors_say_what_was_expected(changes, message):
     arguments = {"attentions": random_attentions(), "num_prefix_tokens": 1, "grid": (2, 3)}
     with pytest.raises(ValueError, match=message):
         rollout(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize("fusion", list(HEAD_FUSIONS))
+def test_heads_one_by_one_fuse_to_the_same_bits(fusion):
+    maps = np.random.default_rng(0).random((2, 7, 9, 9), "float32")
+    fused = fuse_heads((maps[:, head : head + 1] for head in range(7)), fusion)
+    np.testing.assert_array_equal(fused[:, 0], HEAD_FUSIONS[fusion](maps, axis=1))
