@@ -1,6 +1,6 @@
 """Few labels: what pre-training on unlabelled images gains, and what a teacher gives a small model.
 
-The tables of `docs/training.md`; twenty minutes or so of two cores. Each run is kept in the file as
+The tables of `docs/training.md`; an hour or so of two cores. Each run is kept in the file as
 it ends, and the same command goes on from there:
 
     python -m benchmarks.few_labels benchmarks/few_labels_cpu.json
