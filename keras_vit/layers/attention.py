@@ -10,7 +10,7 @@ from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import NORMS
-from keras_vit.layers.relative_bias import RelativePositionBias
+from keras_vit.layers.relative_bias import RelativePositionBias, bias_among
 from keras_vit.layers.rotary import Rotary
 
 
@@ -231,7 +231,8 @@ class MultiHeadSelfAttention(CompositeLayer):
     def _bias(self, state):
         """Returns what is added to the products of queries and keys, or None."""
         if self.relative_bias_arguments is not None:
-            return self.relative_bias(state["grid"])
+            bias = self.relative_bias(state["grid"])
+            return bias_among(bias, state["visible"]) if "visible" in state else bias
         if "sizes" in state:
             return ops.expand_dims(ops.log(ops.cast(state["sizes"], "float32")), (1, 2))
         return state.get("bias")

@@ -123,6 +123,22 @@ class RelativePositionBias(CompositeLayer):
         return keras.KerasTensor((1, self.num_heads, tokens, tokens), "float32")
 
 
+def bias_among(bias: Any, places: Any) -> Any:
+    """Returns the bias among some of the tokens.
+
+    Args:
+        bias: `(1, heads, tokens, tokens)`, of all of them.
+        places: int32 `(batch, some)`, which they are.
+
+    Returns:
+        A tensor `(batch, heads, some, some)`.
+    """
+    heads, tokens = bias.shape[1], ops.shape(bias)[-1]
+    flat = places[:, :, None] * tokens + places[:, None, :]
+    among = ops.take(ops.reshape(bias, (heads, -1)), flat, axis=1)
+    return ops.transpose(among, (1, 0, 2, 3))
+
+
 def resize_bias_table(
     table: Any, old_grid: tuple[int, int], new_grid: Any, beyond: int, kind: str
 ) -> Any:

@@ -17,6 +17,7 @@ from keras_vit.checks import check_int, check_number
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.files import replacing
 from keras_vit.fitting import TrainableModel
+from keras_vit.layers.token_state import TokenState
 from keras_vit.training.objectives.decoder import build_decoder, load_decoder
 from keras_vit.training.objectives.masking import VisibleTokens
 from keras_vit.training.objectives.objective import Figure, Objective
@@ -118,8 +119,9 @@ class MaskedAutoencoder(Objective):
         """Returns encoder and decoder: image and order of its patches to all patches."""
         config, (patches, visible) = model.config, self._patches(model)
         order = keras.Input((patches,), dtype="int32", name="order")
+        embedded = TokenState.of(model.parts.ways["embedded"].output)
         seen = VisibleTokens(config.num_prefix_tokens, visible, name="visible_tokens")(
-            model.parts.ways["embedded"].output, order
+            embedded.tokens, order, embedded.state
         )
         tokens = model.parts.finish(model.parts.run_blocks(seen)[-1].tokens)
         pixels = self._decoder(model)([tokens, order])

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vit.layers.configured import ConfiguredLayer
 from keras_vit.layers.patch_encoder import sincos2d
+from keras_vit.layers.relative_bias import bias_among
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -16,24 +17,34 @@ class VisibleTokens(ConfiguredLayer):
         num_visible: patches that are kept, at least 1.
 
     Input: tokens `(batch, prefix + patches, hidden_size)` and int32 `order` `(batch, patches)`, the
-    numbers of the patches. Output: `(batch, prefix + visible, hidden_size)`.
+    numbers of the patches; where there is one, the `state` that enters the first block. Output:
+    `(batch, prefix + visible, hidden_size)`, with their part of the state.
 
     Reference: "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2111.06377), section 3.
     """
 
     def __init__(self, num_prefix_tokens: int, num_visible: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"autocast": False, **kwargs})
         self.num_prefix_tokens = num_prefix_tokens
         self.num_visible = num_visible
 
-    def call(self, tokens, order):
-        prefix, patches = tokens[:, : self.num_prefix_tokens], tokens[:, self.num_prefix_tokens :]
-        visible = ops.take_along_axis(patches, order[:, : self.num_visible, None], axis=1)
-        return ops.concatenate([prefix, visible], axis=1)
+    def call(self, tokens, order, state=None):
+        prefix = ops.arange(self.num_prefix_tokens, dtype="int32")[None]
+        prefix = ops.broadcast_to(prefix, (ops.shape(order)[0], self.num_prefix_tokens))
+        visible = order[:, : self.num_visible] + self.num_prefix_tokens
+        places = ops.concatenate([prefix, visible], axis=1)
+        seen = ops.take_along_axis(tokens, places[:, :, None], axis=1)
+        return (seen, self._state(state, places)) if state else seen
 
-    def compute_output_shape(self, tokens_shape, order_shape):
-        length = self.num_prefix_tokens + self.num_visible
-        return (tokens_shape[0], length, tokens_shape[2])
+    def _state(self, state, places):
+        kept = dict(state)
+        if "coordinates" in state:
+            kept["coordinates"] = ops.take(state["coordinates"][0], places, axis=0)
+        if "bias" in state:
+            kept["bias"] = bias_among(state["bias"], places)
+        if "grid" in state:
+            kept["visible"] = places
+        return kept
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")

@@ -12,11 +12,13 @@ import keras_vit
 from keras_vit.data import Augmentation
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.interpret import reconstruction
+from keras_vit.layers.token_state import TokenState
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.vision_transformer import VisionTransformer
 from keras_vit.training import Recipe, build_model, train
 from keras_vit.training.objectives import MaskedAutoencoder
 from keras_vit.training.objectives.masked_autoencoder import MaskedPatches, to_images, to_patches
+from keras_vit.training.objectives.masking import VisibleTokens
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "vit_mae"
 TINY = VisionTransformerConfig(image_size=8, in_channels=1, patch_size=2, hidden_size=8,
@@ -65,6 +67,36 @@ def test_a_hidden_patch_is_not_seen(reference):
     np.testing.assert_allclose(one, two, atol=1e-5)
     assert model.blocks[0].output.shape[1] == 10
     assert network.get_layer("decoder").inputs[0].shape[1] == 4
+
+
+POSITIONS = {
+    "learned": {"num_register_tokens": 1},
+    "rotary": {"rotary": {"scale": "centred"}, "position_embedding": "none"},
+    "own bias": {"relative_position_bias": {}, "rematerialize": True},
+    "shared bias": {"relative_position_bias": {"shared": True}, "class_token": False,
+                    "pooling": "gap"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_tokens_keep_their_positions_whichever_are_seen_and_in_what_order(positions):
+    config = TINY.replace(hidden_size=16, **POSITIONS[positions])
+    model, draw = VisionTransformer(config), np.random.default_rng(0)
+    model.set_weights([draw.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    prefix, images = config.num_prefix_tokens, draw.normal(size=(2, 8, 8, 1)).astype("float32")
+    order = np.stack([draw.permutation(16), draw.permutation(16)]).astype("int32")
+    state = TokenState.of(model.parts.embed(tf.constant(images)))
+    plain = np.asarray(model.parts.run_blocks(state)[-1].tokens)
+    state = VisibleTokens(prefix, 16)(state.tokens, order, state.state)
+    shuffled = np.asarray(model.parts.run_blocks(state)[-1].tokens)
+    for one, other, places in zip(shuffled, plain, order, strict=True):
+        np.testing.assert_allclose(one[:prefix], other[:prefix], atol=1e-4)
+        np.testing.assert_allclose(one[prefix:], other[prefix:][places], atol=1e-4)
+    network = MaskedAutoencoder(decoder_size=8).network(model)
+    with tf.GradientTape() as tape:
+        pixels = network([images, order], training=True)
+    trained = [variable.value for variable in network.trainable_variables]
+    assert pixels.shape == (2, 16, 4) and None not in tape.gradient(pixels, trained)
 
 
 def _train(data, folder, model=None, objective=None, **arguments):
