@@ -29,8 +29,10 @@ from keras_vit.commands.sources import check_model_file, dataset_flag, task_flag
 
 if TYPE_CHECKING:
     from keras_vit.training.objectives import Objective
+    from keras_vit.training.objectives.objective import Figure
     from keras_vit.training.precision import DtypeChoice
     from keras_vit.training.recipes import Recipe
+    from keras_vit.training.run import TrainingResult
 
 section("Data")
 _DATASET = dataset_flag()
@@ -212,7 +214,6 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     """
     from keras_vit import data as data_room
     from keras_vit import training
-    from keras_vit.data.pass_progress import show_speed
     from keras_vit.training import interruption, models, strategies
 
     labelled = objective is None or objective.needs_labels
@@ -269,16 +270,24 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     except interruption.TrainingInterrupted as interrupted:
         print(f"{interrupted} The same command goes on from there.", flush=True)
         raise
-    summary, watched = result.summary, data.watched
+    figure = (objective or training.objectives.OF_TASKS[data.task]()).best_by
+    _tell(result, data.watched, figure)
+
+
+def _tell(result: TrainingResult, watched: str | None, figure: Figure) -> None:
+    """Says what came of a run, by its figure on the split that was watched, and where it lies."""
+    from keras_vit.data.pass_progress import show_speed
+
+    summary = result.summary
     speed = summary["images_per_second"]
     print(f"\nTrained {summary['steps']:,} steps in {summary['seconds']:.0f} s", end="")
     print(f", {show_speed(speed)}." if speed else ".")
-    figure = (objective or training.objectives.OF_TASKS[data.task]()).best_by
-    name, title = f"{watched}_{figure.name}", figure.label
+    name = f"{watched}_{figure.name}"
     if watched:
-        print(f"On the {watched} split, {title}: {figure.scale * summary[name]:.4g}")
+        print(f"On the {watched} split, {figure.label}: {figure.scale * summary[name]:.4g}")
     if best := summary["best_epoch"]:
         print(f"Best epoch: {best['epoch']}, {figure.scale * best[name]:.4g}", end="")
-        print("; its weights are kept" if recipe.keep == "best" else "; the last one is kept")
+        is_kept = summary["recipe"]["keep"] == "best"
+        print("; its weights are kept" if is_kept else "; the last one is kept")
     for name, path in result.files.items():
         print(f"  {name:<12} {path}")
