@@ -11,16 +11,14 @@ so that a search can be stopped at any moment and goes on when it is started aga
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
-import json
-import pathlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.recipes_report import PROBE, WAYS, Way, read, table
 from benchmarks.small_sets import SmallSet, with_folder
 from keras_vit.files import write_json
 
@@ -33,42 +31,6 @@ SEEDS = (0, 1, 2)
 
 _TEST_BATCH = 100
 _POINTS = 10  # of a run, at which its best epoch is looked for
-
-
-@dataclasses.dataclass(frozen=True)
-class Way:
-    """One way to use a pretrained model.
-
-    Attributes:
-        what: in words.
-        settings: fields that differ from the recipe `auto`, as a command line gives them.
-        passes: images seen, from which the epochs follow.
-        named: the recipe itself, with its own length, instead of `auto`.
-        frozen: share of the blocks that are frozen, the first ones.
-        watched: whether the accuracy of the best epoch is measured too.
-    """
-
-    what: str
-    settings: tuple[str, ...] = ()
-    passes: int = 2400
-    named: str | None = None
-    frozen: float = 0.0
-    watched: bool = False
-
-
-PROBE = "probe"
-WAYS: dict[str, Way] = {
-    PROBE: Way("linear probe"),
-    "sgd": Way("all by SGD 3e-3, 16,000 images", named="finetune_small"),
-    "head": Way("last layer, AdamW 1e-3", ("probe_first=false", "freeze=backbone",
-                                           "learning_rate=1e-3")),
-    "adamw": Way("AdamW 2e-4, layer decay .75", ("probe_first=false",)),
-    "lpft": Way("the same, probe first", watched=True),
-    "lpft short": Way("probe first, 800 images", passes=800),
-    "lpft long": Way("probe first, 9,600 images", passes=9600, watched=True),
-    "lpft fast": Way("probe first, 1e-3", ("learning_rate=1e-3",)),
-    "lpft frozen": Way("probe first, two thirds frozen", frozen=2 / 3),
-}  # fmt: skip
 
 
 class Bench:
@@ -236,39 +198,6 @@ def measure(
         for row in Bench(source, side, subject).runs(todo):
             write_json(output, [*read(output), {"model": name, "size": side, "set": title, **row}])
             print(title, row, flush=True)
-
-
-def read(path: str) -> list[dict[str, Any]]:
-    """Returns the rows of a file, none if it is not there."""
-    file = pathlib.Path(path)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Returns for each model a Markdown table of ways by sets: % right, mean and spread of seeds.
-
-    A cell of one seed has no spread; the mean of all is over the sets, where none is missing.
-    """
-    texts = []
-    for model in dict.fromkeys(row["model"] for row in rows):
-        mine = [row for row in rows if row["model"] == model]
-        sets = list(dict.fromkeys(row["set"] for row in mine))
-        lines = [("", *sets, "mean of all"), ("---", *["---:"] * (len(sets) + 1))]
-        for way in [way for way in WAYS if any(row["way"] == way for row in mine)]:
-            cells, means = [], []
-            for title in sets:
-                found = [
-                    100 * row["accuracy"]
-                    for row in mine
-                    if (row["way"], row["set"]) == (way, title)
-                ]
-                means += [np.mean(found)] if found else []
-                spread = f" ± {np.std(found, ddof=1):.1f}" if len(found) > 1 else ""
-                cells.append(f"{np.mean(found):.1f}{spread}" if found else "")
-            whole = f"{np.mean(means):.1f}" if len(means) == len(sets) else ""
-            lines.append((WAYS[way].what, *cells, whole))
-        texts.append("\n".join([model, *(f"| {' | '.join(line)} |" for line in lines)]))
-    return "\n\n".join(texts)
 
 
 def main() -> None:

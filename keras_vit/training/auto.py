@@ -11,9 +11,11 @@ from keras_vit.tables import align
 from keras_vit.training.probe_first import has_linear_head
 from keras_vit.training.recipes import Recipe
 
-# As far as `benchmarks/recipes.py` has measured them on sets of 40 to 120 images, most of them at
-# 800 images; docs/training.md says what is missing.
+# As `benchmarks/recipes.py` has measured them on sets of 40 to 320 images with models of 96 and 384
+# numbers a token; docs/training.md has the tables. Between and beyond these widths the rate follows
+# the rule that what suits Adam falls as the width grows (arXiv 2203.03466).
 _IMAGES_SEEN = 2400
+_RATE, _WIDTH, _HIGHEST_RATE = 2e-4, 384, 1e-3
 _EPOCHS = (4, 60)
 _SMALL_BATCH, _BATCH, _MANY = 16, 32, 500
 _MOST_TO_PROBE = 20_000  # images, whose features are in memory at once
@@ -51,7 +53,8 @@ def auto_recipe(data: ImageDataset, model: keras.Model) -> Choice:
     """Chooses how a pretrained model is fine-tuned.
 
     The head begins as a linear probe where it can. Everything is trained by AdamW, at rates that
-    fall from layer to layer; a small data set is passed over more often.
+    fall from layer to layer and with the width of the model; a small data set is passed over more
+    often.
 
     Args:
         data: has a training split.
@@ -60,7 +63,8 @@ def auto_recipe(data: ImageDataset, model: keras.Model) -> Choice:
     Returns:
         The recipe, and why it is as it is.
 
-    Reference: arXiv 2202.10054 (probe first), arXiv 2106.08254 (layer decay).
+    Reference: arXiv 2202.10054 (probe first), arXiv 2106.08254 (layer decay), arXiv 2203.03466
+        (rate and width).
     """
     images = data.split("train").num_examples
     least, most = _EPOCHS
@@ -71,7 +75,7 @@ def auto_recipe(data: ImageDataset, model: keras.Model) -> Choice:
     recipe = Recipe(
         epochs=epochs,
         batch_size=batch,
-        learning_rate=2e-4,
+        learning_rate=_rate(model),
         warmup=0.1,
         weight_decay=0.05,
         layer_decay=0.75 if hasattr(model, "parameter_groups") else None,
@@ -79,6 +83,11 @@ def auto_recipe(data: ImageDataset, model: keras.Model) -> Choice:
         augmentation=Augmentation(crop_min_area=0.5, horizontal_flip=not marks),
     )
     return Choice(recipe, _reasons(recipe, images, marks))
+
+
+def _rate(model: keras.Model) -> float:
+    width = model.config.hidden_size if hasattr(model, "parameter_groups") else _WIDTH
+    return min(float(f"{_RATE * _WIDTH / width:.1g}"), _HIGHEST_RATE)
 
 
 def _reasons(recipe: Recipe, images: int, marks: list[str]) -> dict[str, tuple[str, str]]:
@@ -95,7 +104,7 @@ def _reasons(recipe: Recipe, images: int, marks: list[str]) -> dict[str, tuple[s
         ),
         "learning_rate": (
             f"AdamW {recipe.learning_rate:g}",
-            f"weight decay {recipe.weight_decay:g}{decay}",
+            f"wider models learn more slowly; weight decay {recipe.weight_decay:g}{decay}",
         ),
         "probe_first": ("head begins", probes),
         "freeze": (

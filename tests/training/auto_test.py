@@ -36,6 +36,14 @@ def test_length_and_batch_follow_from_the_number_of_images(
 
 
 @pytest.mark.parametrize(
+    "width, rate", [(8, 1e-3), (96, 8e-4), (384, 2e-4), (768, 1e-4), (1280, 6e-5)]
+)
+def test_wider_models_learn_more_slowly(image_sets, model, width, rate, monkeypatch):
+    monkeypatch.setattr(model, "config", TINY.replace(hidden_size=width))
+    assert auto_recipe(_data(image_sets, 50, ("cat", "dog")), model).recipe.learning_rate == rate
+
+
+@pytest.mark.parametrize(
     "names, mirrors",
     [(("cat", "dog"), True), (("7", "8"), False), (("turn_left", "turn_right"), False),
      (("bright", "dim"), True)],
@@ -55,7 +63,7 @@ def test_what_has_no_single_linear_head_begins_at_zero(image_sets):
 
 def test_every_choice_has_a_reason(image_sets, model):
     text = auto_recipe(_data(image_sets, 100, ("cat", "dog")), model).describe()
-    for part in ("24 epochs", "for 100 images", "batch 16", "AdamW 0.0002", "linear probe"):
+    for part in ("24 epochs", "for 100 images", "batch 16", "AdamW 0.001", "linear probe"):
         assert part in text
 
 
