@@ -4,7 +4,6 @@ Each function runs in replica context. The gradients are sums over the replicas 
 optimizer's own sum is left out.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_vit.fitting import keras_internals
+from keras_vit.layers.xla import compiles_parts
 
 # Values of a variable from which on its update is compiled.
 COMPILED_FROM = 2**17
@@ -46,7 +46,7 @@ def _for_step(
         return keras_internals.with_inner_optimizers(optimizer, views)
     known = keras_internals.trained_variables(optimizer)
     factors = [factors.get(id(variable), 1.0) for variable in known]
-    compiles = any(map(_is_large, known)) and _compiles_well()
+    compiles = any(map(_is_large, known)) and compiles_parts()
 
     def decay(variables):
         """Decays what is not decayed where it is updated."""
@@ -80,29 +80,6 @@ def _for_step(
 
 def _is_large(variable: Any) -> bool:
     return math.prod(variable.shape) >= COMPILED_FROM
-
-
-def _compiles_well() -> bool:
-    """Says whether to compile the updates of large variables: on one CPU.
-
-    TensorFlow's own operations go through the memory of weights and moments once for each term of
-    the optimizer's formula; compiled, they go through it once.
-    """
-    if tf.executing_eagerly() or tf.distribute.has_strategy():
-        return False
-    if tf.config.list_physical_devices("GPU"):  # there Keras compiles the whole step
-        return False
-    return _xla_works()
-
-
-@functools.cache
-def _xla_works() -> bool:
-    """Says whether this build of TensorFlow can compile for its CPU."""
-    try:
-        with tf.init_scope():
-            return float(tf.function(lambda x: x + 1.0, jit_compile=True)(tf.constant(1.0))) == 2.0
-    except (tf.errors.OpError, ValueError):
-        return False
 
 
 def move_uphill(

@@ -5,13 +5,18 @@ A runtime makes one kernel or one node of a GELU only where it is written as tha
 Reference: "Gaussian Error Linear Units" (arXiv 1606.08415).
 """
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_vit.layers.xla import compiles_parts
+
 FORMS = ("fused", "portable")
+COMPILED_FROM = 512  # channels: of fewer, the calls of compiled functions take as long
 
 
 def gelu(x: Any, kind: str, *, form: str = "fused", training: bool | None = None) -> Any:
@@ -30,6 +35,8 @@ def gelu(x: Any, kind: str, *, form: str = "fused", training: bool | None = None
         A tensor of the same shape and type.
     """
     by_hand = training and keras.backend.backend() == "tensorflow"
+    if by_hand and kind != "quick" and x.shape[-1] >= COMPILED_FROM and compiles_parts():
+        return _compiled(_trained_erf if kind == "erf" else _trained_exp)(x)
     if kind == "erf":
         return _trained_erf(x) if by_hand else _erf(x)
     if kind == "tanh":
@@ -64,14 +71,55 @@ def _trained_erf(x):
     return x * gate, gradient
 
 
+_SCALE = math.sqrt(2.0 / math.pi)
+
+
+def _inner(x):
+    return x * (_SCALE + (0.044715 * _SCALE) * ops.square(x))
+
+
 @ops.custom_gradient
 def _trained_tanh(x):
-    scale = math.sqrt(2.0 / math.pi)
-    gate = 0.5 + 0.5 * ops.tanh(x * (scale + (0.044715 * scale) * ops.square(x)))
+    return _gated(x, 0.5 + 0.5 * ops.tanh(_inner(x)))
 
+
+@ops.custom_gradient
+def _trained_exp(x):
+    """The same gate, whose small values are exact; XLA's tanh is not where it is nearly -1."""
+    return _gated(x, 1.0 / (1.0 + ops.exp(-2.0 * _inner(x))))
+
+
+def _gated(x, gate):
     def gradient(*inputs, upstream=None):
         upstream = inputs[-1] if upstream is None else upstream
-        slope = 2.0 * scale + (6.0 * 0.044715 * scale) * ops.square(x)
+        slope = 2.0 * _SCALE + (6.0 * 0.044715 * _SCALE) * ops.square(x)
         return upstream * (gate * (1.0 + x * ((1.0 - gate) * slope)))
 
     return x * gate, gradient
+
+
+@functools.cache
+def _compiled(trained: Callable) -> Callable:
+    """Returns a GELU and its derivative as a function each, compiled by XLA, in float32 inside."""
+    import tensorflow as tf
+
+    def compile_(function):
+        return tf.function(function, jit_compile=True, autograph=False)
+
+    @compile_
+    def value(x):
+        return ops.cast(trained(ops.cast(x, "float32")), x.dtype)
+
+    @compile_
+    def slope(x, upstream):
+        wide = ops.cast(x, "float32")
+        with tf.GradientTape() as tape:
+            tape.watch(wide)
+            y = trained(wide)
+        return ops.cast(tape.gradient(y, wide, ops.cast(upstream, "float32")), x.dtype)
+
+    @tf.custom_gradient
+    def both(x):
+        return value(x), lambda upstream: slope(x, upstream)
+
+    return both

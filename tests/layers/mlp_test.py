@@ -87,3 +87,30 @@ def test_tensorflow_runs_product_bias_and_gelu_as_one(gelu, expected, dtype):
     optimized = tf_optimizer.OptimizeGraph(config_pb2.ConfigProto(), exported)
     fused = [node.attr["fused_ops"].list.s for node in optimized.node if node.op == "_FusedMatMul"]
     assert expected in [name for names in fused for name in names]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compiled on TensorFlow alone")
+@pytest.mark.parametrize("kind", ["tanh", "erf"])
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-6), ("bfloat16", 0.01)])
+def test_a_wide_gelu_is_compiled_to_the_same_value_and_slope(kind, dtype, tolerance):
+    import tensorflow as tf
+
+    from keras_vit.layers import gelu as module
+
+    rows = np.random.default_rng(0).normal(size=(3, module.COMPILED_FROM))
+    x, upstream = tf.cast(2 * rows, dtype), tf.cast(rows, dtype)
+
+    def value_and_slope(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = module.gelu(x, kind, training=True)
+        return y, tape.gradient(y, x, upstream)
+
+    graph = tf.function(value_and_slope, autograph=False).get_concrete_function(x)
+    calls = [node for node in graph.graph.as_graph_def().node if "Call" in node.op]
+    assert len(calls) == 2 and all(node.attr["_XlaMustCompile"].b for node in calls)
+    for compiled, plain in zip(graph(x), value_and_slope(x), strict=True):
+        np.testing.assert_allclose(
+            tf.cast(compiled, tf.float32), tf.cast(plain, tf.float32), atol=10 * tolerance,
+            rtol=tolerance,
+        )  # fmt: skip

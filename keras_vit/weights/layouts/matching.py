@@ -82,7 +82,9 @@ def _numbers(pattern: str, names: Mapping[str, str]) -> list[dict[str, int]]:
     """Returns the numbers with which a pattern occurs among the names."""
     if "{" not in pattern:
         return [{}] if pattern in names else []
-    found = (match(pattern, name) for name in names)
+    start, end = pattern[: pattern.index("{")], pattern[pattern.rindex("}") + 1 :]
+    likely = (name for name in names if name.startswith(start) and name.endswith(end))
+    found = (match(pattern, name) for name in likely)
     return sorted((n for n in found if n is not None), key=lambda n: sorted(n.items()))
 
 
