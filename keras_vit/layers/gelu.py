@@ -5,15 +5,13 @@ A runtime makes one kernel or one node of a GELU only where it is written as tha
 Reference: "Gaussian Error Linear Units" (arXiv 1606.08415).
 """
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_vit.layers.xla import compiles_parts
+from keras_vit.layers.xla import compiled, compiles_parts
 
 FORMS = ("fused", "portable")
 COMPILED_FROM = 512  # channels: of fewer, the calls of compiled functions take as long
@@ -36,7 +34,7 @@ def gelu(x: Any, kind: str, *, form: str = "fused", training: bool | None = None
     """
     by_hand = training and keras.backend.backend() == "tensorflow"
     if by_hand and kind != "quick" and x.shape[-1] >= COMPILED_FROM and compiles_parts():
-        return _compiled(_trained_erf if kind == "erf" else _trained_exp)(x)
+        return compiled(_trained_erf if kind == "erf" else _trained_exp)(x)
     if kind == "erf":
         return _trained_erf(x) if by_hand else _erf(x)
     if kind == "tanh":
@@ -96,30 +94,3 @@ def _gated(x, gate):
         return upstream * (gate * (1.0 + x * ((1.0 - gate) * slope)))
 
     return x * gate, gradient
-
-
-@functools.cache
-def _compiled(trained: Callable) -> Callable:
-    """Returns a GELU and its derivative as a function each, compiled by XLA, in float32 inside."""
-    import tensorflow as tf
-
-    def compile_(function):
-        return tf.function(function, jit_compile=True, autograph=False)
-
-    @compile_
-    def value(x):
-        return ops.cast(trained(ops.cast(x, "float32")), x.dtype)
-
-    @compile_
-    def slope(x, upstream):
-        wide = ops.cast(x, "float32")
-        with tf.GradientTape() as tape:
-            tape.watch(wide)
-            y = trained(wide)
-        return ops.cast(tape.gradient(y, wide, ops.cast(upstream, "float32")), x.dtype)
-
-    @tf.custom_gradient
-    def both(x):
-        return value(x), lambda upstream: slope(x, upstream)
-
-    return both

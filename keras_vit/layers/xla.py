@@ -5,6 +5,8 @@ goes through it once.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -20,6 +22,33 @@ def compiles_parts() -> bool:
     if tf.config.list_physical_devices("GPU"):  # there Keras compiles the whole step
         return False
     return _works()
+
+
+@functools.cache
+def compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Compiles a function of a tensor and its derivative, one by one, in float32 inside.
+
+    Args:
+        function: from a tensor to one of its shape; must be the same object each time.
+    """
+    import tensorflow as tf
+
+    def compile_(part):
+        return tf.function(part, jit_compile=True, autograph=False)
+
+    @compile_
+    def value(x):
+        return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
+
+    @compile_
+    def slope(x, upstream):
+        wide = tf.cast(x, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(wide)
+            y = function(wide)
+        return tf.cast(tape.gradient(y, wide, tf.cast(upstream, tf.float32)), x.dtype)
+
+    return tf.custom_gradient(lambda x: (value(x), lambda upstream: slope(x, upstream)))
 
 
 @functools.cache
