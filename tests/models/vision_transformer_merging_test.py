@@ -1,5 +1,6 @@
 """The model with merging tokens, and the model whose blocks are computed twice."""
 
+import functools
 import importlib.util
 import json
 import pathlib
@@ -67,6 +68,12 @@ def make(dtype=None, **changes):
         if weight.dtype == "float32":
             weight.assign(generator.normal(size=weight.shape) * 0.3)
     return model
+
+
+@functools.cache
+def shared(kind):
+    """A model of a kind, whose weights stay."""
+    return make(**KINDS[kind])
 
 
 def images(*size, batch=2):
@@ -171,7 +178,7 @@ def test_none_to_merge_is_the_model_without_to_the_bit(token_merging):
 
 @every_kind
 def test_the_variables_are_those_of_the_plain_model(kind):
-    model = make(**KINDS[kind])
+    model = shared(kind)
     plain = VisionTransformer(model.config.replace(token_merging=0), name="tiny")
     described = [[(v.path, v.shape) for v in m.variables if v.trainable] for m in (model, plain)]
     assert described[0] == described[1]
@@ -196,7 +203,7 @@ def test_weights_made_without_merging_load(case):
 
 @every_kind
 def test_saving_is_bit_exact_in_safe_mode(kind, tmp_path):
-    model = make(**KINDS[kind])
+    model = shared(kind)
     inputs = images(*model.config.image_size)
     expected = model.predict(inputs, verbose=0)
     model.save(tmp_path / "model.keras")
@@ -208,7 +215,7 @@ def test_saving_is_bit_exact_in_safe_mode(kind, tmp_path):
 
 @every_kind
 def test_every_variable_has_a_gradient(kind, gradients):
-    model = make(**KINDS[kind])
+    model = shared(kind)
     # So many that no branch is dropped for all of them.
     found = gradients(model, [images(*model.config.image_size, batch=16)], training=True)
     for variable, gradient in zip(model.trainable_variables, found, strict=True):
