@@ -10,7 +10,7 @@ from keras_vit.layers.dense import Dense
 from keras_vit.layers.dropout import Dropout
 from keras_vit.layers.inner_state import CompositeLayer
 from keras_vit.layers.layer_norm import NORMS
-from keras_vit.layers.relative_bias import RelativePositionBias, bias_among
+from keras_vit.layers.relative_bias import RelativePositionBias, bias_among, first_places
 from keras_vit.layers.rotary import Rotary
 
 
@@ -213,7 +213,7 @@ class MultiHeadSelfAttention(CompositeLayer):
         unturned = key
         if self.rotary_arguments is not None:
             query, key = (self.rotary(x, state["coordinates"]) for x in (query, key))
-        bias = self._bias(state or {})
+        bias = self._bias(state or {}, num_tokens)
         bias = None if bias is None else ops.cast(bias, query.dtype)
         weights = None
         if return_attention or (training and self.dropout is not None):
@@ -228,14 +228,22 @@ class MultiHeadSelfAttention(CompositeLayer):
             extras.append(ops.mean(ops.cast(unturned, "float32"), axis=2))
         return (x, *extras) if extras else x
 
-    def _bias(self, state):
+    def _bias(self, state, num_tokens):
         """Returns what is added to the products of queries and keys, or None."""
         if self.relative_bias_arguments is not None:
-            bias = self.relative_bias(state["grid"])
-            return bias_among(bias, state["visible"]) if "visible" in state else bias
+            return self._own_bias(state["grid"], num_tokens)
         if "sizes" in state:
             return ops.expand_dims(ops.log(ops.cast(state["sizes"], "float32")), (1, 2))
         return state.get("bias")
+
+    def _own_bias(self, grid, num_tokens):
+        bias = self.relative_bias(grid)
+        if keras.backend.is_float_dtype(grid.dtype):
+            return bias
+        prefix = self.relative_bias.num_prefix_tokens
+        numbers = ops.reshape(grid, (-1, grid.shape[1] * grid.shape[2]))
+        order = ops.cast(ops.argsort(numbers, axis=1), "int32")
+        return bias_among(bias, first_places(order, num_tokens - prefix, prefix))
 
     def compute_output_shape(self, inputs_shape, state_shape=None):
         return inputs_shape

@@ -123,6 +123,22 @@ class RelativePositionBias(CompositeLayer):
         return keras.KerasTensor((1, self.num_heads, tokens, tokens), "float32")
 
 
+def first_places(order: Any, count: int, num_prefix_tokens: int) -> Any:
+    """Returns the places, in the whole sequence, of prefix tokens and first patches of an order.
+
+    Args:
+        order: int32 `(batch, patches)`, numbers of the patches.
+        count: how many of them.
+        num_prefix_tokens: tokens in front of the patches.
+
+    Returns:
+        An int32 tensor `(batch, prefix + count)`.
+    """
+    prefix = ops.arange(num_prefix_tokens, dtype="int32")[None]
+    prefix = ops.broadcast_to(prefix, (ops.shape(order)[0], num_prefix_tokens))
+    return ops.concatenate([prefix, order[:, :count] + num_prefix_tokens], axis=1)
+
+
 def bias_among(bias: Any, places: Any) -> Any:
     """Returns the bias among some of the tokens.
 

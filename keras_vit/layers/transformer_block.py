@@ -61,8 +61,8 @@ class TransformerBlock(CompositeLayer):
     - `"coordinates"` `(batch or 1, tokens, 2)` float32, row and column of each token, where
       positions are rotary. A merged token lies at the mean of its parts;
     - `"grid"` `(1, rows, columns)`, whose shape is the grid of patches, where a block makes a
-      relative position bias of its own, with `"visible"` `(batch, tokens)` int32, the places of the
-      tokens that there are, where some were left out; and `"bias"` `(batch or 1, heads, tokens,
+      relative position bias of its own, or int32 `(batch, rows, columns)`, the number that a patch
+      has among the tokens, where the last are left out; and `"bias"` `(batch or 1, heads, tokens,
       tokens)` float32 where all blocks have the same.
 
     A block that neither gets nor makes a state returns the tokens alone. Called with

@@ -108,7 +108,7 @@ class Distillation(Classification):
         )(images)
         logits = student = logits_of(model)
         if self.kind == "features":
-            student = keras.layers.Dense(taught.shape[-1], name="projection")(model.features)
+            student = keras.layers.Dense(taught.shape[-1], name="to_teacher")(model.features)
         elif getattr(getattr(model, "config", None), "pooling", None) == "token+distillation":
             head = model.parts.head
             token, distillation = ops.split(model.features, 2, axis=-1)

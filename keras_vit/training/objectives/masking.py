@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vit.layers.configured import ConfiguredLayer
 from keras_vit.layers.patch_encoder import sincos2d
-from keras_vit.layers.relative_bias import bias_among
+from keras_vit.layers.relative_bias import bias_among, first_places
 
 
 @keras.saving.register_keras_serializable(package="keras_vit")
@@ -29,21 +29,19 @@ class VisibleTokens(ConfiguredLayer):
         self.num_visible = num_visible
 
     def call(self, tokens, order, state=None):
-        prefix = ops.arange(self.num_prefix_tokens, dtype="int32")[None]
-        prefix = ops.broadcast_to(prefix, (ops.shape(order)[0], self.num_prefix_tokens))
-        visible = order[:, : self.num_visible] + self.num_prefix_tokens
-        places = ops.concatenate([prefix, visible], axis=1)
+        places = first_places(order, self.num_visible, self.num_prefix_tokens)
         seen = ops.take_along_axis(tokens, places[:, :, None], axis=1)
-        return (seen, self._state(state, places)) if state else seen
+        return (seen, self._state(state, order, places)) if state else seen
 
-    def _state(self, state, places):
+    def _state(self, state, order, places):
         kept = dict(state)
         if "coordinates" in state:
             kept["coordinates"] = ops.take(state["coordinates"][0], places, axis=0)
         if "bias" in state:
             kept["bias"] = bias_among(state["bias"], places)
         if "grid" in state:
-            kept["visible"] = places
+            numbers = ops.cast(ops.argsort(order, axis=1), "int32")
+            kept["grid"] = ops.reshape(numbers, (-1, *state["grid"].shape[1:]))
         return kept
 
 

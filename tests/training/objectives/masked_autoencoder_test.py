@@ -80,7 +80,7 @@ POSITIONS = {
 
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_tokens_keep_their_positions_whichever_are_seen_and_in_what_order(positions):
-    config = TINY.replace(hidden_size=16, **POSITIONS[positions])
+    config = TINY.replace(hidden_size=16, num_layers=2, **POSITIONS[positions])
     model, draw = VisionTransformer(config), np.random.default_rng(0)
     model.set_weights([draw.normal(0, 0.5, w.shape) for w in model.get_weights()])
     prefix, images = config.num_prefix_tokens, draw.normal(size=(2, 8, 8, 1)).astype("float32")
