@@ -27,22 +27,18 @@ CONFIG = VisionTransformerConfig(image_size=8, patch_size=4, hidden_size=16, num
                                  num_heads=2, mlp_dim=32, num_classes=3)  # fmt: skip
 BATCH, STEPS = 8, 5
 
-# optimizer: class and arguments; compile: more arguments of compile; fit: batch, weights, dtype;
-# alone: without validation, which knows nothing of the optimizer.
+# optimizer: class and arguments; compile: more arguments of compile; fit: batch, weights, dtype.
 CASES = {
     "sgd": {"optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9}]},
     "sgd_clipped": {
         "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9, "global_clipnorm": 0.1}],
-        "alone": True,
     },
     "sgd_clipped_accumulated": {
         "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9, "global_clipnorm": 0.1}],
         "compile": {"accumulation_steps": 4},
-        "alone": True,
     },
     "adamw": {
         "optimizer": ["AdamW", {"learning_rate": 1e-3, "weight_decay": 0.1}],
-        "alone": True,
     },
     "adamw_everything": {
         "optimizer": ["AdamW", {"learning_rate": 1e-3, "weight_decay": 0.1,
@@ -54,10 +50,9 @@ CASES = {
     "sharpness": {
         "optimizer": ["SGD", {"learning_rate": 0.1, "momentum": 0.9}],
         "compile": {"sharpness_radius": 0.05},
-        "alone": True,
     },
-    "clipnorm": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipnorm": 0.01}], "alone": True},
-    "clipvalue": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipvalue": 0.001}], "alone": True},
+    "clipnorm": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipnorm": 0.01}]},
+    "clipvalue": {"optimizer": ["SGD", {"learning_rate": 0.1, "clipvalue": 0.001}]},
     "weighted_mean": {
         "optimizer": ["SGD", {"learning_rate": 0.1}],
         "reduction": "mean_with_sample_weight",
@@ -123,7 +118,7 @@ def train(case):
         weighted_metrics=[keras.metrics.CategoricalCrossentropy(from_logits=True, name="nats")],
         **case.get("compile", {}),
     )
-    validation = None if case.get("alone") else data({**case, "examples": 11})
+    validation = data({**case, "examples": 11})
     history = model.fit(data(case), epochs=1, validation_data=validation, verbose=0).history
     arrays = {f"weight {v.path}": _without_key_bias(v) for v in model.trainable_variables}
     state = model.optimizer.variables
