@@ -11,9 +11,18 @@ from keras_vit.data import scan
 from keras_vit.data.scan import check_images, unreadable_images
 
 
-@pytest.fixture(params=[scan._MANY, 1], ids=["one by one", "in one graph"])
+@pytest.fixture(
+    params=[(scan._MANY, True), (1, True), (1, False)],
+    ids=["one by one", "in one graph", "in a graph as it is"],
+)
 def _both_ways(request, monkeypatch):
-    monkeypatch.setattr(scan, "_MANY", request.param)
+    import tensorflow as tf
+
+    monkeypatch.setattr(scan, "_MANY", request.param[0])
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not request.param[1]})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **before})
 
 
 @pytest.mark.usefixtures("_both_ways")
