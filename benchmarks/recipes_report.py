@@ -47,7 +47,7 @@ WAYS: dict[str, Way] = {
     "lpft fast": Way("probe first, 1e-3", ("learning_rate=1e-3",)),
     "auto": Way("`auto`: probe first, 8e-4 or 2e-4 by the width"),
     "lpft faster": Way("probe first, 3e-3", ("learning_rate=3e-3",)),
-    "lpft frozen": Way("probe first, two thirds frozen", _SLOW, frozen=2 / 3),
+    "frozen": Way("`auto`, two thirds of the blocks frozen", frozen=2 / 3),
 }  # fmt: skip
 
 

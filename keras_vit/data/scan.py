@@ -59,7 +59,7 @@ def unreadable_images(paths: Sequence[Path]) -> dict[Path, str]:
 def _suspects(paths: Sequence[Path]) -> list[Path]:
     """Returns the files that one graph over all of them did not decode, in their order.
 
-    It takes two fifths of the time of a call for each file.
+    It takes half to three quarters of the time of a call for each file.
     """
     import tensorflow as tf
 
