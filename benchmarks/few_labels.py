@@ -186,7 +186,9 @@ def probe(model: keras.Model, data: ImageDataset, once: Split) -> float:
     return float(classifier.score(tested.vectors, tested.labels))
 
 
-def few_label_runs(subject: Subject, seed: int, smoke: bool = False) -> dict[str, Callable]:
+def few_label_runs(
+    subject: Subject, seed: int, smoke: bool = False, taught_shots: Sequence[int] = ()
+) -> dict[str, Callable]:
     """Returns what is measured with a seed: name -> a function that returns accuracies by name."""
     data = subject.data
     fields = {"seed": seed, "augmentation": subject.augmentation}
@@ -231,7 +233,7 @@ def few_label_runs(subject: Subject, seed: int, smoke: bool = False) -> dict[str
                                  alpha=1.0)  # fmt: skip
 
     runs = {f"{shots} labels a class": functools.partial(run, shots) for shots in SHOTS}
-    for shots in TAUGHT_SHOTS:
+    for shots in taught_shots:
         runs[f"distillation, {shots} labels a class"] = functools.partial(taught, shots)
     return runs
 
@@ -284,11 +286,10 @@ def measure(path: pathlib.Path, seeds: Sequence[int] = SEEDS, smoke: bool = Fals
     subjects = {"digits": digits(), "textures": textures()}
     for seed in seeds:
         for name, subject in subjects.items():
-            runs = few_label_runs(subject, seed, smoke)
-            if name == "digits":
+            teaches = name == "digits"
+            runs = few_label_runs(subject, seed, smoke, TAUGHT_SHOTS if teaches else ())
+            if teaches:
                 runs |= distillation_runs(subject, seed, smoke)
-            else:
-                runs = {run: work for run, work in runs.items() if "distillation" not in run}
             for run, work in runs.items():
                 if (name, run, seed) in done:
                     continue
