@@ -1,26 +1,29 @@
-"""Random changes to training images; the one module that chooses an augmentation library.
+"""Random changes to training images.
 
-What moves an image are layers of `keras.layers`; what changes its colours stands in `appearance`,
-what puts something else into it in `mixing`, and there is said why. Each image gets seeds of its
-own, made of the run's seed and the image's place in the stream, so the result does not depend on
+What moves an image stands here, what changes its colours in `appearance`, what puts something else
+into it in `mixing`, and there is said why no library does it. Each image gets seeds of its own,
+made of the run's seed and the image's place in the stream, so the result does not depend on
 threads, on batch size, on the number of workers or on where a run was resumed.
 """
 
-import keras
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
 
 from keras_vit.data.augmentation import Augmentation
-from keras_vit.layers.seeds import DrawnSeed
+from keras_vit.data.draws import first_uniform
 
 CROP_ASPECT_RATIOS = (3 / 4, 4 / 3)
 
 
 class Seeds:
-    """The random seeds of one image: for every purpose a stream of its own.
+    """The random seeds of an image, or of each of a batch: for every purpose a stream of its own.
 
     Args:
         seed: of the run, 0 to 2**31 - 1.
-        place: () int64, where in the stream of training the image stands.
+        place: () or `(batch,)` int64, where in the stream of training the image stands.
     """
 
     PURPOSES = (
@@ -33,32 +36,19 @@ class Seeds:
 
     @property
     def crop(self) -> tf.Tensor:
-        """Of the crop, `(2,)` int64; those of the layers follow it."""
-        return tf.stack([tf.constant(self._seed, tf.int64), self._place * self._NUMBERS])
+        """Of the crop, `(2,)` or `(batch, 2)` int64."""
+        seed = tf.fill(tf.shape(self._place), tf.constant(self._seed, tf.int64))
+        return tf.stack([seed, self._place * self._NUMBERS], -1)
+
+    @property
+    def moves(self) -> tf.Tensor:
+        """Of `transform`: the seeds that follow that of the crop."""
+        return self.crop + tf.constant([0, 1], tf.int64)
 
     def of(self, purpose: str) -> tf.Tensor:
-        """Returns the seed of one of `PURPOSES`, `(2,)` int64; 16 that follow it are free."""
+        """Returns the seeds of one of `PURPOSES`, as `crop`; 16 that follow each are free."""
         offset = tf.constant([(1 + self.PURPOSES.index(purpose)) << 32, 0], tf.int64)
         return self.crop + offset
-
-
-def random_layers(augmentation: Augmentation) -> list[keras.layers.Layer]:
-    """Returns the Keras layers that an augmentation needs, in the order they act.
-
-    Crop and flip are not layers, see `random_window` and `random_flip`.
-    """
-    layers = keras.layers
-    # In float32 whatever the program's dtype policy is.
-    black = {"fill_mode": "constant", "fill_value": 0.0, "dtype": "float32"}
-    shift, turn, zoom = augmentation.translation, augmentation.rotation / 360, augmentation.zoom
-    chosen = []
-    if turn:
-        chosen.append(layers.RandomRotation(turn, **black))
-    if zoom:
-        chosen.append(layers.RandomZoom(zoom, zoom, **black))
-    if shift:
-        chosen.append(layers.RandomTranslation(shift, shift, **black))
-    return chosen
 
 
 def random_window(
@@ -91,6 +81,12 @@ def random_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.cond(chosen, lambda: tf.reverse(image, [1]), lambda: image)
 
 
+def random_flips(images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    """Does to each image of a batch what `random_flip` does; seeds `(batch, 2)`."""
+    chosen = first_uniform(seeds) < 0.5
+    return tf.where(chosen[:, None, None, None], tf.reverse(images, [2]), images)
+
+
 def change_appearance(image: tf.Tensor, augmentation: Augmentation, seeds: Seeds) -> tf.Tensor:
     """Applies 3-Augment, RandAugment and colour jitter, those that are on.
 
@@ -114,10 +110,61 @@ def change_appearance(image: tf.Tensor, augmentation: Augmentation, seeds: Seeds
     return image
 
 
-def transform(image: tf.Tensor, layers: list[keras.layers.Layer], seed: tf.Tensor) -> tf.Tensor:
-    """Applies `random_layers` to one image; each draws from the numbers that follow the seed."""
-    generator = DrawnSeed(seed)
-    for layer in layers:
-        drawn = layer.get_random_transformation(image, training=True, seed=generator)
-        image = layer.transform_images(image, drawn, training=True)
-    return image
+def transform(images: tf.Tensor, augmentation: Augmentation, seeds: tf.Tensor) -> tf.Tensor:
+    """Turns, zooms and shifts images, each by numbers of its own, in this order.
+
+    `keras.layers` has such layers, which draw for a whole batch from one seed, so that what an
+    image gets depends on where in a batch it is. Given one image with its seed at a time they do
+    this, to the bit but for the last digit of sines, at fifty small operations an image.
+
+    Args:
+        images: float32 `(batch, height, width, channels)`, sizes known.
+        augmentation: how much.
+        seeds: int64 `(batch, 2)`; the numbers drawn are those of the seeds that follow.
+
+    Returns:
+        Images of the same shape; what comes in from outside is black.
+    """
+    shift, turn, zoom = augmentation.translation, augmentation.rotation, augmentation.zoom
+    ranges = [(-turn, turn)] * bool(turn)
+    ranges += [(1 - zoom, 1 + zoom)] * 2 * bool(zoom) + [(-shift, shift)] * 2 * bool(shift)
+    if not ranges:
+        return images
+    drawn = iter(_between(seeds, ranges))
+    height, width = images.shape[1:3]
+    x, y = (width - 1) / 2, (height - 1) / 2
+    if turn:
+        # In float64: one at a time and many at once, float32 differs in the last digit.
+        angle = tf.cast(next(drawn) * (math.pi / 180), tf.float64)
+        cosine, sine = (tf.cast(part(angle), tf.float32) for part in (tf.cos, tf.sin))
+        across = cosine, -sine, x - x * cosine - y * -sine
+        images = _move(images, *across, sine, cosine, y - x * sine - y * cosine)
+    if zoom:
+        down, across = next(drawn), next(drawn)
+        images = _move(images, across, 0, x * (1 - across), 0, down, y * (1 - down))
+    if shift:
+        down, across = next(drawn) * height, next(drawn) * width
+        images = _move(images, 1, 0, -across, 0, 1, -down)
+    return images
+
+
+def _between(seeds: tf.Tensor, ranges: Sequence[tuple[float, float]]) -> list[tf.Tensor]:
+    """Draws `(batch,)` numbers from each range, by the seeds and those that follow them."""
+    following = np.stack([np.zeros(len(ranges), np.int64), np.arange(len(ranges))], -1)
+    seeds = (seeds + following[:, None]) % (2**31 - 2)  # by the rule of Keras
+    rows = tf.unstack(first_uniform(seeds))
+    ends = [map(np.float32, pair) for pair in ranges]
+    return [row * (high - low) + low for row, (low, high) in zip(rows, ends, strict=True)]
+
+
+def _move(images: tf.Tensor, *matrix: tf.Tensor | float) -> tf.Tensor:
+    """Takes what comes to `(x, y)` from `(a x + b y + c, d x + e y + f)`, bilinear, in pixels."""
+    zeros = tf.zeros(tf.shape(images)[:1])
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([zeros + value for value in (*matrix, 0, 0)], -1),
+        output_shape=images.shape[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )

@@ -19,7 +19,6 @@ from keras_vit.data.augment import (
     Seeds,
     change_appearance,
     random_flip,
-    random_layers,
     random_window,
     transform,
 )
@@ -27,8 +26,9 @@ from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.dataset import Split
 from keras_vit.data.stream import training_stream
 from keras_vit.data.targets import OneHot, Targets
+from keras_vit.data.together import change_together, go_together, normalize_rows
 from keras_vit.images.graph_decoding import decode_image, decode_window
-from keras_vit.images.preprocessing import normalize, preprocess_input
+from keras_vit.images.preprocessing import preprocess_input
 from keras_vit.images.spec import Preprocessing
 
 # Nothing here needs AutoGraph, which would read every function again: half of the time to start.
@@ -157,9 +157,11 @@ def training_batches(
     targets = _targets(num_classes, targets)
     layers = _layers(split, augmentation)
     uncut = augmentation.crop_min_area == 1  # the same in each epoch until they are changed
-    if num_shards == 1 and uncut and _is_small(split, preprocessing):
+    kept = num_shards == 1 and uncut and _is_small(split, preprocessing)
+    if kept:
         split = _decoded(split, preprocessing)
-    change = _change(split, preprocessing, seed, augmentation)
+    read = _read(split, preprocessing, seed, augmentation)
+    change = _change(read, seed, augmentation)
     finish = _finish(preprocessing, targets, seed, augmentation)
     stream = functools.partial(
         training_stream,
@@ -181,11 +183,19 @@ def training_batches(
         on_batches = _on_batches(layers, seed, targets, shard_index * rows, rows)
         examples = examples.batch(batch_size, drop_remainder=True).map(on_batches).unbatch()
         examples = examples.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = examples.batch(rows, drop_remainder=True)
+    elif go_together(preprocessing, batch_size, targets, augmentation):
+        examples = stream(num_shards=num_shards, shard_index=shard_index)
+        if not kept:
+            examples = examples.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        changed = _as_written(change_together(preprocessing, targets, seed, augmentation))
+        batches = examples.batch(rows, drop_remainder=True)
+        batches = batches.map(changed, num_parallel_calls=tf.data.AUTOTUNE)
     else:
         examples = stream(num_shards=num_shards, shard_index=shard_index)
         made = _as_written(lambda *example: finish(*change(*example)))
         examples = examples.map(made, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = examples.batch(rows, drop_remainder=True)
+        batches = examples.batch(rows, drop_remainder=True)
     if augmentation.mixes:
         batches = batches.map(_as_written(mix), num_parallel_calls=tf.data.AUTOTUNE)
     if one_pass:
@@ -245,35 +255,51 @@ def _decoded(split: Split, preprocessing: Preprocessing) -> Split:
     return dataclasses.replace(split, references=lambda: kept, images_are_paths=False)
 
 
-def _change(
+def _read(
     split: Split, preprocessing: Preprocessing, seed: int, augmentation: Augmentation
 ) -> Callable[..., tuple]:
-    """Returns what turns a place and a reference into place, image of 0 to 255, and label."""
-    channels = len(preprocessing.mean)
-    layers = random_layers(augmentation)
+    """Returns what turns a place and a reference into the place, and image and label.
 
-    def pixels(data, seeds):
+    The image is `(*size, channels)`, 0 to 255.
+    """
+    channels = len(preprocessing.mean)
+
+    def pixels(data, place):
         if data.dtype != tf.string:  # kept
             return data
         if augmentation.crop_min_area == 1:
             return _resized(data, preprocessing)
-        crop = decode_window(
+        crop = Seeds(seed, place).crop
+        window = decode_window(
             data,
-            lambda height, width: random_window(height, width, augmentation, seeds.crop),
+            lambda height, width: random_window(height, width, augmentation, crop),
             channels,
             min_size=preprocessing.size,
         )
-        return resize_crop(crop, preprocessing)
+        return resize_crop(window, preprocessing)
+
+    @_as_written
+    def read(place, reference):
+        example = split.read(reference)
+        image = pixels(example["image"], place)
+        image = tf.ensure_shape(image, [*preprocessing.size, channels])
+        return place, {"image": image, "label": example["label"]}
+
+    return read
+
+
+def _change(
+    read: Callable[..., tuple], seed: int, augmentation: Augmentation
+) -> Callable[..., tuple]:
+    """Returns what does what `_read` returned, changes the image, and gives place, image, label."""
 
     @_as_written
     def change(place, reference):
-        example = split.read(reference)
-        seeds = Seeds(seed, place)
-        image = tf.ensure_shape(pixels(example["image"], seeds), [*preprocessing.size, channels])
+        place, example = read(place, reference)
+        image, seeds = example["image"], Seeds(seed, place)
         if augmentation.horizontal_flip:
             image = random_flip(image, seeds.of("flip"))
-        image = transform(image, layers, seeds.crop + tf.constant([0, 1], tf.int64))
-        image = tf.ensure_shape(image, [*preprocessing.size, channels])
+        image = transform(image[tf.newaxis], augmentation, seeds.moves[tf.newaxis])[0]
         return place, change_appearance(image, augmentation, seeds), example["label"]
 
     return change
@@ -298,18 +324,6 @@ def _finish(
         return image, label, mixing.mix_draws(*alphas, seeds.of("mixing"))
 
     return finish
-
-
-def normalize_rows(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Does what `normalize` does, to the bit, on rows of numbers instead of pixels of three.
-
-    TensorFlow takes eight times as long to spread three numbers over an image as to spread a row.
-    """
-    height, width = preprocessing.size
-    mean, std = preprocessing.mean * width, preprocessing.std * width
-    rows = tf.reshape(image, [height, len(mean)])
-    rows = normalize(rows, preprocessing.replace(mean=mean, std=std))
-    return tf.reshape(rows, [height, width, len(preprocessing.mean)])
 
 
 def resize_crop(crop: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:

@@ -14,7 +14,8 @@ Targets = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple]
 class OneHot:
     """Makes image and one-hot label, float32 `(num_classes,)`, of an image and its class.
 
-    A label that is a vector already stays as it is: labels of 0 and 1, values, or a mixed one.
+    A label that is a vector already stays as it is: labels of 0 and 1, values, or a mixed one. A
+    whole batch is taken too.
 
     Attributes:
         num_classes: width of the label.
@@ -25,6 +26,6 @@ class OneHot:
     def __call__(
         self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        if label.shape.rank:
+        if label.shape.rank > image.shape.rank - 3:
             return image, label
         return image, tf.one_hot(label, self.num_classes)

@@ -9,11 +9,11 @@ from keras_vit.data.augment import (
     Seeds,
     change_appearance,
     random_flip,
-    random_layers,
     random_window,
     transform,
 )
 from keras_vit.data.augmentation import Augmentation
+from keras_vit.layers.seeds import DrawnSeed
 
 ALL = Augmentation(translation=0.2, rotation=20, zoom=0.2)
 
@@ -27,28 +27,36 @@ def _seed(*values):
     return tf.constant(values, tf.int64)
 
 
+def _moved(image, augmentation, *seed):
+    return transform(image[None], augmentation, _seed(*seed)[None])[0].numpy()
+
+
 def test_nothing_is_changed_by_default():
-    assert random_layers(Augmentation()) == []
     image = _image()
+    assert transform(image, Augmentation(), _seed(0, 0)) is image
     assert change_appearance(image, Augmentation(), Seeds(0, tf.constant(0, tf.int64))) is image
     assert not Augmentation().mixes
 
 
-def test_the_seed_alone_decides():
-    layers = random_layers(ALL)
-    first, again, other = (
-        transform(_image(), layers, _seed(*seed)) for seed in ((1, 5), (1, 5), (1, 6))
-    )
-    np.testing.assert_array_equal(first, again)
-    assert np.abs(first - other).max() > 1
-
-
-def test_fresh_layers_and_the_global_seed_change_nothing():
+@pytest.mark.parametrize("global_seed", [1, 2])
+def test_the_seed_alone_decides_to_what_keras_layers_do_with_it(global_seed):
+    """Each takes the seeds that follow from where the one before ended."""
+    tf.random.set_seed(global_seed)
+    black = {"fill_mode": "constant", "fill_value": 0.0}
+    layers = [
+        keras.layers.RandomRotation(20 / 360, **black),
+        keras.layers.RandomZoom(0.2, 0.2, **black),
+        keras.layers.RandomTranslation(0.2, 0.2, **black),
+    ]
     results = []
-    for seed in (1, 2):
-        tf.random.set_seed(seed)
-        results.append(transform(_image(), random_layers(ALL), _seed(3, 3)))
-    np.testing.assert_array_equal(*results)
+    for place in (5, 2**34):
+        expected, generator = _image(), DrawnSeed(_seed(1, place))
+        for layer in layers:
+            drawn = layer.get_random_transformation(expected, training=True, seed=generator)
+            expected = layer.transform_images(expected, drawn, training=True)
+        results.append(_moved(_image(), ALL, 1, place))
+        np.testing.assert_allclose(results[-1], expected, atol=0.01)
+    assert np.abs(results[0] - results[1]).max() > 1
 
 
 def test_the_dtype_policy_changes_nothing():
@@ -59,7 +67,7 @@ def test_the_dtype_policy_changes_nothing():
     for policy in ("float32", "mixed_bfloat16"):
         keras.config.set_dtype_policy(policy)
         try:
-            image = transform(_image(), random_layers(ALL), _seed(3, 3))
+            image = transform(_image()[None], ALL, _seed(3, 3)[None])[0]
             seeds = Seeds(0, tf.constant(0, tf.int64))
             results.append(change_appearance(image, augmentation, seeds).numpy())
         finally:
@@ -69,9 +77,9 @@ def test_the_dtype_policy_changes_nothing():
 
 
 def test_each_image_of_a_stream_gets_its_own_change():
-    layers = random_layers(Augmentation(translation=0.3))
-    changed = [transform(_image(), layers, _seed(0, place * 16)).numpy() for place in range(8)]
-    assert len({image.tobytes() for image in changed}) == 8
+    seeds = Seeds(0, tf.range(8, dtype=tf.int64)).moves
+    changed = transform(tf.stack([_image()] * 8), Augmentation(translation=0.3), seeds)
+    assert len({image.tobytes() for image in changed.numpy()}) == 8
 
 
 def test_half_of_the_images_are_mirrored_and_no_other_change_is_made():
@@ -96,8 +104,8 @@ def test_every_purpose_and_every_place_has_seeds_of_its_own():
 
 def test_what_comes_in_from_outside_is_black():
     white = tf.fill([16, 16, 1], 255.0)
-    layers = random_layers(Augmentation(translation=0.5))
-    means = [float(tf.reduce_mean(transform(white, layers, _seed(0, i * 16)))) for i in range(8)]
+    moves = Augmentation(translation=0.5)
+    means = [_moved(white, moves, 0, i * 16).mean() for i in range(8)]
     assert min(means) < 200
     assert max(means) <= 255
 
@@ -105,9 +113,8 @@ def test_what_comes_in_from_outside_is_black():
 def test_a_shift_stays_within_its_bound():
     image = np.zeros((20, 20, 1), np.float32)
     image[10, 10] = 255
-    layers = random_layers(Augmentation(translation=0.1))
     for place in range(20):
-        result = transform(tf.constant(image), layers, _seed(0, place * 16)).numpy()[..., 0]
+        result = _moved(image, Augmentation(translation=0.1), 0, place * 16)[..., 0]
         rows, columns = np.nonzero(result > 1)
         assert 7 <= rows.min() and rows.max() <= 13
         assert 7 <= columns.min() and columns.max() <= 13

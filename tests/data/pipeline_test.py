@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit.data import pipeline
+from keras_vit.data import pipeline, together
 from keras_vit.data.augmentation import Augmentation
-from keras_vit.data.pipeline import (
-    evaluation_batches,
-    normalize_rows,
-    resize_crop,
-    training_batches,
-)
+from keras_vit.data.pipeline import evaluation_batches, resize_crop, training_batches
+from keras_vit.data.together import normalize_rows
 from keras_vit.images.graph_decoding import decode_image
 from keras_vit.images.preprocessing import normalize, preprocess_input
 from keras_vit.images.spec import Preprocessing
@@ -79,6 +75,25 @@ def assert_equal(batches, others):
     for batch, other in zip(batches, others, strict=True):
         for values, same in zip(batch, other, strict=True):
             np.testing.assert_array_equal(values, same)
+
+
+@pytest.mark.parametrize(
+    "augmentation, place",
+    [
+        (SOME, {}),
+        (Augmentation(horizontal_flip=True, translation=0.3), {"start_step": 5}),
+        (Augmentation(rotation=30, mixup_alpha=0.8, cutmix_alpha=1.0), {}),
+        (Augmentation(zoom=0.3, repeats=3), {"num_shards": 3, "shard_index": 1}),
+        (Augmentation(crop_min_area=0.5, horizontal_flip=True), {}),
+    ],
+    ids=["moved", "mirrored", "mixed", "repeated", "cut"],
+)
+def test_a_batch_changed_together_has_the_bits_of_images_changed_one_by_one(
+    split, augmentation, place, monkeypatch
+):
+    made = _take(_training(split, augmentation=augmentation, **place), 2)
+    monkeypatch.setattr(together, "_MOST_BYTES", 0)
+    assert_equal(_take(_training(split, augmentation=augmentation, **place), 2), made)
 
 
 def test_evaluation_sees_every_image_once_in_order(evaluated):
