@@ -16,7 +16,7 @@ from keras import ops
 
 from keras_vit.checks import check_choice
 from keras_vit.layers.configured import ConfiguredLayer
-from keras_vit.layers.seeds import DrawnSeed, seed_of_replica
+from keras_vit.layers.seeds import DrawnSeed, seed_of_replica, uniform
 from keras_vit.vocabulary import ROTARY_ORDERS, ROTARY_PAIRS, ROTARY_SCALES
 
 
@@ -102,14 +102,15 @@ class PatchCoordinates(ConfiguredLayer):
 
     def _augment(self, coordinates: Any) -> Any:
         seed = DrawnSeed(seed_of_replica(self.seed_generator.next()))
+
+        def drawn(count: int, most: float) -> Any:
+            return uniform((count,), seed.next()) * (2 * most) - most
+
         if self.shift is not None:
-            most = self.shift * self._unit
-            coordinates += keras.random.uniform((2,), -most, most, "float32", seed)
-        for factor, shape in ((self.jitter, (2,)), (self.rescale, (1,))):
+            coordinates += drawn(2, self.shift * self._unit)
+        for factor, count in ((self.jitter, 2), (self.rescale, 1)):
             if factor is not None:
-                most = math.log(factor)
-                drawn = keras.random.uniform(shape, -most, most, "float32", seed)
-                coordinates *= ops.exp(drawn)
+                coordinates *= ops.exp(drawn(count, math.log(factor)))
         return coordinates
 
     def _line(self, side: Any, axis: int) -> Any:

@@ -4,6 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_vit.layers.drop_path import DropPath
+from keras_vit.layers.dropout import Dropout
+from keras_vit.layers.rotary import PatchCoordinates
 from keras_vit.layers.seeds import DrawnSeed, dropout, uniform
 
 SEED = np.array([2**40 + 5, 77])
@@ -27,3 +30,25 @@ def test_dropout_drops_what_that_of_keras_does(dtype, noise_shape):
     np.testing.assert_array_equal(compiled, expected)
     drawn = tf.function(lambda: uniform((9,), seed), jit_compile=True)()
     np.testing.assert_array_equal(drawn, keras.random.uniform((9,), seed=_of_keras(SEED)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Dropout(0.3, seed=1),
+        DropPath(0.3, seed=1),
+        PatchCoordinates(shift=0.5, jitter=1.5, rescale=2.0, seed=1),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_what_a_layer_draws_is_the_same_with_xla_and_without(layer):
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("XLA takes another generator on TensorFlow alone")
+    inputs = tf.constant(np.random.default_rng(0).normal(size=(6, 4, 5, 8)), tf.float32)
+    outputs, start = [], layer.seed_generator.state.numpy()
+    for xla in (False, True):
+        layer.seed_generator.state.assign(start)
+        outputs.append(tf.function(lambda: layer(inputs, training=True), jit_compile=xla)())
+    np.testing.assert_allclose(*outputs, rtol=1e-6, atol=1e-6)
+    assert np.abs(outputs[0] - layer(inputs)).max() > 0.1
