@@ -59,7 +59,8 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _DTYPE = flags.DEFINE_string(
     "dtype",
     None,
-    "Such as mixed_bfloat16; `auto` measures what is faster here; default: float32.",
+    "Such as mixed_bfloat16; `auto` measures what is faster here; default: the recipe's, else "
+    "float32.",
 )
 
 section("Teacher")
@@ -175,6 +176,7 @@ def changed(recipe: Recipe) -> Recipe:
         "seed": _SEED.value,
         "freeze": _FREEZE.value,
         "keep": _KEEP.value,
+        "dtype": _DTYPE.value,
     }
     return recipe.replace(**{k: value for k, value in flagged.items() if value is not None})
 
@@ -194,7 +196,7 @@ def choose_dtype(spec: str, replicas: int) -> DtypeChoice:
 
     if replicas > 1:
         raise ValueError(
-            f"Expected --dtype=auto with one replica. Received: {replicas}, which might choose "
+            f"Expected dtype=auto with one replica. Received: {replicas}, which might choose "
             "differently. Name a type, such as mixed_bfloat16."
         )
     return precision.chosen_before(
@@ -215,6 +217,7 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     from keras_vit import data as data_room
     from keras_vit import training
     from keras_vit.training import interruption, models, strategies
+    from keras_vit.training.recipes import AUTO
 
     labelled = objective is None or objective.needs_labels
     strategy = strategies.make_strategy(_STRATEGY.value, replicas=_REPLICAS.value)
@@ -231,10 +234,11 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
     if recipe_name == "auto" and not follows:
         recipe_name = models.scratch_recipe(data)
     recipe = changed(training.Recipe(epochs=1) if follows else training.get_recipe(recipe_name))
-    dtype, why = _DTYPE.value, ""
-    if dtype == "auto":
-        choice = choose_dtype(spec, strategy.num_replicas_in_sync)
-        dtype, why = choice.dtype, choice.why
+    why = ""
+    if recipe.dtype == AUTO:
+        chosen = choose_dtype(spec, strategy.num_replicas_in_sync)
+        recipe, why = recipe.replace(dtype=chosen.dtype), chosen.why
+    dtype = recipe.dtype
     with strategy.scope():
         model = training.build_model(
             spec,
@@ -242,12 +246,11 @@ def train(objective: Objective | None = None, recipe_name: str | None = None) ->
             recipe,
             weights=_WEIGHTS.value,
             image_size=_IMAGE_SIZE.value,
-            dtype=dtype,
         )
     reasons = ""
     if follows:
         choice = training.auto_recipe(data, model)
-        recipe = changed(choice.recipe)
+        recipe = changed(choice.recipe).replace(dtype=dtype)
         reasons = f"\n{choice.describe(recipe)}"
     height, width = model.preprocessing.size
     print(f"Data:   {data.describe()}" + f"; task: {data.task}" * labelled)

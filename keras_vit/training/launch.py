@@ -15,7 +15,7 @@ from keras_vit.training.compiling import Compiling
 from keras_vit.training.objectives import OF_TASKS, Objective
 from keras_vit.training.plan import Plan
 from keras_vit.training.progress import BAR, LINES, SILENT
-from keras_vit.training.recipes import Recipe
+from keras_vit.training.recipes import AUTO, Recipe
 from keras_vit.training.resuming import EarlierRun, find_earlier_run, locked
 from keras_vit.training.run import Run, TrainingResult
 from keras_vit.training.state import Checkpoints
@@ -53,7 +53,7 @@ def train(
     arguments; `output_dir` is on a file system that all of them see, and the first one writes.
 
     Args:
-        recipe: how.
+        recipe: how. Of a recipe with the dtype `"auto"` that of the model is kept.
         model: a functional Keras model, with an attribute `preprocessing` (a
             `keras_vit.Preprocessing`), that fits the objective. It is changed in place, but not
             compiled.
@@ -88,6 +88,8 @@ def train(
         TrainingInterrupted: a signal ended the run; its state was saved.
         OSError: a file could not be written; the older checkpoints are whole.
     """
+    if recipe.dtype == AUTO:
+        recipe = recipe.replace(dtype=model.dtype_policy.name)
     task = Task(recipe, model, data, objective or OF_TASKS[data.task]())
     task.check()
     plan, cluster = Plan.of(recipe, data), Cluster(model)

@@ -10,7 +10,7 @@ from keras_vit.checks import check_name
 from keras_vit.data.dataset import ImageDataset
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.variants import VARIANTS
-from keras_vit.training.recipes import Recipe
+from keras_vit.training.recipes import AUTO, Recipe
 from keras_vit.weights.download import is_address
 from keras_vit.weights.files.suffixes import SUFFIXES
 from keras_vit.weights.lookup import check_weights
@@ -100,12 +100,12 @@ def build_model(
         data: gives the head: its number of outputs and what they mean, for a regression mean and
             spread of the values; None for a model without a head, with the pooling that it
             would have under one.
-        recipe: gives the seed, and the rates of dropout and drop path, rematerialisation and image
-            size where it has any.
+        recipe: gives the seed, and the rates of dropout and drop path, rematerialisation, dtype and
+            image size where it has any.
         weights: for a variant, what its factory takes as `weights`; None for initial values.
         image_size: side of the square image in pixels; None for the recipe's, else the model's own.
-        dtype: dtype or policy of the layers; None for Keras's global one, `"auto"` for what
-            `choose_dtype` finds faster here.
+        dtype: dtype or policy of the layers; None for the recipe's, else Keras's global one;
+            `"auto"` for what `choose_dtype` finds faster here.
 
     Returns:
         The model, with a fresh head where its own has another number of classes.
@@ -117,7 +117,8 @@ def build_model(
 
     spec = os.fspath(spec)
     check_model(spec, weights)
-    if dtype == "auto":
+    dtype = dtype or recipe.dtype
+    if dtype == AUTO:
         from keras_vit.training.precision import choose_dtype
 
         dtype = choose_dtype(known_config(spec)).dtype

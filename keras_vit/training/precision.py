@@ -16,7 +16,6 @@ from keras_vit.layers import TransformerBlock
 from keras_vit.models.config import VisionTransformerConfig
 from keras_vit.models.variants import get_variant
 
-AUTO = "auto"
 PLAIN, HALF = "float32", "mixed_bfloat16"
 _WORTH = 1.1  # times as fast, from which on fewer digits are taken
 _BATCH, _ROUNDS = 8, 5

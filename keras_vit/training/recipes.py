@@ -12,12 +12,17 @@ from keras_vit.checks import check_choice, check_int, check_name, check_number
 from keras_vit.data.augmentation import Augmentation
 
 DECAYS = ("cosine", "linear", "constant")
+AUTO = "auto"
+DTYPES = (
+    "float32", "mixed_bfloat16", "bfloat16", "mixed_float16", "float16", "float64", AUTO,
+)  # fmt: skip
 _CHOICES = {
     "optimizer": ("adamw", "sgd", "lamb"),
     "decay": DECAYS,
     "loss": ("softmax", "sigmoid"),
     "class_weights": (None, "balanced"),
     "keep": ("last", "best"),
+    "dtype": (None, *DTYPES),
 }
 FROZEN = re.compile(r"backbone|embedding|blocks:\d+(-\d+)?")
 _INTEGERS = (
@@ -58,6 +63,9 @@ class Recipe:
         drop_path_rate: likewise.
         rematerialize: whether the model, when the recipe builds it, computes its blocks again for
             their gradients instead of holding what they computed; None is the model's own.
+        dtype: what the layers of the model compute in, when the recipe builds it, a name of a dtype
+            policy such as `"mixed_bfloat16"`; `"auto"` for what is faster on the machine, which a
+            run writes down in its place; None for Keras's global policy.
         image_size: side of the square image in pixels, when the recipe builds the model; None is
             the model's own.
         accumulation_steps: parts in which the batch is worked off, to save memory.
@@ -99,6 +107,7 @@ class Recipe:
     dropout_rate: float | None = None
     drop_path_rate: float | None = None
     rematerialize: bool | None = None
+    dtype: str | None = None
     image_size: int | None = None
     accumulation_steps: int = 1
     sharpness_radius: float = 0.0

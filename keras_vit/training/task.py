@@ -30,8 +30,8 @@ class Task:
     def check(self) -> None:
         """Refuses parts that do not fit each other.
 
-        The recipe's rates of dropout and drop path and its rematerialisation must be those of the
-        model, if it has any and the model has a `config` that says them.
+        The recipe's dtype must be that of the model, and so must its rates of dropout and drop path
+        and its rematerialisation, if it has any and the model has a `config` that says them.
 
         Raises:
             ValueError: what does not fit.
@@ -52,9 +52,11 @@ class Task:
         if recipe.probe_first:
             check_probe(model, self.data)
         config = getattr(model, "config", None)
-        for name in ("dropout_rate", "drop_path_rate", "rematerialize"):
-            wanted, found = getattr(recipe, name), getattr(config, name, None)
-            if config is not None and wanted is not None and wanted != found:
+        names = ("dropout_rate", "drop_path_rate", "rematerialize") if config is not None else ()
+        built = {name: getattr(config, name, None) for name in names}
+        for name, found in {**built, "dtype": model.dtype_policy.name}.items():
+            wanted = getattr(recipe, name)
+            if wanted is not None and wanted != found:
                 raise ValueError(
                     f"Expected a model built with {name}={wanted}, as the recipe says. Received: "
                     f"{name}={found}. Build it so, or use recipe.replace({name}=None)."
@@ -96,8 +98,10 @@ class Task:
         """
         model, data = self.model, self.data
         config = getattr(model, "config", None)
+        recipe = self.recipe.to_dict()
+        del recipe["dtype"]  # that of the model counts
         values = {
-            "recipe": self.recipe.to_dict(),
+            "recipe": recipe,
             "objective": self.objective.to_dict(),
             "model": {
                 "name": re.sub(r"_\d+$", "", model.name),  # the number counts models of the process

@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from keras_vit.training import precision
+
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
@@ -41,7 +43,8 @@ def test_two_replicas_write_the_figures_of_one(run, photos, tiny_model, tmp_path
 
 def test_a_folder_becomes_a_model_and_its_record(run, photos, tmp_path):
     flags = [f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=3",
-             "--set=batch_size=8", "--seed=5", f"--output_dir={tmp_path / 'run'}"]  # fmt: skip
+             "--set=batch_size=8", "--seed=5", f"--output_dir={tmp_path / 'run'}",
+             "--set=dtype=mixed_bfloat16", "--dtype=float32"]  # fmt: skip
     result = run("train", *flags)
     assert result.returncode == 0, result.stderr
     assert "2 classes, images: 16 train, 4 validation" in result.stdout
@@ -53,6 +56,7 @@ def test_a_folder_becomes_a_model_and_its_record(run, photos, tmp_path):
     assert summary["class_names"] == ["cat", "dog"]
     assert summary["steps"] == 3
     assert (summary["recipe"]["seed"], summary["recipe"]["batch_size"]) == (5, 8)
+    assert summary["recipe"]["dtype"] == summary["dtype"] == "float32"
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(run, photos, tiny_model, tmp_path):
@@ -85,11 +89,16 @@ def _last_step(folder):
     return max(int(path.stem[5:]) for path in folder.glob("checkpoints/step_*"))
 
 
-def test_a_finished_run_is_not_trained_again(run, photos, tmp_path):
+def test_a_finished_run_is_not_trained_again_and_keeps_its_type(run, photos, tmp_path, monkeypatch):
     flags = [f"--dataset={photos}", "--model=digits", "--recipe=digits", "--set=steps=2",
-             "--set=batch_size=8", f"--output_dir={tmp_path}", "--keep_checkpoints=1"]  # fmt: skip
+             "--set=batch_size=8", f"--output_dir={tmp_path}", "--keep_checkpoints=1",
+             "--set=dtype=auto"]  # fmt: skip
+    chosen = (precision.DtypeChoice(dtype, "so") for dtype in ("mixed_bfloat16", "float32"))
+    monkeypatch.setattr(precision, "choose_dtype", lambda config: next(chosen))
     assert run("train", *flags).returncode == 0
     first = (tmp_path / "summary.json").read_text()
+    summary = json.loads(first)
+    assert summary["recipe"]["dtype"] == summary["dtype"] == "mixed_bfloat16"
     again = run("train", *flags)
     assert again.returncode == 0 and "This run is finished" in again.stdout
     assert "On the validation split, accuracy (%)" in again.stdout
@@ -113,6 +122,7 @@ def test_a_corrupt_file_can_be_left_out(run, photos, tmp_path):
     "flags, message",
     [
         (["--dataset=./nowhere"], "Expected a folder that exists. Received: './nowhere'."),
+        (["--dtype=bf16"], "Expected `dtype` to be one of (None, 'float32', 'mixed_bfloat16'"),
         (["--recipe=digit"], "Received: 'digit'. Nearest: 'digits'"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_run_keeps_what_it_began_with(image_sets, tmp_path, monkeypatch):
         return Compiling(True, "a race")
 
     monkeypatch.setattr(compiling, "choose_compiling", race)
-    recipe = Recipe(steps=4, batch_size=6)
+    recipe = Recipe(steps=4, batch_size=6, dtype="auto")
     model = VisionTransformer(TINY.replace(dropout_rate=0.0))
     result = train(recipe, model, image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
     told = {"xla": True, "why": "a race"}
@@ -112,3 +112,4 @@ def test_a_run_keeps_what_it_began_with(image_sets, tmp_path, monkeypatch):
     again = train(recipe, model, image_sets.data_in_memory(), output_dir=tmp_path, verbose=0)
     assert again.summary["compiling"] == told == result.summary["compiling"]
     assert raced == [4]
+    assert again.summary["recipe"]["dtype"] == "float32"  # the model's, not to be chosen anew

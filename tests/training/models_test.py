@@ -39,6 +39,13 @@ def test_a_variant_is_built_by_its_factory(image_sets):
     assert model.get_layer("head").compute_dtype == "bfloat16"
 
 
+def test_the_recipe_gives_the_type_where_nothing_else_does(image_sets):
+    data, recipe = image_sets.data_in_memory(), PLAIN.replace(dtype="mixed_bfloat16")
+    assert models.build_model("digits", data, recipe).dtype_policy.name == "mixed_bfloat16"
+    model = models.build_model("digits", data, recipe, dtype="float32")
+    assert model.dtype_policy.name == "float32"
+
+
 @pytest.mark.parametrize(
     "spec, message", [("ViT_B17", "Nearest: .*'ViT_B16'"), ("no/such/folder", "that exists")]
 )

@@ -141,6 +141,7 @@ def test_a_recipe_holds_only_what_it_uses():
         ({"accumulation_steps": 0}, "accumulation_steps.*at least 1"),
         ({"freeze": "blocks:a"}, "freeze.*blocks:0-8.*Received: 'blocks:a'"),
         ({"keep": "first"}, "keep.*'first'"),
+        ({"dtype": "half"}, "dtype.*'auto'.*Received: dtype='half'"),
         ({"sharpness_radius": -0.1}, "sharpness_radius"),
         ({"learning_rate": 1e-3, "end_learning_rate": 1e-2}, "end_learning_rate"),
     ],

@@ -52,6 +52,12 @@ def test_a_model_without_logits_is_trained_by_its_output(image_sets):
     assert trainer.trainable_variables == model.trainable_variables
 
 
+def test_a_model_of_another_type_than_the_recipe_is_refused(image_sets):
+    recipe = Recipe(steps=1, dtype="mixed_bfloat16")
+    with pytest.raises(ValueError, match="built with dtype=mixed_bfloat16.*dtype=float32"):
+        _task(recipe, _model(), image_sets.data_in_memory()).check()
+
+
 def test_a_model_without_logits_for_other_classes_is_refused(image_sets):
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
     model.preprocessing = _model().preprocessing
