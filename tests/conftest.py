@@ -1,11 +1,13 @@
 """What all tests share: the backend they run on, and what it keeps out."""
 
+import collections
 import dataclasses
 import functools
 import gc
 import importlib.abc
 import importlib.metadata
 import importlib.util
+import math
 import os
 import pathlib
 import sys
@@ -67,10 +69,22 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # TensorFlow uses oneDNN by itself on newer processors alone; here it does on all.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# A command goes all the way, from files to files. The measures run operation by operation, which
-# JAX compiles one by one.
-LONG = {"tensorflow": ("commands",), "jax": ("interpret",)}
-SHORT = ("command_line_test.py", "quickstart_test.py")
+# What CI alone runs. A command goes all the way, from files to files; studies are not installed;
+# the measures run operation by operation, which JAX compiles one by one.
+LONG = {
+    "tensorflow": {
+        "commands", "benchmarks", "adapter_runs_test.py", "compiling_test.py", "values_test.py",
+        "paper_figures_test.py",
+    },
+    "jax": {"interpret"},
+}  # fmt: skip
+SHORT = {
+    "command_line_test.py", "quickstart_test.py",
+    "few_labels_test.py", "recipes_test.py", "suite_test.py",
+}  # fmt: skip
+# Of the cases of a test that is marked `few` the default suite runs the first. So it does on JAX
+# with every test, since TensorFlow computes all; but for the outputs of the references.
+WHOLE_ON_JAX = {"golden_test.py"}
 
 
 # What takes longest begins first, so that the processes which share the files end together.
@@ -78,8 +92,16 @@ FIRST = ("resume_test.py", "workers_test.py", "replicas_test.py", "train_test.py
 
 
 def pytest_collection_modifyitems(items):
+    cases = collections.Counter()
     for item in items:
-        if item.path.parent.name in LONG.get(BACKEND, ()) and item.path.name not in SHORT:
+        name = item.path.name
+        long = not LONG[BACKEND].isdisjoint((name, item.path.parent.name)) and name not in SHORT
+        few = item.get_closest_marker("few")
+        number = few.args[0] if few else math.inf
+        if BACKEND == "jax" and name not in WHOLE_ON_JAX:
+            number = 1
+        cases[test := (item.path, item.originalname)] += 1
+        if long or cases[test] > number:
             item.add_marker("slow")
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path.name not in FIRST, item.path not in long))

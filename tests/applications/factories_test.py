@@ -120,11 +120,13 @@ def test_every_variant_has_a_pinned_number_of_parameters():
     assert set(PARAMETERS) == set(VARIANTS) == set(keras_vit.list_models())
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_number_of_parameters(name):
     assert count(name) == PARAMETERS[name]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name, arguments, expected", OTHERS)
 def test_number_of_parameters_with_arguments(name, arguments, expected):
     assert count(name, **arguments) == expected

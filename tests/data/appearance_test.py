@@ -127,6 +127,7 @@ def test_an_operation_acts_with_the_probability_asked_for(photo):
     assert 10 <= same <= 30
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "augmentation",
     [

@@ -16,8 +16,8 @@ from keras_vit.images.spec import Preprocessing
 
 IMAGES = tf.constant(np.random.default_rng(0).integers(30, 200, (6, 16, 16, 3)), tf.float32)
 LABELS = tf.one_hot(np.arange(6) % 3, 3)
-QUICK = ["GridMask", "FourierMix", "MixUp", "RandomGrayscale", "Grayscale(output_channels=3)"]
-LONG = [
+LAYERS = [
+    "GridMask", "FourierMix", "MixUp", "RandomGrayscale", "Grayscale(output_channels=3)",
     "AugMix(severity=0.5)", "keras.AugMix", "AutoContrast", "ChannelShuffle", "CutMix",
     "keras_cv.CutMix", "Equalization", "keras_cv.MixUp", "Mosaic", "Posterization(bits=3)",
     "RandAugment", "keras_cv.RandAugment", "RandomChannelShift(factor=0.5)",
@@ -44,11 +44,8 @@ def changed(layers, seed=0, places=(0,)):
     return [[values.numpy() for values in batch] for batch in batches]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [*QUICK, *(pytest.param(text, marks=pytest.mark.slow) for text in LONG)],
-    ids=lambda text: text.partition("(")[0],
-)
+@pytest.mark.few(2)
+@pytest.mark.parametrize("text", LAYERS, ids=lambda text: text.partition("(")[0])
 def test_each_layer_is_told_by_seed_and_place_alone(text):
     """Made anew, begun elsewhere, and after the program's own seeds have moved."""
     tf.random.set_seed(1)
@@ -96,6 +93,7 @@ def plain(split):
     return batches_of(split, 1)[0]
 
 
+@pytest.mark.slow
 def test_workers_and_resumption_change_nothing(split):
     """With some of ours around the layers."""
     augmentation = Augmentation(

@@ -78,6 +78,7 @@ def test_batches_of_other_splits_are_whole_and_in_their_order(image_sets):
     assert (labels.argmax(-1) == np.arange(8) % 2).all() and (labels.sum(-1) == 1).all()
 
 
+@pytest.mark.slow
 def test_fit_takes_batches(image_sets):
     data = image_sets.data_in_memory()
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])

@@ -83,6 +83,7 @@ def test_some_pairs_stay_as_they_are():
     assert 0 < untouched[:, 0].sum() < 4
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_shares_follow_the_beta_distribution(alpha):
     shares = _draws((alpha, alpha), range(400)).numpy()[:, 4:]

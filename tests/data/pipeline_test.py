@@ -34,7 +34,6 @@ WITH_EVERYTHING = {
     "preprocessing": Preprocessing(size=24),
     "augmentation": EVERYTHING,
 }
-SLOW = [(2, 0, 1), (4, 0, 0), (4, 3, 0), (1, 0, 2), (1, 0, 5)]
 
 
 def _take(batches, count):
@@ -173,6 +172,7 @@ def test_every_kind_of_image_decodes_to_the_channels_of_the_model(image_sets, ki
     np.testing.assert_allclose(image[..., 0].numpy().astype(int), smooth, atol=10)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("shards", "index"), [(2, 0), (2, 1), (3, 1)])
 def test_the_workers_together_get_the_batches_of_one(split, whole, shards, index):
     part = _take(_training(split, augmentation=SOME, num_shards=shards, shard_index=index), 6)
@@ -205,9 +205,10 @@ def everything(photos):
     return _take(_training(photos, **WITH_EVERYTHING), 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shards, index, start",
-    [(2, 1, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
+    [(2, 1, 1), (2, 0, 1), (4, 0, 0), (4, 3, 0), (1, 0, 2), (1, 0, 5)],
 )
 def test_with_everything_on_workers_and_resumption_change_nothing(
     photos, everything, shards, index, start
@@ -229,6 +230,7 @@ def plain(photos):
     return _take(_training(photos, **options), 1)[0]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "augmentation",
     [
@@ -310,6 +312,7 @@ def test_a_crop_is_made_smaller_with_antialias(size):
     assert result.std() < 0.75 * aliased.std()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("start", "place"), [(1, {}), (9, {"num_shards": 2, "shard_index": 1})], ids=["one", "of two"]
 )
@@ -400,6 +403,7 @@ def test_a_photo_held_sideways_is_seen_upright_as_in_prediction(tmp_path, image_
     np.testing.assert_allclose(images[0], load_image(name, preprocessing), atol=4 / 127.5)
 
 
+@pytest.mark.slow
 def test_an_objective_makes_its_own_examples(image_sets):
     """From image, label and a seed that belongs to the image: the same for any worker and pass."""
     split = image_sets.data_in_memory().train

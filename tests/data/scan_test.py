@@ -25,6 +25,7 @@ def _both_ways(request, monkeypatch):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **before})
 
 
+@pytest.mark.few(1)
 @pytest.mark.usefixtures("_both_ways")
 def test_whole_images_of_every_kind_pass(tmp_path, image_sets):
     for suffix in (".png", ".jpg", ".gif", ".bmp", ".webp"):
@@ -50,6 +51,7 @@ def _as(kind):
     return file.getvalue()
 
 
+@pytest.mark.few(1)
 @pytest.mark.usefixtures("_both_ways")
 def test_every_file_that_training_would_refuse_is_named_with_its_reason(tmp_path, image_sets):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)

@@ -49,6 +49,7 @@ def test_whole_passes_are_skipped_unread(split):
     assert len(_images(shuffled_stream(split, 0, 10**12), 30)) == 30
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("repeats", [1, 3])
 @pytest.mark.parametrize("start, shards", [(0, 2), (1, 1), (4, 4), (13, 2)])
 def test_workers_share_the_rows_of_every_batch(split, repeats, start, shards):

@@ -176,6 +176,7 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path, monkeypatch):
     assert max(peaks.values()) < 250_000, peaks
 
 
+@pytest.mark.slow
 def test_the_signature_embed_serves_the_same_vectors(model, photos, tmp_path):
     tf = pytest.importorskip("tensorflow")
     from keras_vit import export

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from keras_vit.evaluation.pixel_baselines import score_pixel_baselines
 from keras_vit.images.spec import Preprocessing
 
@@ -14,6 +16,7 @@ def test_easy_images_are_told_apart(image_sets):
     assert scores == dict.fromkeys(NAMES, 1.0)
 
 
+@pytest.mark.slow
 def test_hard_images_are_not(image_sets):
     data = image_sets.data_in_memory(train=20, test=20)
     labels = [index // 10 for index in range(20)]  # says nothing about the images

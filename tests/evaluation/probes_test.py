@@ -37,6 +37,7 @@ def test_all_methods_learn_from_the_training_split(image_sets):
     assert json.loads(json.dumps(result.to_dict()))["knn"][1]["k"] == 3
 
 
+@pytest.mark.slow
 def test_what_the_images_do_not_allow_is_left_out_and_said(image_sets):
     data = image_sets.data_in_memory(train=3)
     result = probe(row_model(), data, "test", k=[1, 4], shots=[1, 2])
@@ -49,6 +50,7 @@ def test_what_the_images_do_not_allow_is_left_out_and_said(image_sets):
     assert "left out: linear probe" in result.table()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_runs_alone(image_sets, method):
     result = probe(row_model(), image_sets.data_in_memory(), "test", methods=[method], k=[1])

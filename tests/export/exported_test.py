@@ -10,6 +10,7 @@ from keras_vit.export.exportable import Exportable
 from keras_vit.export.forms import FORMS
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_says_what_the_model_says_for_any_batch(exports, images, name):
     model, path = exports
@@ -26,6 +27,7 @@ def test_every_form_says_what_the_model_says_for_any_batch(exports, images, name
     assert outputs["probabilities"].std() > 0.05  # different enough to tell the classes apart
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", FORMS)
 def test_a_check_finds_agreement_until_the_weights_change(exports, name):
     model, path = exports
@@ -39,9 +41,8 @@ def test_a_check_finds_agreement_until_the_weights_change(exports, name):
         bias.assign(before)
 
 
-@pytest.mark.parametrize(
-    "name", ["openvino", *(pytest.param(n, marks=pytest.mark.slow) for n in ("litert", "onnx"))]
-)
+@pytest.mark.few(1)
+@pytest.mark.parametrize("name", ["openvino", "litert", "onnx"])
 def test_a_compiled_model_predicts_as_the_model_does(exports, make_model, images, name):
     exports[1](name)  # skips where its packages are missing
     model = make_model(activation=None)

@@ -42,7 +42,8 @@ def assert_agrees(run, model, tolerance):
         assert np.abs(outputs["probabilities"] - unmerged).max() > 10 * tolerance
 
 
-@pytest.mark.parametrize("pooling", ["gap", pytest.param("token", marks=pytest.mark.slow)])
+@pytest.mark.few(1)
+@pytest.mark.parametrize("pooling", ["gap", "token"])
 def test_the_graph_of_all_forms_agrees_for_any_batch(pooling):
     model = tiny(pooling=pooling)
     assert_agrees(all_outputs(Exportable(model)), model, 1e-5)

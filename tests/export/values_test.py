@@ -33,9 +33,7 @@ def test_a_served_model_tells_values_and_marks_what_is_no_image(model, tmp_path,
     assert np.isnan(answer["values"][1]).all() and np.isfinite(answer["values"][0]).all()
 
 
-@pytest.mark.parametrize("form", ["saved_model", pytest.param("onnx", marks=pytest.mark.slow),
-                                  pytest.param("litert", marks=pytest.mark.slow),
-                                  pytest.param("openvino", marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.parametrize("form", ["saved_model", "onnx", "litert", "openvino"])
 def test_files_get_values_by_name(model, files, tmp_path, form):
     path = tmp_path / f"model{FORMS[form].suffix}"
     exported = FORMS[form].write(model, path, labels=NAMES)

@@ -63,6 +63,7 @@ def test_one_replica_trains_as_keras_does():
     assert min(moved) > 0
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
 def test_parts_of_a_batch_add_up(reduction):
     """Also where the parts are uneven: batches of 8 twice and of 4, in 3 parts."""
@@ -78,6 +79,7 @@ def test_parts_of_a_batch_add_up(reduction):
     np.testing.assert_allclose(histories[0]["accuracy"], histories[1]["accuracy"])
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_of_known_size_add_up_with_and_without_xla():
     batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10, drop_remainder=True)
     trained, histories = [], []
@@ -214,6 +216,7 @@ def test_the_loss_scale_grows_after_steps_without_overflow():
 OPTIONS = {"accumulation_steps": 2, "sharpness_radius": 0.05, "learning_rate_scales": {"head": 0.5}}
 
 
+@pytest.mark.slow
 def test_options_are_saved_with_the_model(tmp_path):
     model = _model()
     _fit(model, keras.optimizers.SGD(0.1), **OPTIONS)
@@ -245,6 +248,7 @@ def test_a_copy_is_compiled_as_the_model_was(tmp_path):
     assert loaded.step_options == StepOptions(**OPTIONS)
 
 
+@pytest.mark.slow
 def test_a_batch_without_images_trains_nothing_and_breaks_nothing():
     from keras_vit.fitting.step import train_step
 

@@ -101,6 +101,7 @@ def test_the_table_has_all_of_keras():
     assert found == OPTIMIZERS.keys()
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", [*OPTIMIZERS, *COMMON])
 def test_an_optimizer_moves_each_variable_as_keras_does_at_its_rate(name):
     """A variable with a factor moves as Keras moves all at the rate times the factor."""

@@ -49,6 +49,7 @@ def test_a_patch_that_one_head_gives_nearly_all_is_found(walk, make, images):
     assert np.argwhere(found).tolist() == [[1, 1, 2]]
 
 
+@pytest.mark.few(12)
 def test_every_kind_of_model_can_be_asked(model, images):
     found = interpret.artifact_patches(model, images(), batch_size=1)
     assert found.shape == (2, 2, 3) and found.dtype == bool

@@ -7,6 +7,7 @@ from keras_vit import interpret
 from keras_vit.interpret.leading_maps import saliencies
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["class token", "DINOv3", "BEiT"])
 def test_every_way_is_the_measure_it_names(kind, make, images):
     model, x = make(kind), images()

@@ -94,6 +94,7 @@ def test_rollout_is_the_path_that_the_tokens_went(make, images):
     np.testing.assert_allclose(result.reshape(2, -1), total[:, 0, 1:], rtol=1e-4)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("pooling", ["token", "map", "token+gap"])
 def test_merging_what_is_the_same_changes_no_map(pooling, make, images):
     """Two pairs of patches are the same; they merge in the first block, and nothing else does."""

@@ -92,6 +92,7 @@ def test_leaves_out_what_has_no_meaning_for_a_model(make, kind, missing):
     assert set(written(make(kind))) == EVERY - missing - {"report"}
 
 
+@pytest.mark.slow
 def test_all_images_stand_in_the_pictures_with_their_whole_names(make):
     name = "a photo with quite a long name, taken on a Sunday in the garden.jpeg"
     given = sample(images=np.zeros((6, 8, 12, 3), "float32"), names=(name,) * 6)

@@ -69,6 +69,7 @@ def test_saving_in_safe_mode_is_bit_exact(name, tmp_path):
     np.testing.assert_array_equal(checks.as_numpy(loaded(inputs)), expected)
 
 
+@pytest.mark.few(12)
 @every_case
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_computes_in_half_and_stays_close(name, dtype):
@@ -84,6 +85,7 @@ def test_mixed_precision_computes_in_half_and_stays_close(name, dtype):
     np.testing.assert_allclose(checks.as_numpy(output), expected, atol=tolerance)
 
 
+@pytest.mark.few(12)
 @every_case
 @pytest.mark.parametrize("training", [False, True])
 def test_every_variable_has_a_finite_gradient(name, training, gradients):

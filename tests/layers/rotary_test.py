@@ -146,6 +146,7 @@ MODELS = {
 }  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", MODELS)
 def test_models_with_rotary_positions_are_saved_and_answer_for_their_parts(kind, tmp_path):
     model = randomize(VisionTransformer(TINY.replace(**MODELS[kind]), classifier_activation=None))

@@ -16,6 +16,7 @@ def _of_keras(seed):
     return DrawnSeed(keras.ops.convert_to_tensor(seed, "int64"))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("noise_shape", [None, (None, 1, None)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_dropout_drops_what_that_of_keras_does(dtype, noise_shape):

@@ -149,6 +149,7 @@ def training_step(block, compiled, return_attention=False):
     return as_numpy(loss), list(map(as_numpy, gradients)), list(map(as_numpy, state))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize(
     "arguments",

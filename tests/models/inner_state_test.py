@@ -84,6 +84,7 @@ def trained(model):
     return [(variable.name, tuple(variable.shape)) for variable in model.trainable_variables]
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     "setting, way",
     [*((setting, "saved") for setting in SETTINGS if setting != "lora on int8"),
@@ -128,6 +129,7 @@ def test_hdf5_says_what_to_do(tmp_path):
         VisionTransformer(TINY).save(tmp_path / "model.h5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["frozen", "lora"])
 def test_training_goes_on_as_if_it_was_never_saved(setting, tmp_path):
     model = make(setting)

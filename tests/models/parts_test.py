@@ -74,6 +74,7 @@ def assert_parts_agree(model, images):
         assert np.ptp(own) > 1e-2
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_head_of_pool_of_encode_is_the_model(kind):
     model = randomize(VisionTransformer(TINY.replace(**KINDS[kind])))

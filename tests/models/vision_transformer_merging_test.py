@@ -143,6 +143,7 @@ def pool(model, tokens, sizes, places):
     }[config.pooling]()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_every_pooling_counts_merged_tokens_by_their_size(pooling):
     model = make(**POOLINGS[pooling])
@@ -160,6 +161,7 @@ def test_without_pooling_there_are_as_many_tokens_as_ever():
     assert model.predict(images(), verbose=0).shape == (2, 17, 16)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("token_merging", [0, (0, 0, 0)])
 def test_none_to_merge_is_the_model_without_to_the_bit(token_merging):
     plain = VisionTransformerConfig(
@@ -176,6 +178,7 @@ def test_none_to_merge_is_the_model_without_to_the_bit(token_merging):
     )
 
 
+@pytest.mark.few(2)
 @every_kind
 def test_the_variables_are_those_of_the_plain_model(kind):
     model = shared(kind)
@@ -184,6 +187,7 @@ def test_the_variables_are_those_of_the_plain_model(kind):
     assert described[0] == described[1]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "case", ["google/vit_token", "google/hybrid_units", "timm/dinov2_reg4", "timm/deit_distilled"]
 )
@@ -201,6 +205,7 @@ def test_weights_made_without_merging_load(case):
     assert outputs[0].shape == outputs[1].shape and np.ptp(outputs[0] - outputs[1]) > 0
 
 
+@pytest.mark.few(1)
 @every_kind
 def test_saving_is_bit_exact_in_safe_mode(kind, tmp_path):
     model = shared(kind)
@@ -213,6 +218,7 @@ def test_saving_is_bit_exact_in_safe_mode(kind, tmp_path):
     np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), expected)
 
 
+@pytest.mark.few(2)
 @every_kind
 def test_every_variable_has_a_gradient(kind, gradients):
     model = shared(kind)
@@ -235,6 +241,7 @@ def test_fit_learns_two_images(kind):
     assert model.evaluate(inputs, labels, verbose=0) < 0.5 * before
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "size, pooling",
     [
@@ -253,6 +260,7 @@ def test_any_size_agrees_with_the_model_built_for_that_size(size, pooling):
     np.testing.assert_allclose(any_size.predict(images(*size), verbose=0), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_stays_close(dtype):
     if dtype == "mixed_float16" and keras.backend.backend() == "jax":
@@ -265,6 +273,7 @@ def test_half_precision_stays_close(dtype):
     assert np.isfinite(make(dtype, **KINDS["map"]).predict(images(), verbose=0)).all()
 
 
+@pytest.mark.slow
 def test_it_merges_until_little_is_left():
     model = make(token_merging=1000)
     assert [block.output[0].shape[1] for block in model.blocks] == [9, 5, 3]

@@ -79,6 +79,7 @@ def test_output_shape(kind):
     assert (model.logits is None) == (config.num_classes == 0)
 
 
+@pytest.mark.few(3)
 @every_kind
 def test_saving_is_bit_exact_in_safe_mode(kind, tmp_path):
     model, images = make(**KINDS[kind])

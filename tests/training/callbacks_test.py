@@ -63,6 +63,7 @@ def test_steps_are_those_of_the_run(start, first):
     assert watch.epochs[0][0] == start // 3
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "start, total, epochs",
     [

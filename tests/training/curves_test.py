@@ -14,6 +14,7 @@ def _line(epoch, **values):
     return {"epoch": epoch, "loss": 1 / epoch, "accuracy": 0.5, "learning_rate": 1e-3, **values}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("epochs, held_out", [(1, {"val_loss": 0.4, "val_accuracy": 0.9}), (5, {})])
 def test_a_picture_is_written(tmp_path, epochs, held_out):
     path = tmp_path / "new" / "curves.png"

@@ -87,6 +87,7 @@ class Killed(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 3])
 def test_a_run_that_is_killed_ends_as_one_that_was_not(data, whole, tmp_path, step):
     with pytest.raises(KeyboardInterrupt):

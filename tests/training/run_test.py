@@ -124,6 +124,7 @@ def test_a_set_without_training_split_is_refused(image_sets, tmp_path):
         train(RECIPE, _model(), data, output_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_result_is_the_moving_average(image_sets, tmp_path):
     """A momentum of almost 1 keeps the weights near the first ones, however far training goes."""
     recipe = ONE_EPOCH.replace(warmup=0, decay="constant", ema_momentum=0.9999)
@@ -170,12 +171,13 @@ def whole(image_sets, tmp_path_factory):
                         output_dir=tmp_path_factory.mktemp("whole"), verbose=0)  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "number, when, stopped_at",
     [
         (signal.SIGTERM, {"step": 6}, 6),
-        pytest.param(signal.SIGINT, {"evaluation": 2}, 8, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, {"step": 10}, 10, marks=pytest.mark.slow),
+        (signal.SIGINT, {"evaluation": 2}, 8),
+        (signal.SIGTERM, {"step": 10}, 10),
     ],
 )
 def test_a_run_that_a_signal_ends_goes_on_to_the_same_end(
@@ -249,6 +251,7 @@ def test_a_checkpoint_is_opened_like_any_other(whole):
     assert other.output_shape == (None, 5)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_frozen_parts_beside_averages_is_opened(image_sets, tmp_path):
     recipe = ONE_EPOCH.replace(ema_momentum=0.5, freeze="backbone")
     model = _model()
@@ -303,6 +306,7 @@ class Wreck(keras.callbacks.Callback):
             kernel.assign(-9 * kernel)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_when_asked(image_sets, tmp_path, capsys):
     recipe = RECIPE.replace(epochs=2, warmup=0, decay="constant", keep="best", ema_momentum=0.1)
     model, data = _model(), image_sets.data_in_memory()
@@ -350,6 +354,7 @@ def test_broken_weights_are_never_saved(image_sets, tmp_path):
     assert all(np.isfinite(array).all() for array in kept.arrays.values())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_is_named(image_sets, tmp_path):
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(OSError, match="checkpoints/step_00000004.*File exists"):

@@ -45,6 +45,7 @@ def test_prints_the_largest_difference(capsys):
     assert _differences[worst] < 1e-4
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("folder", DERIVED, ids=lambda folder: folder.name)
 def test_has_the_gradients_that_the_library_has(folder, gradients):
     """They stand under the names of the weights, so that the layout reads them alike."""
@@ -64,6 +65,7 @@ def test_has_the_gradients_that_the_library_has(folder, gradients):
         np.testing.assert_allclose(gradient, expected[name], atol=1e-4 * scale, err_msg=name)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("folder", DERIVED, ids=lambda folder: folder.name)
 def test_a_bias_that_the_library_has_not_stays_zero_in_training(folder):
     model = from_checkpoint(folder)

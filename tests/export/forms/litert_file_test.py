@@ -34,6 +34,7 @@ def test_only_operations_of_litert_are_used(exports):
     assert "GELU" in names  # one operation where the converter knows it
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("quantize", "share", "atol"), [("float16", 0.6, 5e-3), ("int8", 0.4, 0.05)]
 )
@@ -48,7 +49,8 @@ def test_quantised_files_are_smaller_and_agree(tmp_path, wide, size, images, qua
     assert values["batch_size"] == 2 and values["preprocessing"]["size"] == [16, 24]
 
 
-@pytest.mark.parametrize("batch_size", [2, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [2, None])
 def test_static_integers_agree(tmp_path, wide, size, images, batch_size):
     path = export.litert(
         wide, tmp_path / "m.tflite", "int8_static", images=images, batch_size=batch_size

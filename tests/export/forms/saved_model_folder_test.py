@@ -130,6 +130,7 @@ def test_outputs_are_float32_whatever_the_policy(tmp_path, make_model, policy):
     assert 0.1 < outputs["scores"].numpy().max() <= 1
 
 
+@pytest.mark.slow
 def test_a_grey_model_of_any_size_and_several_labels(tmp_path, make_model):
     grey = Preprocessing((24, 24), "bicubic", "crop", 0.9, (0.4,), (0.3,))
     model = make_model(
@@ -149,6 +150,7 @@ def test_a_grey_model_of_any_size_and_several_labels(tmp_path, make_model):
     np.testing.assert_allclose(outputs["logits"], model(other_size), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_users_own_model_has_all_signatures(tmp_path, make_model, fill):
     """With one logit, and layers before the images."""
     rescaling = keras.layers.Rescaling(1 / 127.5, -1)

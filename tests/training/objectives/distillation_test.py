@@ -59,16 +59,13 @@ def test_a_teacher_gets_images_as_it_knows_them():
     assert float(taught[0, 0]) == pytest.approx((0.75 - 0.25) / 0.125, rel=1e-5)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "kind, fields",
     [
         ("soft", {}),
-        pytest.param("features", {"projection_size": 6}, marks=pytest.mark.slow),
-        pytest.param(
-            "hard",
-            {"distillation_token": True, "pooling": "token+distillation"},
-            marks=pytest.mark.slow,
-        ),
+        ("features", {"projection_size": 6}),
+        ("hard", {"distillation_token": True, "pooling": "token+distillation"}),
     ],
 )
 def test_a_model_learns_and_the_teacher_stays(image_sets, tmp_path, kind, fields):

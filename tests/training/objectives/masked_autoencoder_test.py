@@ -151,6 +151,7 @@ def test_a_report_shows_what_is_filled_in(pretrained):
     assert picture.name == "reconstruction" and len(picture.draw().axes) == 9
 
 
+@pytest.mark.slow
 def test_it_ends_the_same_where_it_is_cut_short(pretrained, tmp_path):
     data, model, _ = pretrained
 

@@ -62,6 +62,7 @@ def run(request, image_sets, tmp_path_factory):
     return data, model, train(recipe, model, data, output_dir=folder, verbose=0)
 
 
+@pytest.mark.few(1)
 def test_a_run_learns_and_is_measured(run):
     data, model, result = run
     measured = evaluate(model, data.test, data.class_names, task=data.task)
@@ -78,6 +79,7 @@ def test_a_run_learns_and_is_measured(run):
     assert result.summary["class_names"] == list(data.class_names)
 
 
+@pytest.mark.few(1)
 def test_whatever_opens_the_model_says_the_same(run):
     _, model, result = run
     images = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
@@ -90,6 +92,7 @@ def test_whatever_opens_the_model_says_the_same(run):
     assert opened.output_meaning == model.output_meaning
 
 
+@pytest.mark.few(1)
 def test_another_number_of_labels_gets_a_new_head(run, image_sets):
     _, _, result = run
     data = dataset(image_sets, "labels", tuple("abc"), lambda up, low: [up, low, not up])
