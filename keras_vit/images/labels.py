@@ -18,6 +18,7 @@ import numpy as np
 from keras_vit.checks import check_int
 
 CLASS_SETS = {1000: "1k", 21843: "21k"}
+_PARTS = 512  # of a row of scores, whose best are compared first
 
 
 @functools.cache
@@ -70,13 +71,21 @@ def check_labels(labels: Sequence[str], count: int) -> list[str]:
         raise ValueError(
             f"Expected `labels` to name each of the {count} classes. Received: {len(labels)} names."
         )
-    for label in labels:
+    for label in () if _are_plain(labels) else labels:
         if not isinstance(label, str) or not label.strip() or len(label.splitlines()) != 1:
             raise ValueError(
                 "Expected each of `labels` to be a string of one line that is not blank. "
                 f"Received: {label!r}."
             )
     return list(labels)
+
+
+def _are_plain(labels: Sequence[str]) -> bool:
+    """Whether one look at all tells that they are what they should be; a no tells nothing."""
+    try:
+        return "".join(labels).isprintable() and all(map(str.strip, labels))
+    except TypeError:
+        return False
 
 
 def read_labels(path: str | os.PathLike, count: int) -> list[str]:
@@ -162,11 +171,11 @@ def decode_predictions(
     count = scores.shape[1]
     labels = class_names if labels is None else labels
     if labels is None:
-        classes: Sequence[tuple[Any, str]] = imagenet_classes(count)
+        keys, names = zip(*imagenet_classes(count), strict=True)
     else:
-        classes = list(enumerate(check_labels(labels, count)))
+        keys, names = range(count), check_labels(labels, count)
     return [
-        [(*classes[column], float(row[column])) for column in best_columns(row, top)]
+        [(keys[column], names[column], float(row[column])) for column in best_columns(row, top)]
         for row in scores
     ]
 
@@ -176,12 +185,23 @@ def best_columns(scores: np.ndarray, top: int) -> np.ndarray:
 
     It does not sort the others, of which there may be many.
     """
-    falling = -scores
-    if top < len(falling):
-        candidates = np.flatnonzero(~(falling > np.partition(falling, top - 1)[top - 1]))
+    if top < len(scores):
+        candidates = np.flatnonzero(~(scores < _reached(scores, top)))
     else:
-        candidates = np.arange(len(falling))
-    return candidates[np.argsort(falling[candidates], kind="stable")][:top]
+        candidates = np.arange(len(scores))
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:top]
+
+
+def _reached(scores: np.ndarray, top: int) -> Any:
+    """Returns a number that at least `top` scores reach, and few more; NaN where too few do.
+
+    Of many scores it is the `top`-th of the best of each part.
+    """
+    parts = max(_PARTS, top)
+    if len(scores) > 4 * parts:
+        whole = len(scores) // parts * parts
+        scores = np.fmax.reduce(scores[:whole].reshape(-1, parts))
+    return -np.partition(-scores, top - 1)[top - 1]
 
 
 def _to_numpy(values: Any) -> np.ndarray:
@@ -189,4 +209,5 @@ def _to_numpy(values: Any) -> np.ndarray:
         from keras import ops
 
         values = ops.convert_to_numpy(values)
-    return np.asarray(values, "float64")
+    values = np.asarray(values)
+    return values if values.dtype == np.float32 else values.astype("float64", copy=False)

@@ -1,15 +1,17 @@
 """Reads `.npz` files without trusting them: no pickles, sizes and checksums verified.
 
-`zipfile` reads the members. Headers are compared with sizes by hand, since `numpy.load` makes room
-for whatever a header promises.
+Headers are compared with sizes by hand, since `numpy.load` makes room for whatever a header
+promises. Members as NumPy writes them are read in place; `zipfile` reads all others, and says what
+is wrong with them.
 """
 
 import os
+import re
 import struct
 import zipfile
 import zlib
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +34,35 @@ _DAMAGES = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, NotImplementedError,
     UnicodeDecodeError, OverflowError,
 )  # fmt: skip
+_LOCAL_HEADER = struct.Struct("<4s2xH18xHH")  # signature, flags, bytes of the name, of the rest
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_UNUSUAL_FLAGS = 0x1 | 0x20 | 0x40  # encrypted or patched
+_FIRST_BYTES = 1024  # enough for both headers of a member, unless its name is very long
+_USUAL_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(..)(\{'descr': '([<>|](?:f[248]|[iu][1248]|b1|V2))', "
+    rb"'fortran_order': (True|False), 'shape': \((|\d{1,18},|\d{1,18}(?:, \d{1,18})+)\), \} *\n)",
+    re.DOTALL,
+)
+
+
+class _Member(NamedTuple):
+    """An array in the archive.
+
+    Attributes:
+        info: its entry in the directory.
+        start: bytes of the header before its values.
+        dtype: as stored.
+        fortran: whether the first axis runs fastest.
+        place: of its values in the file; None where `zipfile` reads it.
+        checksum: of the header.
+    """
+
+    info: zipfile.ZipInfo
+    start: int
+    dtype: np.dtype
+    fortran: bool
+    place: int | None = None
+    checksum: int = 0
 
 
 class NpzFile(ArrayFile):
@@ -47,51 +78,70 @@ class NpzFile(ArrayFile):
 
     def __init__(self, path: Any):
         size = check_readable(path, _KIND)
-        self._members: dict[str, tuple[zipfile.ZipInfo, int, np.dtype, bool]] = {}
+        self._members: dict[str, _Member] = {}
         specs = {}
         try:
             self._archive = zipfile.ZipFile(path)
             infos = self._archive.infolist()
             _check_directory(path, infos, size)
-            for info in infos:
-                specs[info.filename.removesuffix(".npy")] = self._read_header(path, info)
+            with open(path, "rb", buffering=0) as file:
+                for info in infos:
+                    specs[info.filename.removesuffix(".npy")] = self._read_header(path, file, info)
         except _DAMAGES as error:
             raise broken(path, f"{type(error).__name__}: {error}", _KIND) from error
         super().__init__(path, specs)
 
-    def _read_header(self, path: Any, info: zipfile.ZipInfo) -> ArraySpec:
-        with self._archive.open(info) as file:
-            shape, fortran, dtype = _npy_header(path, file, info)
-            start = file.tell()
-        promised = dtype.itemsize
+    def _read_header(self, path: Any, file: Any, info: zipfile.ZipInfo) -> ArraySpec:
+        found = _usual_header(file, info)
+        if found is None:
+            with self._archive.open(info) as opened:
+                shape, fortran, dtype = _npy_header(path, opened, info)
+                found = shape, _Member(info, opened.tell(), dtype, fortran)
+        shape, member = found
+        promised = member.dtype.itemsize
         for side in shape:
             promised *= side
-        if start + promised != info.file_size:
-            raise broken(
-                path,
-                f"{info.filename!r} promises {promised} bytes and holds {info.file_size - start}",
-                _KIND,
-            )
-        name = info.filename.removesuffix(".npy")
-        self._members[name] = (info, start, dtype, fortran)
+        if member.start + promised != info.file_size:
+            held = info.file_size - member.start
+            what = f"{info.filename!r} promises {promised} bytes and holds {held}"
+            raise broken(path, what, _KIND)
+        self._members[info.filename.removesuffix(".npy")] = member
         # NumPy has no bfloat16 of its own and stores it as two plain bytes.
+        dtype = member.dtype
         spelled = "bfloat16" if dtype.str in ("|V2", "<V2") else dtype.newbyteorder("=").name
         return ArraySpec(shape, spelled)
 
     def _read_raw(self, name: str) -> np.ndarray:
-        info, start, dtype, fortran = self._members[name]
-        shape = self.specs[name].shape
-        array = empty(shape[::-1] if fortran else shape, "<u2" if dtype.kind == "V" else dtype)
-        target, filled = memoryview(array.reshape(-1).view(np.uint8)), 0
+        member, shape = self._members[name], self.specs[name].shape
+        stored = "<u2" if member.dtype.kind == "V" else member.dtype
+        array = empty(shape[::-1] if member.fortran else shape, stored)
+        read = self._unpack if member.place is None else self._read_in_place
         try:
-            with self._archive.open(info) as file:
-                file.read(start)
-                while chunk := file.read(_CHUNK):  # the last one compares the checksum
-                    target[filled : filled + len(chunk)] = chunk
-                    filled += len(chunk)
+            read(member, memoryview(array.reshape(-1).view(np.uint8)))
         except _DAMAGES as error:
-            raise broken(self.path, f"{info.filename!r} cannot be read, {error}", _KIND) from error
-        return array.transpose() if fortran else array
+            what = f"{member.info.filename!r} cannot be read, {error}"
+            raise broken(self.path, what, _KIND) from error
+        return array.transpose() if member.fortran else array
+
+    def _read_in_place(self, member: _Member, target: memoryview) -> None:
+        checksum = member.checksum
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(member.place)
+            for start in range(0, len(target), _CHUNK):
+                chunk = target[start : start + _CHUNK]
+                if file.readinto(chunk) != len(chunk):
+                    raise EOFError("the file was cut off")
+                checksum = zlib.crc32(chunk, checksum)
+        if checksum != member.info.CRC:
+            raise zipfile.BadZipFile("its CRC-32 is another")
+
+    def _unpack(self, member: _Member, target: memoryview) -> None:
+        filled = 0
+        with self._archive.open(member.info) as file:
+            file.read(member.start)
+            while chunk := file.read(_CHUNK):  # the last one compares the checksum
+                target[filled : filled + len(chunk)] = chunk
+                filled += len(chunk)
 
 
 def _check_directory(path: Any, infos: list[zipfile.ZipInfo], size: int) -> None:
@@ -114,6 +164,31 @@ def _check_directory(path: Any, infos: list[zipfile.ZipInfo], size: int) -> None
     total = sum(info.file_size for info in infos)
     if total > max(_MAX_GROWTH * size, _ALWAYS_ALLOWED_BYTES):
         raise unfit(path, f"{size} bytes that would grow to {total}", _KIND)
+
+
+def _usual_header(file: Any, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], _Member] | None:
+    """Reads both headers of a stored member at once; None for anything unusual."""
+    if info.compress_type != zipfile.ZIP_STORED or not info.orig_filename.isascii():
+        return None
+    file.seek(info.header_offset)
+    head = file.read(_FIRST_BYTES)
+    if len(head) < _LOCAL_HEADER.size:
+        return None
+    signature, flags, name_size, rest_size = _LOCAL_HEADER.unpack_from(head)
+    name = head[_LOCAL_HEADER.size : _LOCAL_HEADER.size + name_size]
+    if signature != _LOCAL_SIGNATURE or flags & _UNUSUAL_FLAGS:
+        return None
+    begin = _LOCAL_HEADER.size + name_size + rest_size
+    found = _USUAL_HEADER.match(head, begin)
+    if found is None or name != info.orig_filename.encode():
+        return None
+    size, text, dtype, order, sides = found.groups()
+    if int.from_bytes(size, "little") != len(text):
+        return None
+    shape = tuple(int(side) for side in sides.split(b",") if side)
+    length, place = found.end() - begin, info.header_offset + found.end()
+    checksum = zlib.crc32(found.group())
+    return shape, _Member(info, length, np.dtype(dtype.decode()), order == b"True", place, checksum)
 
 
 def _npy_header(path: Any, file: Any, info: zipfile.ZipInfo):

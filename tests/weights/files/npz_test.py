@@ -52,6 +52,25 @@ def test_reads_what_numpy_writes(path, save):
         np.testing.assert_array_equal(file.read(name), array)
 
 
+def test_what_others_write_reads_the_same_as_what_numpy_writes(path):
+    """Another name, header or order of its words: `zipfile` reads what is not as NumPy has it."""
+    array = np.arange(6, dtype="float32").reshape(2, 3)
+    header = "{'shape': (2, 3), 'fortran_order': False, 'descr': '<f4'}\n"
+    members = [("ä.npy", _npy(array)), ("b.npy", _headed(header) + array.tobytes())]
+    file = NpzFile(_zip(path, [*members, ("c.npy", _npy(array))]))
+    assert [file._members[name].place is None for name in file.specs] == [True, True, False]
+    for name in file.specs:
+        np.testing.assert_array_equal(file.read(name), array)
+
+
+def test_a_file_that_is_cut_off_after_it_was_opened_is_refused(path):
+    np.savez(path, a=np.arange(5000, dtype="float32"))
+    file = NpzFile(path)
+    path.write_bytes(path.read_bytes()[:10_000])
+    with pytest.raises(ValueError, match=r"weights\.npz.*'a\.npy' cannot be read.*cut off"):
+        file.read("a")
+
+
 def test_half_and_double_become_float32(path):
     import ml_dtypes
 
