@@ -1,6 +1,7 @@
 """How commands begin and end: flags first, a quiet start, one line for what a user can mend."""
 
 import contextlib
+import gc
 import importlib.util
 import inspect
 import os
@@ -148,10 +149,17 @@ def load_libraries() -> None:
     Raises:
         ImportError: the backend of Keras is not installed.
     """
-    with _quiet_start():
-        if importlib.util.find_spec("tensorflow"):
-            importlib.import_module("tensorflow")
-        import_keras()
+    is_new = "keras" not in sys.modules
+    gc.disable()  # a quarter of the time would go through what imports make, which is no garbage
+    try:
+        with _quiet_start():
+            if importlib.util.find_spec("tensorflow"):
+                importlib.import_module("tensorflow")
+            import_keras()
+        if is_new:
+            gc.freeze()
+    finally:
+        gc.enable()
 
 
 @contextlib.contextmanager

@@ -109,17 +109,17 @@ def _convert(
 ) -> bytes:
     import tensorflow as tf
 
-    from keras_vit.export.graph import scratch_saved_model
+    from keras_vit.export.graph import all_outputs, weights_of
 
-    with scratch_saved_model(exportable, batch_size) as folder:
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if quantize:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if quantize == "int8_static":
-            return _convert_static(converter, images, batch_size or 1)
-        return converter.convert()
+    function, weights = all_outputs(exportable, batch_size), weights_of(exportable)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], weights)
+    if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8_static":
+        return _convert_static(converter, images, batch_size or 1)
+    return converter.convert()
 
 
 def _convert_static(converter: Any, images: np.ndarray, size: int) -> bytes:

@@ -58,7 +58,6 @@ def _convert(exportable: Exportable, batch_size: int | None) -> Any:
     """
     import keras
     import tensorflow as tf
-    import tf2onnx
     from onnx import numpy_helper
 
     from keras_vit.export.graph import for_converters
@@ -77,7 +76,7 @@ def _convert(exportable: Exportable, batch_size: int | None) -> Any:
         for index, weight in enumerate(weights)
     ]
     function = tf.function(with_weights, input_signature=specs, autograph=False)
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=OPSET)
+    proto = _to_onnx(function.get_concrete_function())
     graph = proto.graph
     inputs = {value.name: value for value in graph.input}
     renamed = {f"weight_{index}": weight for index, weight in enumerate(weights)}
@@ -92,6 +91,36 @@ def _convert(exportable: Exportable, batch_size: int | None) -> Any:
                 node.input[index] = renamed[name].path
     _name_batch(graph, batch_size)
     return proto
+
+
+def _to_onnx(function: Any) -> Any:
+    """Does what `tf2onnx.convert.from_function` does, of a function without variables.
+
+    It leaves out the freezing, and the copies of the graph to which that goes back where one of its
+    optimizers fails.
+    """
+    import tensorflow as tf
+    from tf2onnx import optimizer, tf_loader
+    from tf2onnx.tfonnx import process_tf_graph
+
+    names = {tensor.name: tensor.op.name for tensor in function.inputs}
+    names |= {tensor.name: key for key, tensor in function.structured_outputs.items()}
+    inputs, outputs = (
+        [tensor.name for tensor in part] for part in (function.inputs, function.outputs)
+    )
+    definition = function.graph.as_graph_def(add_shapes=True)
+    with tf.Graph().as_default():
+        definition = tf_loader.tf_optimize(inputs, outputs, definition)
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(definition, name="")
+        converted = process_tf_graph(
+            graph,
+            opset=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=names,
+        )
+        return optimizer.optimize_graph(converted, catch_errors=False).make_model(function.name)
 
 
 def _name_batch(graph: Any, batch_size: int | None) -> None:
