@@ -73,6 +73,11 @@ class Augmentation:
         check_int("repeats", self.repeats, 1)
 
     @property
+    def recolours(self) -> bool:
+        """Whether anything changes the colours of an image by itself."""
+        return bool(self.three_augment or self.rand_augment_ops or self.color_jitter)
+
+    @property
     def mixes(self) -> bool:
         """Whether images are mixed in pairs, so that labels become soft."""
         return bool(self.mix_probability and (self.mixup_alpha or self.cutmix_alpha))

@@ -184,7 +184,7 @@ def training_batches(
         examples = examples.batch(batch_size, drop_remainder=True).map(on_batches).unbatch()
         examples = examples.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
         batches = examples.batch(rows, drop_remainder=True)
-    elif go_together(preprocessing, batch_size, targets, augmentation):
+    elif go_together(preprocessing, targets, augmentation):
         examples = stream(num_shards=num_shards, shard_index=shard_index)
         if not kept:
             examples = examples.map(read, num_parallel_calls=tf.data.AUTOTUNE)

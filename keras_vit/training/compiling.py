@@ -90,7 +90,7 @@ def use(network: keras.Model, chosen: Compiling) -> None:
         network.jit_compile = before
     if chosen.xla:
         # Keras reads an iterator of TensorFlow within a function around the compiled one, to which
-        # it hands all weights: half a millisecond a step. Any other it reads before.
+        # it hands all weights: up to half a millisecond a step. Any other it reads before.
         train = network.train_function
         network.train_function = lambda iterator: train(batch for batch in iterator)
 

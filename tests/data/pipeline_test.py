@@ -84,14 +84,16 @@ def assert_equal(batches, others):
         (Augmentation(rotation=30, mixup_alpha=0.8, cutmix_alpha=1.0), {}),
         (Augmentation(zoom=0.3, repeats=3), {"num_shards": 3, "shard_index": 1}),
         (Augmentation(crop_min_area=0.5, horizontal_flip=True), {}),
+        (Augmentation(rand_augment_ops=1, color_jitter=0.3, random_erasing=0.5), {"start_step": 1}),
     ],
-    ids=["moved", "mirrored", "mixed", "repeated", "cut"],
+    ids=["moved", "mirrored", "mixed", "repeated", "cut", "recoloured"],
 )
 def test_a_batch_changed_together_has_the_bits_of_images_changed_one_by_one(
     split, augmentation, place, monkeypatch
 ):
     made = _take(_training(split, augmentation=augmentation, **place), 2)
-    monkeypatch.setattr(together, "_MOST_BYTES", 0)
+    for name in ("_MOST_BYTES", "_MOST_BYTES_MOVED"):
+        monkeypatch.setattr(together, name, 0)
     assert_equal(_take(_training(split, augmentation=augmentation, **place), 2), made)
 
 
