@@ -4,16 +4,18 @@ Examples:
   keras-vit export --model=runs/digits/model.keras --output_dir=runs/digits/served
   keras-vit export --model=ViT-B_16.npz --labels=labels.txt --top_k=3 --output_dir=served
   keras-vit export --model=digits/model.keras --format=litert --quantize=int8 --output_dir=phone
-  keras-vit export --model=runs/digits/model.keras --format=openvino --output_dir=service
+  keras-vit export --model=digits/model.keras --format=saved_model,onnx,openvino --output_dir=all
 """
 
 import inspect
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
+from keras_vit.checks import check_choice
 from keras_vit.command_line import section
 from keras_vit.commands.sources import (
     check_labels_file,
@@ -21,6 +23,7 @@ from keras_vit.commands.sources import (
     image_size_flag,
     text_flag,
 )
+from keras_vit.export.form import Form
 from keras_vit.export.forms import FORMS
 from keras_vit.tables import align
 
@@ -32,11 +35,11 @@ _OUTPUT_DIR = flags.DEFINE_string(
     "For a SavedModel the folder of its versions, of which this becomes the next; else the folder "
     "of the file, which is named after --model.",
 )
-_FORMAT = flags.DEFINE_enum(
+_FORMAT = flags.DEFINE_list(
     "format",
     "saved_model",
-    list(FORMS),
-    "What to write: for TensorFlow and TF Serving, phones, ONNX Runtime, or OpenVINO.",
+    f"What to write, one or more of {', '.join(FORMS)}: for TensorFlow and TF Serving, phones, "
+    "ONNX Runtime, and OpenVINO.",
 )
 _QUANTIZE = flags.DEFINE_enum(
     "quantize",
@@ -76,18 +79,29 @@ flags.mark_flags_as_required(["model", "output_dir"])
 
 def check() -> None:
     """Refuses flags that do not go together, and files that are not there."""
-    form = FORMS[_FORMAT.value]
-    for name in form_options():
-        if name not in inspect.signature(form.write).parameters:
-            raise ValueError(f"Expected no --{name} with --format={form.name}, which has none.")
+    for name in _FORMAT.value:
+        check_choice("--format", name, tuple(FORMS))
+    taken = {name for form in _forms() for name in _parameters(form)}
+    for name in _given():
+        if name not in taken:
+            formats = ",".join(_FORMAT.value)
+            raise ValueError(f"Expected no --{name} with --format={formats}, which has none.")
     if bool(_IMAGES.value) + bool(_DATASET.value) != (_QUANTIZE.value == "int8_static"):
         raise ValueError("Expected either --images or --dataset with --quantize=int8_static alone.")
     check_model_file(_MODEL.value)
     check_labels_file(_LABELS.value)
 
 
-def form_options() -> dict[str, Any]:
-    """Returns the options of the form that were given."""
+def _forms() -> list[Form]:
+    return [FORMS[name] for name in dict.fromkeys(_FORMAT.value)]
+
+
+def _parameters(form: Form) -> Collection[str]:
+    return inspect.signature(form.write).parameters
+
+
+def _given() -> dict[str, Any]:
+    """Returns the options that were given and not every form has."""
     options = {"top_k": _TOP_K.value, "batch_size": _BATCH.value, "quantize": _QUANTIZE.value}
     return {name: value for name, value in options.items() if value is not None}
 
@@ -95,16 +109,23 @@ def form_options() -> dict[str, Any]:
 def run() -> None:
     """Loads, writes, and says where everything is."""
     from keras_vit.applications.model_files import load_labels, load_model
-    from keras_vit.export.metadata import metadata_path
 
-    form, options = FORMS[_FORMAT.value], form_options()
-    model = load_model(_MODEL.value, _IMAGE_SIZE.value)
-    path = Path(_OUTPUT_DIR.value)
-    if form.suffix:
-        path /= f"{Path(_MODEL.value).stem}{form.suffix}"
+    options, model = _given(), load_model(_MODEL.value, _IMAGE_SIZE.value)
     options["labels"] = load_labels(model, _MODEL.value, _LABELS.value)
     if _QUANTIZE.value == "int8_static":
         options["images"] = representative_images(model)
+    for form in _forms():
+        taken = {name: options[name] for name in options.keys() & _parameters(form)}
+        print(_write(form, model, taken), flush=True)
+
+
+def _write(form: Form, model: Any, options: dict[str, Any]) -> str:
+    """Writes one form, and returns where it is and how long it took."""
+    from keras_vit.export.metadata import metadata_path
+
+    path = Path(_OUTPUT_DIR.value)
+    if form.suffix:
+        path /= f"{Path(_MODEL.value).stem}{form.suffix}"
     start = time.perf_counter()
     path = form.write(model, path, **options)
     seconds = time.perf_counter() - start
@@ -114,7 +135,7 @@ def run() -> None:
         ("metadata", f"{metadata_path(path)}: preprocessing and labels"),
         ("size", f"{size / 1e6:.1f} MB, written and compared in {seconds:.1f} s"),
     ]
-    print("\n".join(align(rows, left=2)))
+    return "\n".join(align(rows, left=2))
 
 
 def representative_images(model):

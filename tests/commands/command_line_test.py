@@ -34,7 +34,12 @@ MISTAKES = {
     ("train", "--output_dir=x", "--model=no.npz"): "Received: 'no.npz', which is not there.",
     ("train", "--output_dir=x", "--model=ViT_B16", "--weights=imagnet"): "Nearest: 'imagenet'",
     ("evaluate", "--model=READ.md"): "'READ.md', which is not there. Nearest: 'README.md'",
-    ("export", "--model=README.md", "--output_dir=x", "--format=onx"): "saved_model|litert|onnx",
+    (
+        "export",
+        "--model=README.md",
+        "--output_dir=x",
+        "--format=onx",
+    ): "'saved_model', 'litert', 'onnx'",
     ("predict", "--model=README.md"): "Expected image files, patterns or folders. Received: none.",
     ("weights", "--model=vit_b"): "Received: 'vit_b'. Nearest: 'ViT_B",
     ("benchmark", "--model=ViT_B_16"): "Received: 'ViT_B_16'. Nearest: 'ViT_B16'",

@@ -66,6 +66,17 @@ def test_a_file_is_named_after_the_model(run, model_file, tmp_path, form, name, 
     assert values["labels"] == ["ant", "bee", "cow"] and values["format"] == form
 
 
+def test_several_forms_are_written_in_one_go_each_with_the_options_that_it_has(
+    run, model_file, tmp_path
+):
+    flags = ["--format=saved_model,litert", "--top_k=2", "--quantize=int8"]
+    result = run("export", f"--model={model_file}", f"--output_dir={tmp_path}", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "SavedModel" in result.stdout and "LiteRT file" in result.stdout
+    values = json.loads((tmp_path / "model.tflite.json").read_text())
+    assert values["quantize"] == "int8" and (tmp_path / "1" / "saved_model.pb").is_file()
+
+
 @pytest.mark.slow
 def test_static_integers_learn_from_image_files(run, model_file, tmp_path):
     for index in range(3):
@@ -83,6 +94,8 @@ def test_static_integers_learn_from_image_files(run, model_file, tmp_path):
         ["--format=onnx", "--quantize=int8"],
         ["--batch_size=2"],
         ["--images=x.png"],
+        ["--format=onnx,caffe"],
+        ["--format=onnx,openvino", "--top_k=2"],
     ],
 )
 def test_flags_that_do_not_fit_are_one_line(run, model_file, tmp_path, flags):
