@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from benchmarks.fit_overhead import Pauses
+from benchmarks.small_images import processor_ms
 from keras_vit.benchmark.machine import describe_machine
 from keras_vit.tables import align
 
@@ -37,7 +38,8 @@ def measure_small(
         batch_size: images a step.
 
     Returns:
-        Seconds a step, medians over the epochs: `bare_s`, `bare_xla_s`, `train_s`, `fit_s`;
+        Seconds a step, medians over the epochs: `bare_s`, `bare_xla_s`, `train_s`, `fit_s`, and
+        `pipeline_ms`, milliseconds of processor time that a batch takes by itself;
         `ratio`, the median over the epochs of `train` to the faster bare step around it; whether
         `train` chose XLA; and of one image `call_s`, the compiled call, `predict_s`,
         `predict_on_batch_s` and `keras_predict_s`.
@@ -48,7 +50,7 @@ def measure_small(
     data = load("digits", data_dir=data_dir)
     recipe = get_recipe("digits").replace(epochs=epochs, batch_size=batch_size)
     trained, bare, fitted = (build_model("digits", data, recipe) for _ in range(3))
-    batch = _batch(data, bare, recipe)
+    batch = next(iter(_batches(data, bare, recipe)))
     runs = {xla: _bare_step(bare, recipe, batch, xla) for xla in (False, True)}
     pauses = Pauses(
         runs,
@@ -70,18 +72,18 @@ def measure_small(
         "ratio": statistics.median(ratios),
         "compiling": run.summary["compiling"],
         "fit_s": _fit_step(fitted, batch),
+        "pipeline_ms": processor_ms(_batches(data, bare, recipe), 200),
         **_one_image(trained),
     }
 
 
-def _batch(data: Any, model: Any, recipe: Any) -> tuple[Any, Any]:
+def _batches(data: Any, model: Any, recipe: Any) -> Any:
     from keras_vit.data.pipeline import training_batches
 
-    batches = training_batches(
+    return training_batches(
         data.split("train"), model.preprocessing, batch_size=recipe.batch_size, seed=0,
         num_classes=data.num_classes, augmentation=recipe.augmentation,
     )  # fmt: skip
-    return next(iter(batches))
 
 
 def _bare_step(model: Any, recipe: Any, batch: tuple[Any, Any], xla: bool) -> Callable[[], Any]:
@@ -170,6 +172,7 @@ def format_small(result: dict[str, Any]) -> str:
             ("predict of keras.Model", "keras_predict_s"),
         )),
     ]  # fmt: skip
+    rows.insert(4, ("a batch by itself, processor time", f"{result['pipeline_ms']:.2f}"))
     chosen = result["compiling"]
     text = f"train chose {'XLA' if chosen['xla'] else 'no XLA'}: {chosen['why']}"
     head = f"{result['model']}, {result['parameters']:,} parameters"

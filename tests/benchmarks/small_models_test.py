@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import fit_overhead, quick_start, small_models, start_up
+from benchmarks import fit_overhead, quick_start, small_images, small_models, start_up
 
 
 class Clock:
@@ -41,6 +41,11 @@ def test_a_block_is_a_multiple_of_the_faster_bare_step_around_it(clock):
 def test_functions_are_timed_in_turn(clock):
     runs = {"a": clock.takes(1.0), "b": clock.takes(3.0)}
     assert small_models.in_turn(runs, 2) == {"a": 1.0, "b": 3.0}
+
+
+def test_small_images_are_changed_both_ways():
+    (times,) = small_images.measure_changes(["flip"], size=8, batch_size=4, count=2).values()
+    assert len(times) == 2 and min(times) > 0
 
 
 def test_commands_that_only_talk_do_not_load_keras():
