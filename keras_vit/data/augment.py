@@ -115,10 +115,10 @@ def transform(images: tf.Tensor, augmentation: Augmentation, seeds: tf.Tensor) -
 
     `keras.layers` has such layers, which draw for a whole batch from one seed, so that what an
     image gets depends on where in a batch it is. Given one image with its seed at a time they do
-    this, to the bit but for the last digit of sines, at fifty small operations an image.
+    this, to the bit, at fifty small operations an image.
 
     Args:
-        images: float32 `(batch, height, width, channels)`, sizes known.
+        images: float32 `(batch, height, width, channels)`, all known.
         augmentation: how much.
         seeds: int64 `(batch, 2)`; the numbers drawn are those of the seeds that follow.
 
@@ -134,9 +134,9 @@ def transform(images: tf.Tensor, augmentation: Augmentation, seeds: tf.Tensor) -
     height, width = images.shape[1:3]
     x, y = (width - 1) / 2, (height - 1) / 2
     if turn:
-        # In float64: one at a time and many at once, float32 differs in the last digit.
-        angle = tf.cast(next(drawn) * (math.pi / 180), tf.float64)
-        cosine, sine = (tf.cast(part(angle), tf.float32) for part in (tf.cos, tf.sin))
+        # One by one: of many at once the last digit depends on how many there are.
+        angles = tf.unstack(next(drawn) * (math.pi / 180))
+        cosine, sine = (tf.stack(list(map(part, angles))) for part in (tf.cos, tf.sin))
         across = cosine, -sine, x - x * cosine - y * -sine
         images = _move(images, *across, sine, cosine, y - x * sine - y * cosine)
     if zoom:
