@@ -109,14 +109,16 @@ def _given() -> dict[str, Any]:
 def run() -> None:
     """Loads, writes, and says where everything is."""
     from keras_vit.applications.model_files import load_labels, load_model
+    from keras_vit.export.exportable import Exportable
 
     options, model = _given(), load_model(_MODEL.value, _IMAGE_SIZE.value)
     options["labels"] = load_labels(model, _MODEL.value, _LABELS.value)
     if _QUANTIZE.value == "int8_static":
         options["images"] = representative_images(model)
+    exportable = Exportable(model)
     for form in _forms():
         taken = {name: options[name] for name in options.keys() & _parameters(form)}
-        print(_write(form, model, taken), flush=True)
+        print(_write(form, exportable, taken), flush=True)
 
 
 def _write(form: Form, model: Any, options: dict[str, Any]) -> str:

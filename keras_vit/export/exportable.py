@@ -23,6 +23,7 @@ class Exportable:
         backbone: the Vision Transformer.
         preprocessing: how an image becomes the input.
         num_classes: columns of the logits; 0 without a head.
+        kept: what forms that are written one after the other share, such as graphs.
 
     Raises:
         ValueError: another model, or another backend.
@@ -42,6 +43,7 @@ class Exportable:
             )
         self.backbone = find_vision_transformer(model)
         self.model = model
+        self.kept: dict[Any, Any] = {}
         inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
         if not inputs or len(inputs) != 1 or len(outputs) != 1:
             raise ValueError(
@@ -51,6 +53,11 @@ class Exportable:
         self.num_classes = self._count_classes()
         self.preprocessing = get_preprocessing(model)
         self._check_shape()
+
+    @classmethod
+    def of(cls, model: Any) -> Exportable:
+        """Returns the exportable of a model; where one is given, that, with what it has kept."""
+        return model if isinstance(model, cls) else cls(model)
 
     def _count_classes(self) -> int:
         if self.model is self.backbone:
@@ -110,7 +117,11 @@ class Exportable:
         """Returns the same weights in a model that computes in float32."""
         from keras_vit.applications.model_files import in_float32
 
-        return self if self.is_float32 else Exportable(in_float32(self.model))
+        if self.is_float32:
+            return self
+        if "float32" not in self.kept:
+            self.kept["float32"] = Exportable(in_float32(self.model))
+        return self.kept["float32"]
 
     def names(self, labels: Sequence[str] | None) -> list[str]:
         """Returns a name for each class: those given, ImageNet's own, or numbers.

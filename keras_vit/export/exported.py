@@ -147,7 +147,7 @@ def check(model: Any, path: str | os.PathLike, images: Any = None) -> float:
             broken image from the others.
     """
     form, path = _find(path)
-    exportable = Exportable(model)
+    exportable = Exportable.of(model)
     pictures = sample_pictures(exportable, 4) if images is None else images
     found = [difference.largest for difference in form.compare(exportable, path, pictures)]
     return float(np.max(found))

@@ -114,6 +114,7 @@ def write_form(
 ) -> pathlib.Path:
     """Writes a model in one form: checks it, compares what was written, moves it into place.
 
+    An `Exportable` in place of a model lets several forms share what they have in common.
     `make` writes the form's own files at a path, given what is exported and a name for each class,
     and may return more facts, which are kept in the metadata. It is compared on prepared `images`,
     or on random pictures, within the form's tolerance or another one.
@@ -133,7 +134,7 @@ def write_form(
     if batch_size is not None:
         check_int("batch_size", batch_size, 1)
     form.check_installed()
-    exportable = Exportable(model)
+    exportable = Exportable.of(model)
     form.check_quantization(exportable)
     names = exportable.names(labels)
     if not form.keeps_precision:

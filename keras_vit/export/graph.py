@@ -80,9 +80,13 @@ def for_converters(exportable: Exportable) -> Callable:
 
 def all_outputs(exportable: Exportable, batch_size: int | None = None) -> Any:
     """Returns one function of all outputs for converters; a batch of one size or of any."""
-    images = exportable.model.inputs[0]
-    spec = tf.TensorSpec([batch_size, *images.shape[1:]], images.dtype, "images")
-    return _function(for_converters(exportable), spec).get_concrete_function()
+    key = "all outputs", batch_size
+    if key not in exportable.kept:
+        images = exportable.model.inputs[0]
+        spec = tf.TensorSpec([batch_size, *images.shape[1:]], images.dtype, "images")
+        function = _function(for_converters(exportable), spec)
+        exportable.kept[key] = function.get_concrete_function()
+    return exportable.kept[key]
 
 
 @contextlib.contextmanager

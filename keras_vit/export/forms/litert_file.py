@@ -65,7 +65,7 @@ def litert(
     """
     check_choice("quantize", quantize, QUANTIZATIONS)
     if quantize == "int8_static":
-        images = _representative(Exportable(model), images, batch_size or 1)
+        images = _representative(Exportable.of(model), images, batch_size or 1)
     elif images is not None:
         raise ValueError(
             f'Expected `images` with quantize="int8_static" alone. Received: {quantize!r}.'

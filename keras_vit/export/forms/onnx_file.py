@@ -57,29 +57,17 @@ def _convert(exportable: Exportable, batch_size: int | None) -> Any:
     So the converter never holds, copies or folds them, which takes minutes for a large model.
     """
     import keras
-    import tensorflow as tf
     from onnx import numpy_helper
 
-    from keras_vit.export.graph import for_converters
+    from keras_vit.export.graph import all_outputs
 
-    forward = for_converters(exportable)
-    weights = exportable.model.weights
-
-    def with_weights(images, *values):
-        with keras.StatelessScope(list(zip(weights, values, strict=True))):
-            return forward(images)
-
-    shape = [batch_size, *exportable.model.inputs[0].shape[1:]]
-    specs = [tf.TensorSpec(shape, tf.float32, "images")]
-    specs += [
-        tf.TensorSpec(weight.shape, weight.dtype, f"weight_{index}")
-        for index, weight in enumerate(weights)
-    ]
-    function = tf.function(with_weights, input_signature=specs, autograph=False)
-    proto = _to_onnx(function.get_concrete_function())
+    function = all_outputs(exportable, batch_size)
+    definition, reads = _with_weights_as_inputs(function)
+    proto = _to_onnx(function, definition, list(reads))
+    by_handle = {id(weight.value.handle): weight for weight in exportable.model.weights}
+    renamed = {name: by_handle[id(handle)] for name, handle in reads.items()}
     graph = proto.graph
     inputs = {value.name: value for value in graph.input}
-    renamed = {f"weight_{index}": weight for index, weight in enumerate(weights)}
     for name, weight in renamed.items():
         if name in inputs:
             graph.input.remove(inputs[name])
@@ -93,8 +81,30 @@ def _convert(exportable: Exportable, batch_size: int | None) -> Any:
     return proto
 
 
-def _to_onnx(function: Any) -> Any:
-    """Does what `tf2onnx.convert.from_function` does, of a function without variables.
+def _with_weights_as_inputs(function: Any) -> tuple[Any, dict[str, Any]]:
+    """Returns the graph of a function, and by the name of each such input the variable's handle."""
+    definition = function.graph.as_graph_def(add_shapes=True)
+    handles = {inner.op.name: handle for handle, inner in function.graph.captures}
+    reads: dict[str, str] = {}
+    for node in definition.node:
+        if node.op != "ReadVariableOp":
+            continue
+        (handle,) = node.input[:1]
+        dtype = node.attr["dtype"].type
+        del node.input[:]
+        if handle in reads:  # again
+            node.op = "Identity"
+            node.input.append(reads[handle])
+            node.attr["T"].type = dtype
+        else:
+            node.op = "Placeholder"
+            node.attr["shape"].shape.CopyFrom(node.attr["_output_shapes"].list.shape[0])
+            reads[handle] = node.name
+    return definition, {name: handles[handle] for handle, name in reads.items()}
+
+
+def _to_onnx(function: Any, definition: Any, weights: list[str]) -> Any:
+    """Does what `tf2onnx.convert.from_function` does, of a graph without variables.
 
     It leaves out the freezing, and the copies of the graph to which that goes back where one of its
     optimizers fails.
@@ -103,22 +113,19 @@ def _to_onnx(function: Any) -> Any:
     from tf2onnx import optimizer, tf_loader
     from tf2onnx.tfonnx import process_tf_graph
 
-    names = {tensor.name: tensor.op.name for tensor in function.inputs}
-    names |= {tensor.name: key for key, tensor in function.structured_outputs.items()}
-    inputs, outputs = (
-        [tensor.name for tensor in part] for part in (function.inputs, function.outputs)
-    )
-    definition = function.graph.as_graph_def(add_shapes=True)
+    names = {"images:0": "images", **{f"{name}:0": name for name in weights}}
+    inputs = list(names)
+    outputs = {tensor.name: key for key, tensor in function.structured_outputs.items()}
     with tf.Graph().as_default():
-        definition = tf_loader.tf_optimize(inputs, outputs, definition)
+        definition = tf_loader.tf_optimize(inputs, list(outputs), definition)
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(definition, name="")
         converted = process_tf_graph(
             graph,
             opset=OPSET,
             input_names=inputs,
-            output_names=outputs,
-            tensors_to_rename=names,
+            output_names=list(outputs),
+            tensors_to_rename=names | outputs,
         )
         return optimizer.optimize_graph(converted, catch_errors=False).make_model(function.name)
 
