@@ -249,7 +249,8 @@ def _decoded(split: Split, preprocessing: Preprocessing) -> Split:
     @_as_written
     def decode(reference):
         example = split.read(reference)
-        return {**example, "image": _resized(example["image"], preprocessing)}
+        image = _resized(example["image"], preprocessing)
+        return {"image": image, "label": example["label"]}
 
     kept = split.references().map(decode, num_parallel_calls=tf.data.AUTOTUNE).cache()
     return dataclasses.replace(split, references=lambda: kept, images_are_paths=False)

@@ -26,6 +26,6 @@ class OneHot:
     def __call__(
         self, image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        if label.shape.rank > image.shape.rank - 3:
+        if (label.shape.rank or 0) > image.shape.rank - 3:
             return image, label
         return image, tf.one_hot(label, self.num_classes)
