@@ -49,7 +49,7 @@ def measure_fit(
         the median over the blocks of fit's mean against that of the bare steps around it, the work
         and the machine.
     """
-    import keras_vit
+    from keras_vit.applications import factories
     from keras_vit.benchmark.subjects import set_keras_policy
     from keras_vit.data import Augmentation, load
     from keras_vit.training import Recipe, train
@@ -67,7 +67,7 @@ def measure_fit(
     )
     set_keras_policy(dtype)
     try:
-        trained, bare = (getattr(keras_vit, model)(classes=2, **options) for _ in range(2))
+        trained, bare = (getattr(factories, model)(classes=2, **options) for _ in range(2))
         with tempfile.TemporaryDirectory() as folder:
             photos = Path(folder) / "photos"
             photos.mkdir()

@@ -25,9 +25,9 @@ def load_subject_model(model: str) -> Any:
         from keras_vit.applications.model_files import load_model
 
         return load_model(model)
-    import keras_vit
+    from keras_vit.applications import factories
 
-    built = getattr(keras_vit, model)(classes=1000)
+    built = getattr(factories, model)(classes=1000)
     kernel = built.get_layer("head").kernel
     kernel.assign(np.random.default_rng(0).normal(0, 0.02, kernel.shape))
     return built
