@@ -36,6 +36,16 @@ def at_rate(optimizer: keras.optimizers.Optimizer, rate: Any) -> keras.optimizer
     return view(optimizer, _learning_rate=(lambda: rate) if callable(held) else rate)
 
 
+def read_once(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Returns a view of an optimizer whose step counter and learning rate are tensors, read now.
+
+    Keras reads the counter anew for each variable that it updates, so that TensorFlow calculates
+    all that follows from it as often.
+    """
+    other = view(optimizer, _iterations=optimizer.iterations * 1)
+    return at_rate(other, other.learning_rate)
+
+
 def decay(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> None:
     """Takes its weight decay off one variable, if the optimizer decays it."""
     optimizer._apply_weight_decay([variable])

@@ -47,15 +47,17 @@ def _for_step(
     known = keras_internals.trained_variables(optimizer)
     factors = [factors.get(id(variable), 1.0) for variable in known]
     compiles = any(map(_is_large, known)) and compiles_parts()
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    now = keras_internals.read_once(optimizer) if alone else optimizer
 
     def decay(variables):
         """Decays what is not decayed where it is updated."""
         for variable in variables:
             if not (compiles and _is_large(variable)):
                 factor = factors[keras_internals.index_of(optimizer, variable)]
-                rated = optimizer
+                rated = now
                 if factor != 1:
-                    rated = keras_internals.at_rate(optimizer, factor * optimizer.learning_rate)
+                    rated = keras_internals.at_rate(now, factor * now.learning_rate)
                 keras_internals.decay(rated, variable)
 
     def update_step(gradient, variable, learning_rate):
@@ -63,7 +65,7 @@ def _for_step(
         rate = tf.cast(learning_rate, variable.dtype)
         rate = rate if factors[index] == 1 else rate * tf.cast(factors[index], variable.dtype)
         if not (compiles and _is_large(variable)):
-            keras_internals.at_rate(optimizer, rate).update_step(gradient, variable, rate)
+            keras_internals.at_rate(now, rate).update_step(gradient, variable, rate)
             return
 
         def run(gradient, rate):

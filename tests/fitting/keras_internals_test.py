@@ -40,6 +40,15 @@ def test_decay_follows_the_rate_of_a_view():
     assert float(bias[0]) == 1.0 and float(optimizer.learning_rate) == pytest.approx(0.1)
 
 
+def test_a_counter_read_once_stays_where_it_was():
+    optimizer, variables = _optimizer()
+    optimizer.learning_rate = keras.optimizers.schedules.PolynomialDecay(1.0, 10, 0.0)
+    now = internals.read_once(optimizer)
+    optimizer.apply([keras.ops.zeros((2,)), keras.ops.zeros((1,))], variables)
+    assert (int(now.iterations), int(optimizer.iterations)) == (0, 1)
+    assert float(now.learning_rate) == 1.0 and float(optimizer.learning_rate) < 1.0
+
+
 def test_a_variable_is_found_by_itself_and_by_its_tensor():
     optimizer, variables = _optimizer()
     assert internals.trained_variables(optimizer) == variables
