@@ -95,6 +95,15 @@ def test_both_steps_come_to_the_same_numbers(network, batches):
     np.testing.assert_allclose(*ends, atol=1e-5)
 
 
+def test_the_step_is_made_as_the_record_says_whatever_ran_last(network, batches, monkeypatch):
+    used = []
+    monkeypatch.setattr(compiling, "use", lambda network, chosen: used.append(chosen.xla))
+    for xla in (False, True):
+        record = {"compiling": Compiling(xla, "").to_dict()}
+        compiling.compile_step(network, batches, 200, record, False)
+    assert used == [False, True]
+
+
 def test_a_run_keeps_what_it_began_with(image_sets, tmp_path, monkeypatch):
     raced = []
 
