@@ -26,6 +26,7 @@ from keras_vit.data.augmentation import Augmentation
 from keras_vit.data.dataset import Split
 from keras_vit.data.stream import training_stream
 from keras_vit.data.targets import OneHot, Targets
+from keras_vit.data.threads import AHEAD, CORES, untuned
 from keras_vit.data.together import change_together, go_together, normalize_rows
 from keras_vit.images.graph_decoding import decode_image, decode_window
 from keras_vit.images.preprocessing import preprocess_input
@@ -84,10 +85,10 @@ def evaluation_batches(
     references = split.references().enumerate()
     if num_shards > 1:
         references = references.shard(num_shards, shard_index)
-    examples = references.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    examples = references.map(prepare, num_parallel_calls=CORES)
     if keep and _is_small(split, preprocessing):
         examples = examples.cache()
-    return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return untuned(examples.batch(batch_size).prefetch(AHEAD))
 
 
 def training_batches(
@@ -179,29 +180,29 @@ def training_batches(
         probability=augmentation.mix_probability,
     )
     if layers:
-        examples = stream().map(change, num_parallel_calls=tf.data.AUTOTUNE)
+        examples = stream().map(change, num_parallel_calls=CORES)
         on_batches = _on_batches(layers, seed, targets, shard_index * rows, rows)
         examples = examples.batch(batch_size, drop_remainder=True).map(on_batches).unbatch()
-        examples = examples.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+        examples = examples.map(finish, num_parallel_calls=CORES)
         batches = examples.batch(rows, drop_remainder=True)
     elif go_together(preprocessing, targets, augmentation):
         examples = stream(num_shards=num_shards, shard_index=shard_index)
         if not kept:
-            examples = examples.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+            examples = examples.map(read, num_parallel_calls=CORES)
         changed = _as_written(change_together(preprocessing, targets, seed, augmentation))
         batches = examples.batch(rows, drop_remainder=True)
-        batches = batches.map(changed, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = batches.map(changed, num_parallel_calls=CORES)
     else:
         examples = stream(num_shards=num_shards, shard_index=shard_index)
         made = _as_written(lambda *example: finish(*change(*example)))
-        examples = examples.map(made, num_parallel_calls=tf.data.AUTOTUNE)
+        examples = examples.map(made, num_parallel_calls=CORES)
         batches = examples.batch(rows, drop_remainder=True)
     if augmentation.mixes:
-        batches = batches.map(_as_written(mix), num_parallel_calls=tf.data.AUTOTUNE)
+        batches = batches.map(_as_written(mix), num_parallel_calls=CORES)
     if one_pass:
         steps = split.num_examples * augmentation.repeats // batch_size
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return untuned(batches.prefetch(AHEAD))
 
 
 def _layers(split: Split, augmentation: Augmentation) -> list[keras.layers.Layer]:
@@ -252,7 +253,7 @@ def _decoded(split: Split, preprocessing: Preprocessing) -> Split:
         image = _resized(example["image"], preprocessing)
         return {"image": image, "label": example["label"]}
 
-    kept = split.references().map(decode, num_parallel_calls=tf.data.AUTOTUNE).cache()
+    kept = split.references().map(decode, num_parallel_calls=CORES).cache()
     return dataclasses.replace(split, references=lambda: kept, images_are_paths=False)
 
 

@@ -63,6 +63,7 @@ def _suspects(paths: Sequence[Path]) -> list[Path]:
     """
     import tensorflow as tf
 
+    from keras_vit.data.threads import CORES, untuned
     from keras_vit.images.graph_decoding import decode_eighth
 
     @tf.autograph.experimental.do_not_convert
@@ -73,11 +74,9 @@ def _suspects(paths: Sequence[Path]) -> list[Path]:
     whole = [number for number, path in enumerate(paths) if _is_worth_opening(path)]
     names = [os.fsencode(paths[number]) for number in whole]
     numbers = tf.data.Dataset.from_tensor_slices((whole, names))
-    options = tf.data.Options()
-    options.deterministic = False
-    decoded = numbers.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+    decoded = numbers.map(decode, num_parallel_calls=CORES).ignore_errors()
     good = set()
-    for part, _ in decoded.batch(_MANY).with_options(options):
+    for part, _ in untuned(decoded.batch(_MANY), deterministic=False):
         good.update(part.numpy().tolist())
     return [path for number, path in enumerate(paths) if number not in good]
 

@@ -104,6 +104,12 @@ def test_evaluation_sees_every_image_once_in_order(evaluated):
     np.testing.assert_array_equal(labels.sum(-1), 1)
 
 
+def test_no_tuner_sleeps_while_the_end_of_a_pass_waits_for_it(split):
+    """The wait itself comes in passes of seconds alone, and not in all of them."""
+    for batches in (_training(split), evaluation_batches(split, GREY, batch_size=6, num_classes=2)):
+        assert batches.options().autotune.enabled is False
+
+
 def test_training_without_augmentation_shows_what_evaluation_shows(image_sets):
     """Also where images of another size are cropped and resized."""
     rng = np.random.default_rng(0)
