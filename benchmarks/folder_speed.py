@@ -18,7 +18,7 @@ from keras_vit.tables import align
 
 
 def measure_folder(
-    model: str = "ViT_B16", *, photos: int = 96, batch_size: int = 8, repeats: int = 2
+    model: str = "ViT_B16", *, photos: int = 240, batch_size: int = 8, repeats: int = 2
 ) -> dict[str, Any]:
     """Times passes over photos of usual sizes, all ways in turn.
 
