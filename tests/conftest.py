@@ -95,7 +95,8 @@ def pytest_collection_modifyitems(items):
     cases = collections.Counter()
     for item in items:
         name = item.path.name
-        long = not LONG[BACKEND].isdisjoint((name, item.path.parent.name)) and name not in SHORT
+        places = {name, item.path.parent.name}
+        long = bool(places & LONG.get(BACKEND, set())) and name not in SHORT
         few = item.get_closest_marker("few")
         number = few.args[0] if few else math.inf
         if BACKEND == "jax" and name not in WHOLE_ON_JAX:
